@@ -1,0 +1,75 @@
+"""What every command shares: error lines, exit codes, tables and progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from spane_rllib.errors import UserError
+
+
+def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
+    """Call `main(argv)` and turn what it raises into an exit code.
+
+    `UserError` prints one line and returns its exit code (2); Ctrl-C returns 130; a closed pipe returns 141.
+    """
+    try:
+        return main(argv) or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) went away; point stdout elsewhere so that the interpreter can flush it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A plain text table; numbers are right-aligned and floats get thousands separators and one decimal."""
+
+    def text(value: object) -> str:
+        if isinstance(value, float):
+            return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"
+        return str(value)
+
+    cells = [[text(value) for value in row] for row in rows]
+    widths = [max([len(name)] + [len(row[i]) for row in cells]) for i, name in enumerate(header)]
+    numeric = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+
+    def line(values: Sequence[str]) -> str:
+        parts = [
+            value.rjust(width) if right else value.ljust(width)
+            for value, width, right in zip(values, widths, numeric, strict=True)
+        ]
+        return "  ".join(parts).rstrip()
+
+    return "\n".join([line(list(header)), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+class Progress:
+    """A counter on standard error: one line that rewrites itself on a terminal, a line now and then in a log."""
+
+    def __init__(self, label: str, total: int, unit: str = "", log_every_s: float = 10.0) -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self._interactive = sys.stderr.isatty()
+        self._interval = 0.1 if self._interactive else log_every_s
+        self._started = time.monotonic()
+        self._shown = self._started if not self._interactive else 0.0
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show `done` of the total, not more often than the interval, and always at the end."""
+        now = time.monotonic()
+        if done < self.total and now - self._shown < self._interval:
+            return
+        self._shown = now
+        elapsed = now - self._started
+        text = f"{self.label}: {done:,}/{self.total:,} {self.unit}".rstrip() + f" ({elapsed:.0f} s) {note}".rstrip()
+        if self._interactive:
+            print(f"\r\x1b[2K{text}", end="\n" if done >= self.total else "", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,55 @@
+"""The VM trace: what arrives when, how large it is and how long it runs."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Column = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class VmTrace:
+    """An immutable trace as columns, one row per VM in order of arrival.
+
+    Args:
+        cpu: (n,) CPU cores.
+        memory: (n,) memory, GiB.
+        arrival: (n,) arrival time, seconds, not decreasing.
+        lifetime: (n,) running time, seconds, positive; `inf` for a VM that never ends.
+        name: what to call the trace in tables and reports.
+
+    The arrays are made read-only and never copied when they already are contiguous float64: pickled with
+    protocol 5 (Ray's object store) or memory-mapped, every process of a node shares one copy.
+    Readers validate; this class only checks shapes.
+    """
+
+    cpu: Column
+    memory: Column
+    arrival: Column
+    lifetime: Column
+    name: str = "trace"
+
+    def __post_init__(self) -> None:
+        for field in ("cpu", "memory", "arrival", "lifetime"):
+            column = np.ascontiguousarray(getattr(self, field), dtype=np.float64)
+            if column.ndim != 1 or len(column) != len(self.cpu):
+                raise ValueError(f"{field} must be one-dimensional and as long as cpu, got shape {column.shape}")
+            view = column.view()
+            view.flags.writeable = False
+            object.__setattr__(self, field, view)
+
+    def __len__(self) -> int:
+        return len(self.cpu)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the content (not of any file it was read from), in hexadecimal."""
+        digest = hashlib.sha256()
+        for column in (self.cpu, self.memory, self.arrival, self.lifetime):
+            digest.update(column.astype("<f8", copy=False).tobytes())
+        return digest.hexdigest()
