@@ -29,14 +29,15 @@ def compiled(function: Function) -> Function:
     Numba discards a cached function only when the function's own file changes. Ours call each other across
     files, so the cache is tied to the sources of the whole package instead.
     """
-    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     dispatcher._cache._cache_file._source_stamp = _source_digest()
     return dispatcher
 
 
 def inlined(function: Function) -> Function:
     """A building block of `compiled` functions, inlined into each of them."""
-    return numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+    return dispatcher
 
 
 def _borrowed(_context: Any, value: Any) -> Any:
