@@ -1,8 +1,8 @@
 """One gradient step of (double) deep Q-learning on n-step transitions.
 
 The target of a transition is y = G + discount * Q_target(s', a'), where a' is the feasible action with the
-largest Q_online(s', a') (double DQN, van Hasselt et al. 2016) or Q_target(s', a') (DQN, Mnih et al. 2015). The
-loss compares y with Q_online(s, a). One point differs from SPANE's published code, where a' may be infeasible.
+largest Q_online(s', a') (double DQN, van Hasselt et al. 2016) or Q_target(s', a') (DQN, Mnih et al. 2015).
+The loss compares y with Q_online(s, a). SPANE's published code differs in one point: a' may be infeasible.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class EpisodeReplay:
     """A ring of transitions, sampled uniformly with replacement; the oldest rows are overwritten first.
 
     The next state of a row is a later row of the same episode: it is never overwritten before the row itself
-    and needs no copy. The final observation of a truncated episode takes a row of its own, which is not sampled.
+    and needs no copy. The final observation of a truncated episode has a row of its own, which is not sampled.
 
     Args:
         capacity: number of rows, at least 2. Memory is used only for rows that have been written.
@@ -114,21 +114,20 @@ class EpisodeReplay:
             "request": np.asarray(request),
             "action_mask": np.asarray(action_mask),
             "action": action,
-            "n_step_return": np.asarray(reward),
+            "reward": np.asarray(reward),
         }
         if length == 0:
             raise ValueError("an episode needs at least one step")
         for name, values in columns.items():
-            expected = (length, *self._columns[name].shape[1:])
+            expected = (length, *(self._columns[name].shape[1:] if name != "reward" else ()))
             if values.shape != expected:
-                label = "reward" if name == "n_step_return" else name
-                raise ValueError(f"{label} must have shape {expected}, got {values.shape}")
+                raise ValueError(f"{name} must have shape {expected}, got {values.shape}")
         in_range = action.min() >= 0 and action.max() < 2 * self.servers
         if not (in_range and columns["action_mask"][np.arange(length), action].all()):
             raise ValueError("the episode contains an infeasible action")
 
         steps = bootstrap_steps(length, self.n_step)
-        columns["n_step_return"] = n_step_returns(reward, self.n_step, self.gamma)
+        columns["n_step_return"] = n_step_returns(columns.pop("reward"), self.n_step, self.gamma)
         columns["discount"] = bootstrap_discounts(length, self.n_step, self.gamma, terminated)
         columns["is_transition"] = np.ones(length, np.bool_)
         if terminated:

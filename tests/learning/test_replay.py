@@ -132,9 +132,10 @@ def test_a_restored_memory_continues_exactly(lengths: list[int]) -> None:
     add(restored, 7, 20)  # leftovers must not show
     state = original.state()
     assert len(state["columns"]["action"]) == min(20, sum(lengths) + len(lengths) // 2)
+    stored = pickle.dumps(state)
     add(original, 3, 2)
-    original.sample(5)  # the state is a copy, unaffected by what follows
-    restored.load_state(pickle.loads(pickle.dumps(state)))
+    original.sample(5)  # must not reach into the state
+    restored.load_state(pickle.loads(stored))
     original.load_state(state)
     for _ in range(3):
         first, second = (copy.deepcopy(replay.sample(64)) for replay in (original, restored))
