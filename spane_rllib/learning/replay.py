@@ -37,7 +37,7 @@ class EpisodeReplay:
     """A ring of transitions, sampled uniformly with replacement; the oldest rows are overwritten first.
 
     The next state of a row is a later row of the same episode: it is never overwritten before the row itself
-    and needs no copy. The final observation of a truncated episode has a row of its own, which is not sampled.
+    and needs no copy. The final observation of a truncated episode has its own row, which is not sampled.
 
     Args:
         capacity: number of rows, at least 2. Memory is used only for rows that have been written.
