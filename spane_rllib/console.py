@@ -39,7 +39,9 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str
 
     cells = [[text(value) for value in row] for row in rows]
     widths = [max([len(name)] + [len(row[i]) for row in cells]) for i, name in enumerate(header)]
-    numeric = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+    numeric = [
+        bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))
+    ]
 
     def line(values: Sequence[str]) -> str:
         parts = [
@@ -52,7 +54,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str
 
 
 class Progress:
-    """A counter on standard error: one line that rewrites itself on a terminal, a line now and then in a log."""
+    """A counter on standard error: a line that rewrites itself on a terminal, one now and then in a log."""
 
     def __init__(self, label: str, total: int, unit: str = "", log_every_s: float = 10.0) -> None:
         self.label, self.total, self.unit = label, total, unit
@@ -68,7 +70,10 @@ class Progress:
             return
         self._shown = now
         elapsed = now - self._started
-        text = f"{self.label}: {done:,}/{self.total:,} {self.unit}".rstrip() + f" ({elapsed:.0f} s) {note}".rstrip()
+        text = (
+            f"{self.label}: {done:,}/{self.total:,} {self.unit}".rstrip()
+            + f" ({elapsed:.0f} s) {note}".rstrip()
+        )
         if self._interactive:
             print(f"\r\x1b[2K{text}", end="\n" if done >= self.total else "", file=sys.stderr, flush=True)
         else:

@@ -1,4 +1,4 @@
-"""Environment ids, registered with Gymnasium by `import spane_rllib` (strings only: nothing heavy is loaded)."""
+"""Environment ids, registered with Gymnasium by `import spane_rllib`: strings only, nothing heavy loads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ VM_SCHEDULING = "spane_rllib/VMScheduling-v0"
 
 
 def register_gymnasium_environments() -> None:
-    """Make the environments known to `gymnasium.make` and `gymnasium.make_vec`; calling it again is harmless."""
+    """Make the environments known to `gymnasium.make` and `make_vec`; calling it again is harmless."""
     import gymnasium
 
     if VM_SCHEDULING not in gymnasium.registry:

@@ -38,7 +38,9 @@ class VmTrace:
         for field in ("cpu", "memory", "arrival", "lifetime"):
             column = np.ascontiguousarray(getattr(self, field), dtype=np.float64)
             if column.ndim != 1 or len(column) != len(self.cpu):
-                raise ValueError(f"{field} must be one-dimensional and as long as cpu, got shape {column.shape}")
+                raise ValueError(
+                    f"{field} must be one-dimensional and as long as cpu, got shape {column.shape}"
+                )
             view = column.view()
             view.flags.writeable = False
             object.__setattr__(self, field, view)

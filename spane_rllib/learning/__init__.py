@@ -1,0 +1,1 @@
+"""Learning parts in plain numpy and torch: returns, replay, augmentation and the DQN update."""

@@ -1,0 +1,188 @@
+"""Many episodes side by side, one decision of each per step: the stepping interface for learned policies."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.compiling import borrowed, compiled, inlined
+from spane_rllib.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
+from spane_rllib.vm_scheduling.simulator.episodes import EpisodeResults
+from spane_rllib.vm_scheduling.simulator.rules import (
+    CPU,
+    DOUBLE,
+    HEAD,
+    MEMORY,
+    RUNNING,
+    STATUS,
+    WAIT,
+    LaneState,
+    allocate,
+    fits_slot,
+    place,
+    reset_lane,
+)
+from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
+
+
+class Observations(NamedTuple):
+    """What a policy sees, for L lanes; a lane without a running episode shows an empty request and mask."""
+
+    servers: npt.NDArray[np.float32]  # (L, N, 2, 2) [server, node, (cpu, memory)] free share of the node
+    request: npt.NDArray[np.float32]  # (L, 3) cpu and memory as shares of a node's capacity, 1 if double
+    action_mask: npt.NDArray[np.int8]  # (L, 2N) 1 where the VM at the head of the queue fits
+
+
+class InfeasibleAction(ValueError):
+    """An action that does not name a slot with room for the VM at the head of the queue."""
+
+
+class Lanes:
+    """`lanes` episodes of `workload` on `cluster`, stepped together.
+
+    The arrays in `observations` are this object's own and are rewritten by `reset` and `step`: copy what you
+    keep. All lanes are idle until `reset`.
+
+    Args:
+        workload: the compiled trace, shared and never written.
+        cluster: must be of the server type the workload was compiled for; the number of servers is free.
+        lanes: number of episodes side by side.
+    """
+
+    def __init__(self, workload: Workload, cluster: Cluster, lanes: int = 1) -> None:
+        self.workload = workload
+        self.cluster = cluster
+        self._state = allocate(lanes, cluster.slots, 1024)
+        self.observations = Observations(
+            np.zeros((lanes, cluster.servers, NODES_PER_SERVER, 2), np.float32),
+            np.zeros((lanes, 3), np.float32),
+            np.zeros((lanes, cluster.slots), np.int8),
+        )
+
+    def __len__(self) -> int:
+        return len(self.observations.request)
+
+    def reset(self, lanes: npt.ArrayLike, starts: npt.ArrayLike, vm_counts: npt.ArrayLike) -> None:
+        """Begin an episode of `vm_counts[k]` VMs at row `starts[k]` in lane `lanes[k]`, for every k."""
+        lanes, starts, vm_counts = (
+            np.atleast_1d(np.asarray(x, np.int64)) for x in (lanes, starts, vm_counts)
+        )
+        self.workload.check_starts(starts)
+        if vm_counts.min(initial=1) < 1:
+            raise ValueError("vm_counts must be at least 1")
+        self._make_room(int(vm_counts.max(initial=1)))
+        _reset(self.workload.arrays, self._state, self.observations, lanes, starts, vm_counts)
+
+    def step(self, actions: npt.NDArray[np.int64]) -> None:
+        """Place the VM at the head of every running lane on slot `actions[lane]` and go to its next decision.
+
+        Lanes without a running episode are left alone, whatever their action.
+
+        Raises:
+            InfeasibleAction: an action is out of range or its slot has no room; no lane has moved then.
+        """
+        wrong = _step(self.workload.arrays, self._state, self.observations, actions)
+        if wrong >= 0:
+            raise InfeasibleAction(self._explain(wrong, int(actions[wrong])))
+
+    def _explain(self, lane: int, action: int) -> str:
+        slots = self.cluster.slots
+        if not 0 <= action < slots:
+            return f"lane {lane}: action {action} is not a slot; allowed are 0 to {slots - 1}"
+        row = self._state.counters[lane, HEAD]
+        cpu, memory = self.workload.trace.cpu[row], self.workload.trace.memory[row]
+        feasible = np.flatnonzero(self.observations.action_mask[lane])
+        return (
+            f"lane {lane}: slot {action} (server {action // 2}, node {action % 2}) has no room for VM {row} "
+            f"({cpu:g} cpu x {memory:g} GiB); feasible are {feasible.tolist()}"
+        )
+
+    def _make_room(self, longest: int) -> None:
+        room = self._state.slot_of.shape[1]
+        if longest <= room:
+            return
+        larger = allocate(len(self), self.cluster.slots, max(longest, 2 * room))
+        for name, old in self._state._asdict().items():
+            getattr(larger, name)[tuple(slice(size) for size in old.shape)] = old
+        self._state = larger
+
+    @property
+    def running(self) -> npt.NDArray[np.bool_]:
+        """(L,) whether the lane waits for an action."""
+        return self._state.counters[:, STATUS] == RUNNING
+
+    @property
+    def status(self) -> npt.NDArray[np.int64]:
+        """(L,) IDLE, RUNNING, FINISHED or STUCK of `rules`; a view."""
+        return self._state.counters[:, STATUS]
+
+    @property
+    def wait(self) -> npt.NDArray[np.float64]:
+        """(L,) wait of the VM placed last, seconds; a view."""
+        return self._state.clocks[:, WAIT]
+
+    @property
+    def state(self) -> LaneState:
+        """The raw state, for inspection; a view."""
+        return self._state
+
+    def results(self) -> EpisodeResults:
+        """The totals of every lane so far, as if its episode ended now (copies)."""
+        return EpisodeResults.of_state(self._state)
+
+
+@inlined
+def _observe(work: WorkloadArrays, state: LaneState, observations: Observations, lane: int) -> None:
+    free, mask = state.free[lane], observations.action_mask[lane]
+    servers, request = observations.servers[lane], observations.request[lane]
+    capacity_cpu, capacity_memory = np.float32(work.capacity[CPU]), np.float32(work.capacity[MEMORY])
+    for slot in range(free.shape[1]):
+        servers[slot >> 1, slot & 1, CPU] = np.float32(free[CPU, slot]) / capacity_cpu
+        servers[slot >> 1, slot & 1, MEMORY] = np.float32(free[MEMORY, slot]) / capacity_memory
+    if state.counters[lane, STATUS] != RUNNING:
+        request[:] = 0.0
+        mask[:] = 0
+        return
+    need = work.need[state.counters[lane, HEAD]]
+    nodes = 1 + need[DOUBLE]
+    request[CPU] = np.float32(need[CPU] * nodes) / capacity_cpu
+    request[MEMORY] = np.float32(need[MEMORY] * nodes) / capacity_memory
+    request[DOUBLE] = need[DOUBLE]
+    for slot in range(free.shape[1]):
+        mask[slot] = fits_slot(free, need, slot)
+
+
+@compiled
+def _reset(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    lanes: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    vm_counts: npt.NDArray[np.int64],
+) -> None:
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    for index in range(len(lanes)):
+        reset_lane(work, state, lanes[index], starts[index], vm_counts[index])
+        _observe(work, state, observations, lanes[index])
+
+
+@compiled
+def _step(
+    work: WorkloadArrays, state: LaneState, observations: Observations, actions: npt.NDArray[np.int64]
+) -> int:
+    """Step all running lanes; or return the first lane whose action is infeasible, before any has moved."""
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    slots = state.free.shape[2]
+    for lane in range(len(actions)):
+        if state.counters[lane, STATUS] == RUNNING:
+            action = actions[lane]
+            if action < 0 or action >= slots or observations.action_mask[lane, action] == 0:
+                return lane
+    for lane in range(len(actions)):
+        if state.counters[lane, STATUS] == RUNNING:
+            place(work, state, lane, actions[lane])
+            _observe(work, state, observations, lane)
+    return -1

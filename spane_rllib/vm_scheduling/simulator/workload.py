@@ -1,0 +1,102 @@
+"""A trace compiled for one kind of server: whole-number resources and departures sorted in advance."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.errors import UserError
+from spane_rllib.traces.trace import VmTrace
+from spane_rllib.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
+
+# How many parts of a core or GiB the simulator may have to tell apart, tried in this order.
+_RESOLUTIONS = (1, 2, 4, 5, 8, 10, 16, 20, 50, 100, 1000, 1024)
+_LARGEST_CAPACITY = 2**30
+
+
+class WorkloadArrays(NamedTuple):
+    """What the compiled rules read; shared by all lanes and never written.
+
+    A VM that starts the moment it arrives ends at arrival + lifetime, which is known in advance. `end_time`
+    and `end_vm` list those ends in order, so the departures of VMs that did not wait are read off this list
+    and only VMs that waited need a queue.
+    """
+
+    need: npt.NDArray[np.int32]  # (n, 3) units of cpu and memory on each node it uses, 1 if on both nodes
+    times: npt.NDArray[np.float64]  # (n, 2) arrival, lifetime, seconds
+    end_time: npt.NDArray[np.float64]  # (n,) arrival + lifetime, seconds, sorted
+    end_vm: npt.NDArray[np.int32]  # (n,) the VM that ends then
+    capacity: npt.NDArray[np.int32]  # (2,) units of cpu and memory of one node
+
+
+class Workload:
+    """`trace` as the simulator sees it on servers like those of `cluster` (their number does not matter).
+
+    Raises:
+        UserError: a VM does not fit an empty server (it would wait for ever), or sizes are too fine-grained
+            to be counted in whole units.
+    """
+
+    def __init__(self, trace: VmTrace, cluster: Cluster) -> None:
+        self.trace = trace
+        self.cluster = cluster
+        resolution = _resolution(trace, cluster)
+        # One unit is half of the finest part, so that halves of a double VM are whole numbers too.
+        scale = NODES_PER_SERVER * resolution
+        self.units_per_core = scale
+        capacity = np.array([cluster.node_cpu * scale, cluster.node_memory * scale])
+        if capacity.max() > _LARGEST_CAPACITY:
+            raise UserError(
+                f"a node of {cluster.node_cpu} cpu x {cluster.node_memory} GiB is too large to count"
+            )
+        double = trace.memory > cluster.double_memory_threshold
+        share = np.where(double, scale / NODES_PER_SERVER, scale)
+        need = np.empty((len(trace), 3), np.int64)
+        need[:, 0] = np.rint(trace.cpu * share)
+        need[:, 1] = np.rint(trace.memory * share)
+        need[:, 2] = double
+        too_large = np.flatnonzero((need[:, 0] > capacity[0]) | (need[:, 1] > capacity[1]))
+        if len(too_large):
+            vm = int(too_large[0])
+            raise UserError(
+                f"{trace.name}: VM {vm} needs {trace.cpu[vm]:g} cpu x {trace.memory[vm]:g} GiB, more than an "
+                f"empty server of 2 x ({cluster.node_cpu:g} cpu, {cluster.node_memory:g} GiB) can hold "
+                f"({len(too_large)} such VMs); use larger servers or drop these VMs"
+            )
+        end = trace.arrival + trace.lifetime
+        order = np.argsort(end, kind="stable")
+        self.arrays = WorkloadArrays(
+            need=np.ascontiguousarray(need, np.int32),
+            times=np.stack([trace.arrival, trace.lifetime], axis=1),
+            end_time=end[order],
+            end_vm=order.astype(np.int32),
+            capacity=capacity.astype(np.int32),
+        )
+        # First Fit run lengths by number of servers, filled by `probe_vm_counts`; 0 = not probed yet.
+        self.probed: dict[int, npt.NDArray[np.int32]] = {}
+        for array in self.arrays:
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.trace)
+
+    def check_starts(self, starts: npt.NDArray[np.int64]) -> None:
+        """Raise a `UserError` unless an episode can begin at every row of `starts`."""
+        last = len(self) - 2  # an episode ends when the last row is reached, so that row is never placed
+        wrong = np.flatnonzero((starts < 0) | (starts > last))
+        if len(wrong):
+            raise UserError(
+                f"start {starts[wrong[0]]} (position {wrong[0]}) is outside {self.trace.name}; "
+                f"allowed are 0 to {last}"
+            )
+
+
+def _resolution(trace: VmTrace, cluster: Cluster) -> int:
+    sizes = np.unique(np.concatenate([trace.cpu, trace.memory, [cluster.node_cpu, cluster.node_memory]]))
+    for resolution in _RESOLUTIONS:
+        scaled = sizes * resolution
+        if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6):
+            return resolution
+    raise UserError(f"{trace.name}: cpu and memory must be multiples of 1/1000 or 1/1024; round them first")
