@@ -54,13 +54,16 @@ class Scenario:
         for name in ("node_cpu", "node_memory", "double_memory_threshold"):
             if not isinstance(getattr(self, name), Real):
                 raise UserError(f"{name}: {getattr(self, name)!r} is not allowed; give a number")
-        if not callable(self.reward) and self.reward not in REWARDS:
+        if not callable(self.reward) and self.reward not in tuple(REWARDS):
             raise UserError(f"reward: {self.reward!r} is not one of {', '.join(REWARDS)}")
         if self.infeasible_action not in INFEASIBLE_ACTION:
             raise UserError(
                 f"infeasible_action: {self.infeasible_action!r} is not one of {', '.join(INFEASIBLE_ACTION)}"
             )
         self.start_range  # noqa: B018  # reads and checks the trace and the splits
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Scenario:
+        return self  # never changes; copies of an environment share the trace
 
     @cached_property
     def cluster(self) -> Cluster:

@@ -296,6 +296,7 @@ def test_a_function_can_be_the_reward(tiny_trace: VmTrace) -> None:
         ({"splits": {"train": 3, "validation": 4, "test": 5}}, "splits: "),
         ({"splits": Splits((0, 400), (1, 2), (2, 3))}, r"splits: train is \[0, 400\).*before row 399"),
         ({"reward": "profit"}, "reward: 'profit' is not one of log_wait, balance, wait"),
+        ({"reward": ["log_wait"]}, "reward: .*is not one of"),
         ({"infeasible_action": "ignore"}, "'ignore' is not one of error, terminate"),
         ({"extra_vms": -1}, "extra_vms: -1 .*at least 0"),
         ({"render_mode": "human"}, "render_mode: 'human'"),
