@@ -81,7 +81,6 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
         self._lanes = Lanes(self.scenario.workload, self.scenario.cluster, self.num_envs)
         self._reward = self.scenario.reward_function
         self._generators: list[np.random.Generator] = []
-        self._ended = np.zeros(self.num_envs, np.bool_)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -96,7 +95,7 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
             if lane_seed is not None:
                 self._generators[lane] = seeding.np_random(lane_seed)[0]
         self._begin(np.arange(self.num_envs), options)
-        self._ended[:] = False
+        self._ended = np.zeros(self.num_envs, np.bool_)
         return self._observe(), self._describe(np.ones(self.num_envs, np.bool_))
 
     def step(  # type: ignore[override]  # Gymnasium types flags like rewards
@@ -133,7 +132,7 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
         terminated = (status != RUNNING) & ~truncated
         ended = terminated | truncated
         if self._same_step and ended.any():
-            infos |= self._final(ended.copy())
+            infos |= self._final(ended)
             self._begin(np.flatnonzero(ended))
         self._ended = ended
         infos |= self._describe(np.ones(self.num_envs, np.bool_))

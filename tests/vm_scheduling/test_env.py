@@ -224,6 +224,11 @@ def test_an_episode_is_as_long_as_first_fits_run_plus_the_extra_vms(trace: VmTra
     assert long == short + 30
 
 
+def test_an_episode_is_cut_at_the_end_of_the_trace(trace: VmTrace) -> None:
+    env = VMSchedulingEnv(trace)
+    assert env.reset(options={"start": 380, "vm_count": 10**15})[1]["vm_count"] == 19
+
+
 def test_behind_vms_that_never_end_the_episode_is_truncated() -> None:
     trace = VmTrace(np.full(4, 4.0), np.ones(4), np.zeros(4), np.full(4, np.inf), "for ever")
     env = VMSchedulingEnv(trace, **TINY)
