@@ -80,7 +80,8 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
         self._copy = copy
         self._lanes = Lanes(self.scenario.workload, self.scenario.cluster, self.num_envs)
         self._reward = self.scenario.reward_function
-        self._generators: list[np.random.Generator] = []
+        self._generators = [seeding.np_random()[0] for _ in range(self.num_envs)]
+        self._ended: Flags | None = None  # lanes whose episode has ended; None before the first reset
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -89,8 +90,6 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
         seeds = [seed + lane for lane in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
         if seeds is not None and len(seeds) != self.num_envs:
             raise UserError(f"seed: got {len(seeds)} of them; give one, or {self.num_envs}")
-        if not self._generators:
-            self._generators = [seeding.np_random()[0] for _ in range(self.num_envs)]
         for lane, lane_seed in enumerate(seeds or ()):
             if lane_seed is not None:
                 self._generators[lane] = seeding.np_random(lane_seed)[0]
@@ -109,7 +108,7 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
             ResetNeeded: `reset` was never called.
         """
         lanes = self._lanes
-        if not self._generators:
+        if self._ended is None:
             raise ResetNeeded("no episode is running; call reset() first")
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":

@@ -137,6 +137,7 @@ def test_options_for_all_lanes_or_for_each(trace: VmTrace) -> None:
     for options in ({"start": [1, 2]}, {"vm_count": [1, 2, 0]}, {"starts": 1}):
         with pytest.raises(UserError, match="options: "):
             env.reset(options=options)
+    assert env.step(np.zeros(3, int))[4]["placed"].tolist() == [1, 1, 1]  # a refused reset changes nothing
 
 
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
