@@ -47,7 +47,7 @@ def _check_interval(interval: tuple[float, float]) -> tuple[float, float]:
 
 Name = Annotated[str, AfterValidator(_check_name)]
 PathText = Annotated[str, Field(pattern=r"^[^\x00]+$")]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Interval = Annotated[tuple[Share, Share], Strict(False), AfterValidator(_check_interval)]
 ServerCount = Annotated[int, Field(ge=1, le=10_000)]
 ServerCounts = Annotated[
@@ -82,12 +82,12 @@ class ClusterSettings(Settings):
     """The cluster trained on: equal servers of two NUMA nodes each. Defaults: reference."""
 
     servers: ServerCount = Field(default=5, description="Servers.")
-    node_cpu: float = Field(default=40.0, gt=0, le=1e6, description="CPU cores of one NUMA node.")
-    node_memory: float = Field(default=90.0, gt=0, le=1e6, description="Memory of one NUMA node, GiB.")
+    node_cpu: float = Field(default=40.0, gt=0, le=1_000_000, description="CPU cores of one NUMA node.")
+    node_memory: float = Field(default=90.0, gt=0, le=1_000_000, description="Memory of one NUMA node, GiB.")
     double_memory_threshold: float = Field(
         default=10.0,
         ge=0,
-        le=1e6,
+        le=1_000_000,
         description="A VM with more memory than this, GiB, is split over both nodes of a server.",
     )
 

@@ -45,7 +45,13 @@ INTRODUCTION = """\
 `python -m spane_rllib.tune [CONFIG] [--set key=value ...]` runs one experiment: Ray Tune trains the trials of
 each method, the best `evaluation.top_k` of each by validation meet the heuristics on unseen episodes, and
 tables, figures and weights go to `<output>/<name>/`. `CONFIG` is a YAML file or the name of a preset:
-{presets}; without it, `quick`.
+
+| preset | experiment |
+|---|---|
+| `quick` | the default: every method, a few short trials each |
+| `spane_random`, `mlp_random`, `mlp_aug_random` | 300 random combinations of a broad space |
+| `spane_grid`, `mlp_grid`, `mlp_aug_grid` | every combination of a narrower space |
+| `spane_final`, `mlp_final`, `mlp_aug_final` | the published values from eleven seeds |
 
 - `--set training.gradient_steps=500` overrides one key; the value is YAML, and `--set` may be repeated.
 - Unknown keys, values of another type or out of range, and keys that contradict each other are refused before
@@ -62,9 +68,9 @@ Under `methods.<name>.options` and `methods.<name>.training` a key holds a value
 |---|---|
 {distributions}
 
-A method has one trial for each combination of its `grid`s, times `trials` samples of its other distributions,
-times `seeds`. `seed`, the method's name and the position of a sample decide its values, so that more trials or
-other methods leave earlier ones as they were.
+A method has one trial for each combination of its `grid`s, times `trials` samples of its other
+distributions, times `seeds`. `seed`, the method's name and the position of a sample decide its values: more
+trials or other methods leave earlier ones as they were.
 
 ```yaml
 name: example
@@ -83,11 +89,8 @@ methods:
 
 def reference() -> str:
     """The page as Markdown."""
-    from spane_rllib.experiments.loading import preset_names
-
     example = {"choice": "[a, b, c]", "grid": "[a, b, c]"}
     text = INTRODUCTION.format(
-        presets=", ".join(f"`{name}`" for name in preset_names()),
         distributions="\n".join(
             f"| `{{{kind}: {example.get(kind, '[low, high]')}}}` | {meaning} |"
             for kind, meaning in KINDS.items()
@@ -109,19 +112,20 @@ def _table(title: str, section: type[Settings]) -> str:
             f"`{key}`",
             _allowed(field),
             _default(section, key),
-            field["description"].replace("|", "\\|"),
+            section.model_fields[key].description or "",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _default(section: type[Settings], key: str) -> str:
-    default = section.model_fields[key].get_default(call_default_factory=True)
-    if section.model_fields[key].is_required():
+    field = section.model_fields[key]
+    if field.is_required():
         return "required"
-    if isinstance(default, Settings | dict):
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, Settings):
         return "see below"
-    return f"`{json.dumps(default)}`" if not isinstance(default, str) else f"`{default}`"
+    return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
 def _allowed(schema: dict[str, Any]) -> str:

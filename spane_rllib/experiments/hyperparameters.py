@@ -98,7 +98,7 @@ class TrainingSettings(Settings):
     loss: Literal["mse", "huber"] = Field(
         default="mse", description="Loss on the temporal-difference error (reference: mse)."
     )
-    grad_clip: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
+    grad_clip: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(
         default=None, description="Largest norm of the gradient; null: no clipping (reference)."
     )
     reward: Literal["log_wait", "balance", "wait"] = Field(

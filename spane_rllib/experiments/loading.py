@@ -82,7 +82,7 @@ def _find(source: str | os.PathLike[str]) -> Path:
                 one_line(f"{path}: is a folder; name a YAML file or a preset: {', '.join(preset_names())}")
             )
     except (OSError, ValueError) as error:  # no permission, a name too long, a NUL in it
-        raise UserError(one_line(f"cannot read {str(path)!r}: {error}")) from error
+        raise UserError(f"cannot read {str(path)[:200]!r}: {getattr(error, 'strerror', error)}") from error
     hint = suggestion(path.name.removesuffix(".yaml"), preset_names())
     raise UserError(one_line(f"{str(path)!r}: no such file, and no such preset; {hint}"))
 

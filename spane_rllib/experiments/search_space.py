@@ -54,7 +54,7 @@ class Distribution:
         if not low < high:
             raise ValueError(f"{kind} needs low < high, got {reprlib.repr(list(values))}")
         if kind == "loguniform" and low <= 0:
-            raise ValueError(f"loguniform needs low > 0, got {low}")
+            raise ValueError(f"loguniform needs low > 0, got {reprlib.repr(low)}")
         try:
             return cls(kind, (low, high) if kind == "randint" else (float(low), float(high)))
         except OverflowError:

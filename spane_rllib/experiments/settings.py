@@ -27,7 +27,9 @@ class Settings(BaseModel):
                 [
                     InitErrorDetails(
                         type=PydanticCustomError(
-                            "unknown_key", "unknown key; {hint}", {"hint": suggestion(key, cls.model_fields)}
+                            "unknown_key",
+                            "unknown key; {hint}",
+                            {"hint": suggestion(str(key), cls.model_fields)},
                         ),
                         loc=(key,),
                         input=data[key],
@@ -46,15 +48,15 @@ def suggestion(word: str, allowed: Iterable[str]) -> str:
 
 
 def one_line(message: str) -> str:
-    """`message` with every run of white space, line breaks of any kind included, made one space."""
-    return " ".join(message.split())
+    """`message` without line breaks, runs of spaces and characters that a terminal would act on."""
+    text = " ".join(message.split())
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def key_path(error: ErrorDetails) -> str:
     """Where an error is, as the user writes it: `methods.spane.training.learning_rate`."""
     # "[key]" is pydantic's mark for an invalid key of a mapping.
-    parts = [str(part) for part in error["loc"] if part != "[key]"]
-    return ".".join(part if part.isprintable() else repr(part) for part in parts)
+    return ".".join(str(part) for part in error["loc"] if part != "[key]")
 
 
 def first_error(error: ValidationError) -> ErrorDetails:
@@ -73,6 +75,7 @@ _EXPECTED = {
     "dict_type": "must be a mapping of keys to values",
     "tuple_type": "must be a list",
     "too_short": "must not be empty",
+    "string_pattern_mismatch": "must be a path",  # the one kind of text with a pattern
 }
 
 

@@ -13,7 +13,7 @@ from spane_rllib.experiments.settings import one_line
 
 class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         # Anchors can be nested into exponential size, and tags ask for types that no key has.
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
             raise yaml.composer.ComposerError(
