@@ -1,0 +1,57 @@
+"""The command line: `spane-rllib COMMAND ...` or `python -m spane_rllib COMMAND ...`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from spane_rllib import __version__
+from spane_rllib.console import run_command
+from spane_rllib.errors import UserError
+
+COMMANDS = {
+    "data": "list, fetch, verify, convert, describe and synthesize VM traces",
+    "tune": "train policies and search hyper-parameters",
+    "analyze": "tables and figures of a finished tuning run",
+    "evaluate": "run policies on episodes of a trace and compare their wait times",
+}
+
+
+def usage() -> str:
+    """The help text that lists the commands."""
+    lines = [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: spane-rllib [--help] [--version] COMMAND ...",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "spane-rllib COMMAND --help tells more.",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code (2 for bad input)."""
+    return run_command(_dispatch, argv)
+
+
+def _dispatch(argv: Sequence[str] | None) -> int | None:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else 2
+    command, *rest = arguments
+    if command == "--version":
+        print(f"spane-rllib {__version__}")
+        return 0
+    if command not in COMMANDS:
+        raise UserError(f"no command is called {command!r}; known: {', '.join(COMMANDS)}")
+    code: int | None = import_module(f"spane_rllib.{command}").main(rest)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The command `spane-rllib data`: known datasets, downloads, conversion and description of traces."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spane_rllib.console import Progress, format_table, run_command
+from spane_rllib.traces.catalog import DATASETS, Dataset, find_dataset
+
+if TYPE_CHECKING:
+    from spane_rllib.traces.readers import ReadReport
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `spane-rllib data ARGV`; raises `UserError` for bad input."""
+    arguments = _parser().parse_args(argv)
+    arguments.run(arguments)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="spane-rllib data", description="Known datasets and trace files.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command.set_defaults(run=run)
+        return command
+
+    def add_reading_options(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--skip-invalid", action="store_true", help="drop and count invalid rows")
+        command.add_argument(
+            "--never-ending",
+            choices=("drop", "keep"),
+            default="drop",
+            help="VMs without a deletion (default: drop)",
+        )
+
+    add("list", _list, "list the known datasets and their terms of use")
+    command = add("fetch", _fetch, "download a known dataset; a broken download is resumed")
+    command.add_argument("name", metavar="NAME", help="as `list` shows it")
+    command.add_argument("--output", default="data", metavar="DIR", help="folder (default: data)")
+    command = add("verify", _verify, "check a known dataset in ./data, or any trace file")
+    command.add_argument("source", metavar="NAME_OR_PATH")
+    command = add(
+        "convert", _convert, "write a trace in another form: .csv, .csv.gz or .npy (fastest to load)"
+    )
+    command.add_argument("input", metavar="IN")
+    command.add_argument("output", metavar="OUT")
+    add_reading_options(command)
+    command = add("describe", _describe, "show sizes, lifetimes, arrivals and load of a trace")
+    command.add_argument("source", metavar="PATH", help="a trace file, or synthetic[:vms=N,seed=S]")
+    command.add_argument("--plot", metavar="OUT.png", help="also draw a figure (.png, .pdf or .svg)")
+    command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    add_reading_options(command)
+    command = add("synthesize", _synthesize, "write a made-up trace that behaves like Huawei-East-1")
+    command.add_argument("output", metavar="OUT", help=".csv, .csv.gz or .npy file")
+    command.add_argument("--vms", type=int, default=120_000, help="number of VMs (default: 120000)")
+    command.add_argument("--seed", type=int, default=0, help="decides everything (default: 0)")
+    return parser
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    rows = [
+        (d.name, d.form, f"{d.size:,}" if d.size else "unknown", "yes" if d.sha256 else "no", d.title)
+        for d in DATASETS
+    ]
+    print(format_table(("name", "form", "bytes", "checksum", "what"), rows))
+    for dataset in DATASETS:
+        print(f"\n{_terms(dataset)}")
+
+
+def _terms(dataset: Dataset) -> str:
+    lines = [
+        f"{dataset.name}: {dataset.homepage}",
+        f"  licence: {dataset.licence}",
+        f"  cite: {dataset.citation}",
+    ]
+    return "\n".join(lines + ([f"  note: {dataset.notes}"] if dataset.notes else []))
+
+
+def _fetch(arguments: argparse.Namespace) -> None:
+    from spane_rllib.traces.fetch import fetch, file_sha256
+
+    dataset = find_dataset(arguments.name)
+    print(_terms(dataset))
+    progress: Progress | None = None
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal progress
+        if total:
+            progress = progress or Progress(dataset.file_name, total, "bytes")
+            progress.update(done)
+
+    path = fetch(dataset, arguments.output, show)
+    verdict = "verified" if dataset.sha256 else "not verified: no checksum is published"
+    print(f"{path}: sha256 {file_sha256(path)} ({verdict})")
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from spane_rllib.traces.catalog import recognise
+    from spane_rllib.traces.fetch import file_sha256, recognise_file
+    from spane_rllib.traces.readers import read_trace
+
+    names = {dataset.name: dataset.file_name for dataset in DATASETS}
+    path = Path("data") / names[arguments.source] if arguments.source in names else Path(arguments.source)
+    result = read_trace(path)
+    same_file, same_content = recognise_file(path), recognise(result.trace.sha256)
+    print(f"{path}: a valid trace, {_counts(result.report)}")
+    print(f"sha256 {file_sha256(path)}, content {result.trace.sha256}")
+    if same_file:
+        print(f"this is the published file of {same_file.name}")
+    elif same_content:
+        print(f"this has the content of {same_content.name}")
+    else:
+        print("this is none of the datasets with a known checksum")
+
+
+def _counts(report: ReadReport) -> str:
+    text = f"{report.rows:,} rows, {report.kept:,} VMs kept"
+    if report.never_ending:
+        text += f", {report.never_ending:,} VMs without a deletion"
+    return text + "".join(f"\n  skipped {count:,}: {reason}" for reason, count in report.skipped.items())
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from spane_rllib.traces.readers import read_trace
+    from spane_rllib.traces.writers import check_suffix, write_trace
+
+    check_suffix(arguments.output)
+    result = read_trace(
+        arguments.input, skip_invalid=arguments.skip_invalid, never_ending=arguments.never_ending
+    )
+    write_trace(result.trace, arguments.output)
+    print(f"{arguments.output}: {_counts(result.report)}")
+
+
+def _describe(arguments: argparse.Namespace) -> None:
+    from spane_rllib.traces.describe import describe, plot
+    from spane_rllib.traces.loading import load_trace
+
+    trace = load_trace(
+        arguments.source, skip_invalid=arguments.skip_invalid, never_ending=arguments.never_ending
+    )
+    description = describe(trace)
+    if arguments.plot:
+        plot(trace, arguments.plot)
+        print(f"wrote {arguments.plot}", file=sys.stderr)
+    print(description.to_json() if arguments.json else description.to_text())
+
+
+def _synthesize(arguments: argparse.Namespace) -> None:
+    from spane_rllib.traces.synthetic import synthesize
+    from spane_rllib.traces.writers import check_suffix, write_trace
+
+    check_suffix(arguments.output)
+    trace = synthesize(arguments.vms, arguments.seed)
+    write_trace(trace, arguments.output)
+    print(f"{arguments.output}: {len(trace):,} VMs, seed {arguments.seed}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
