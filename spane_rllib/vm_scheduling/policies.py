@@ -34,6 +34,10 @@ class Policy(Protocol):
         """What tables call it."""
         ...
 
+    def check(self, cluster: Cluster) -> None:
+        """Raise a `UserError` if the policy cannot schedule `cluster`."""
+        ...
+
     def run(
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
     ) -> EpisodeResults:
@@ -47,6 +51,9 @@ class HeuristicPolicy:
 
     name: str
     training_rows: int | None = None
+
+    def check(self, cluster: Cluster) -> None:
+        """Heuristics schedule any cluster."""
 
     def run(
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
@@ -64,6 +71,15 @@ class NetworkPolicy:
 
     name: str
     network: QNetwork
+
+    def check(self, cluster: Cluster) -> None:
+        """Raise a `UserError` if the network was made for another number of servers."""
+        fixed = self.network.fixed_servers
+        if fixed is not None and fixed != cluster.servers:
+            raise UserError(
+                f"policy {self.name}: a {self.network.kind} network for {fixed} servers cannot schedule "
+                f"{cluster.servers}"
+            )
 
     def run(
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
