@@ -46,7 +46,7 @@ def _check_interval(interval: tuple[float, float]) -> tuple[float, float]:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-PathText = Annotated[str, Field(pattern=r"^[^\x00]+$")]
+PathText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Interval = Annotated[tuple[Share, Share], Strict(False), AfterValidator(_check_interval)]
 ServerCount = Annotated[int, Field(ge=1, le=10_000)]

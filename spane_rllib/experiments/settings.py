@@ -75,7 +75,7 @@ _EXPECTED = {
     "dict_type": "must be a mapping of keys to values",
     "tuple_type": "must be a list",
     "too_short": "must not be empty",
-    "string_pattern_mismatch": "must be a path",  # the one kind of text with a pattern
+    "string_pattern_mismatch": "must be a path without control characters",
 }
 
 
