@@ -95,8 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     splits = splits_of(trace)
     policies = [load_policy(text, splits.train[1]) for text in dict.fromkeys(arguments.policy)]
     for policy in policies:
-        for cluster in clusters:
-            policy.check(cluster)
+        for n in servers:
+            if not policy.accepts(n):
+                raise UserError(f"--policy {policy.name}: was made for another number of servers than {n}")
     if arguments.starts is not None:
         starts = read_starts(arguments.starts, len(trace))
     else:

@@ -19,8 +19,7 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 
 from spane_rllib.rllib.dqn_config import VMSchedulingDQNConfig
 from spane_rllib.rllib.registration import register_with_ray
-from spane_rllib.traces.loading import load_trace
-from spane_rllib.traces.splits import sample_starts, splits_of
+from spane_rllib.traces.splits import sample_starts
 from spane_rllib.vm_scheduling.networks.base import QNetwork
 from spane_rllib.vm_scheduling.networks.weights import (
     ModelMetadata,
@@ -28,7 +27,6 @@ from spane_rllib.vm_scheduling.networks.weights import (
     TraceIdentity,
     save_model,
 )
-from spane_rllib.vm_scheduling.simulator import compile_workload
 from spane_rllib.vm_scheduling.training import TrainingRun, Validation
 
 MODEL_FOLDER = "model"
@@ -62,16 +60,15 @@ class VMSchedulingDQN(DQN):
         """Build RLlib's parts, then the training run around the policy's networks."""
         super().setup(config)
         policy = self.get_policy()
-        settings, cluster = self.config.hyperparameters(), self.config.cluster()
-        trace = load_trace(self.config.env_config.get("trace"))
-        splits = self.config.env_config.get("splits") or splits_of(trace)
+        settings, scenario = self.config.hyperparameters(), self.config.scenario()
+        trace, splits = scenario.workload.trace, scenario.split_rows
         self._trace = TraceIdentity(name=trace.name, sha256=trace.sha256)
         self.run = TrainingRun(
             network=policy.model.network,
             target=next(iter(policy.target_models.values())).network,
             settings=settings,
-            workload=compile_workload(trace, cluster),
-            cluster=cluster,
+            workload=scenario.workload,
+            cluster=scenario.cluster,
             train_rows=splits.train,
             validation=Validation(
                 sample_starts(
@@ -112,8 +109,10 @@ class VMSchedulingDQN(DQN):
         return result
 
     def reset_config(self, new_config: dict[str, Any] | AlgorithmConfig) -> bool:
-        """Become a fresh algorithm with `new_config`, so that Tune can reuse this process for another trial."""
-        config = self.get_default_config().update_from_dict(dict(new_config))
+        """Become a fresh algorithm with `new_config`: Tune reuses the process for another trial."""
+        config = new_config
+        if not isinstance(config, AlgorithmConfig):
+            config = self.get_default_config().update_from_dict(dict(new_config))
         config.validate()
         config.freeze()
         self.cleanup()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, Self
 
 from ray.rllib.algorithms.dqn import DQNConfig
@@ -12,7 +11,7 @@ from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.registration import VM_SCHEDULING
 from spane_rllib.settings import suggestion, validated
 from spane_rllib.vm_scheduling.networks.options import parse_options
-from spane_rllib.vm_scheduling.simulator import Cluster
+from spane_rllib.vm_scheduling.scenario import Scenario
 
 _HYPERPARAMETERS = tuple(TrainingSettings.model_fields)
 # What RLlib users call some of them.
@@ -113,10 +112,9 @@ class VMSchedulingDQNConfig(DQNConfig):
         values = {name: getattr(self, name) for name in _HYPERPARAMETERS}
         return validated(TrainingSettings, values, "training")
 
-    def cluster(self) -> Cluster:
-        """The cluster of `env_config`."""
-        names = [field.name for field in fields(Cluster)]
-        return Cluster(**{name: self.env_config[name] for name in names if name in self.env_config})
+    def scenario(self) -> Scenario:
+        """Trace, cluster and splits of `env_config`."""
+        return Scenario(**self.env_config)
 
     def validate(self) -> None:
         """Check every key; called when the algorithm is built.
@@ -129,6 +127,7 @@ class VMSchedulingDQNConfig(DQNConfig):
         self.lr, self.gamma = settings.learning_rate, settings.discount
         self.train_batch_size = settings.batch_size
         parse_options(self.network_kind, self.network_options)
+        self.env_config = {**self.env_config, "reward": settings.reward}
         if self.num_env_runners:
             raise UserError(
                 f"num_env_runners: must be 0, got {self.num_env_runners}; episodes run side by side in the "

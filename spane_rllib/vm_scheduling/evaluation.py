@@ -126,6 +126,13 @@ def summary_table(summary: pd.DataFrame) -> str:
     return format_table(header, rows)
 
 
+def read_summary(directory: Path) -> pd.DataFrame:
+    """The `summary.csv` that `write_tables` wrote."""
+    import pandas as pd
+
+    return pd.read_csv(directory / "summary.csv")
+
+
 def write_tables(directory: Path, episodes: pd.DataFrame, summary: pd.DataFrame) -> None:
     """Write `episodes.csv` and `summary.csv`, each in one step."""
     for name, frame in (("episodes.csv", episodes), ("summary.csv", summary)):

@@ -34,8 +34,8 @@ class Policy(Protocol):
         """What tables call it."""
         ...
 
-    def check(self, cluster: Cluster) -> None:
-        """Raise a `UserError` if the policy cannot schedule `cluster`."""
+    def accepts(self, servers: int) -> bool:
+        """Whether the policy can schedule that many servers."""
         ...
 
     def run(
@@ -52,8 +52,9 @@ class HeuristicPolicy:
     name: str
     training_rows: int | None = None
 
-    def check(self, cluster: Cluster) -> None:
-        """Heuristics schedule any cluster."""
+    def accepts(self, servers: int) -> bool:
+        """Heuristics schedule any number of servers."""
+        return True
 
     def run(
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
@@ -72,14 +73,9 @@ class NetworkPolicy:
     name: str
     network: QNetwork
 
-    def check(self, cluster: Cluster) -> None:
-        """Raise a `UserError` if the network was made for another number of servers."""
-        fixed = self.network.fixed_servers
-        if fixed is not None and fixed != cluster.servers:
-            raise UserError(
-                f"policy {self.name}: a {self.network.kind} network for {fixed} servers cannot schedule "
-                f"{cluster.servers}"
-            )
+    def accepts(self, servers: int) -> bool:
+        """Whether the network is made for any, or just that, number of servers."""
+        return self.network.fixed_servers in (None, servers)
 
     def run(
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
