@@ -75,17 +75,20 @@ class Lanes:
         self._make_room(int(vm_counts.max(initial=1)))
         _reset(self.workload.arrays, self._state, self.observations, lanes, starts, vm_counts)
 
-    def step(self, actions: npt.NDArray[np.int64]) -> None:
+    def step(self, actions: npt.NDArray[np.int64]) -> int:
         """Place the VM at the head of every running lane on slot `actions[lane]` and go to its next decision.
 
-        Lanes without a running episode are left alone, whatever their action.
+        Lanes without a running episode are left alone, whatever their action. Returns the number of lanes
+        whose episode ended with this step.
 
         Raises:
             InfeasibleAction: an action is out of range or its slot has no room; no lane has moved then.
         """
-        wrong = _step(self.workload.arrays, self._state, self.observations, actions)
-        if wrong >= 0:
-            raise InfeasibleAction(self._explain(wrong, int(actions[wrong])))
+        ended = _step(self.workload.arrays, self._state, self.observations, actions)
+        if ended < 0:
+            lane = -1 - ended
+            raise InfeasibleAction(self._explain(lane, int(actions[lane])))
+        return ended
 
     def _explain(self, lane: int, action: int) -> str:
         slots = self.cluster.slots
@@ -128,9 +131,9 @@ class Lanes:
         """The raw state, for inspection; a view."""
         return self._state
 
-    def results(self) -> EpisodeResults:
-        """The totals of every lane so far, as if its episode ended now (copies)."""
-        return EpisodeResults.of_state(self._state)
+    def results(self, lanes: npt.NDArray[np.int64] | slice = slice(None)) -> EpisodeResults:
+        """The totals of `lanes` (all by default) so far, as if their episodes ended now (copies)."""
+        return EpisodeResults.of_state(self._state.counters[lanes], self._state.clocks[lanes])
 
 
 @inlined
@@ -173,16 +176,18 @@ def _reset(
 def _step(
     work: WorkloadArrays, state: LaneState, observations: Observations, actions: npt.NDArray[np.int64]
 ) -> int:
-    """Step all running lanes; or return the first lane whose action is infeasible, before any has moved."""
+    """Step all running lanes and count those that end; -1 - lane, and no move, if its action does not fit."""
     work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
     slots = state.free.shape[2]
     for lane in range(len(actions)):
         if state.counters[lane, STATUS] == RUNNING:
             action = actions[lane]
             if action < 0 or action >= slots or observations.action_mask[lane, action] == 0:
-                return lane
+                return -1 - lane
+    ended = 0
     for lane in range(len(actions)):
         if state.counters[lane, STATUS] == RUNNING:
             place(work, state, lane, actions[lane])
             _observe(work, state, observations, lane)
-    return -1
+            ended += state.counters[lane, STATUS] != RUNNING
+    return ended

@@ -1,0 +1,52 @@
+import pytest
+
+from spane_rllib.errors import UserError
+from spane_rllib.vm_scheduling.networks.options import MlpOptions, SpaneOptions, parse_options
+from spane_rllib.vm_scheduling.networks.registry import build_network
+
+
+def test_defaults_are_the_published_ones():
+    assert parse_options("spane", {}) == SpaneOptions(8, 2, 8, 1, 16, 1, ("mean",))
+    assert parse_options("mlp", {}) == MlpOptions(32, 2)
+
+
+def test_aggregations_have_one_order():
+    assert parse_options("spane", {"aggregations": ["std", "mean"]}).aggregations == ("mean", "std")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "servers", "message"),
+    [
+        ("spnae", {}, 5, "unknown network kind 'spnae'; did you mean spane? allowed: spane, mlp"),
+        ("transformer", {}, 5, "unknown network kind 'transformer'; allowed"),
+        (
+            "spane",
+            {"server_widht": 8},
+            5,
+            "unknown option of network spane 'server_widht'; did you mean server_width",
+        ),
+        ("spane", {"width": 8}, 5, "allowed: server_width, server_depth, value_width"),
+        ("mlp", {"server_width": 8}, 5, "allowed: width, depth"),
+        ("mlp", {3: 8}, 5, "unknown option of network mlp 3"),
+        ("spane", {"server_width": 0}, 5, "server_width: must be a whole number from 1 to 1024, got 0"),
+        ("spane", {"value_width": 1025}, 5, "value_width: must be a whole number from 1 to 1024, got 1025"),
+        ("spane", {"advantage_depth": 65}, 5, "advantage_depth: must be a whole number from 1 to 64, got 65"),
+        ("spane", {"server_depth": True}, 5, "server_depth: must be a whole number from 1 to 64, got True"),
+        ("mlp", {"width": "32"}, 5, "width: must be a whole number from 1 to 1024, got '32'"),
+        ("mlp", {"depth": 2.0}, 5, "depth: must be a whole number from 1 to 64, got 2.0"),
+        ("mlp", {"depth": "\n" * 9999}, 5, "depth: must be a whole number"),
+        ("spane", {"aggregations": []}, 5, "aggregations: must be a list of one or more of mean, max, std"),
+        ("spane", {"aggregations": "mean"}, 5, "aggregations: must be a list"),
+        ("spane", {"aggregations": ["mean", "mean"]}, 5, "each at most once, got ['mean', 'mean']"),
+        ("spane", {"aggregations": ["median"]}, 5, "got ['median']"),
+        ("spane", {"aggregations": [["mean"]]}, 5, "aggregations: must be a list"),
+        ("spane", {}, 0, "servers: network spane needs a whole number of at least 1, got 0"),
+        ("mlp", {}, 4097, "servers: network mlp needs a whole number from 1 to 4096, got 4097"),
+        ("mlp", {}, 5.0, "servers: network mlp needs a whole number from 1 to 4096, got 5.0"),
+    ],
+)
+def test_bad_input_is_named_in_one_line(kind, options, servers, message):
+    with pytest.raises(UserError) as caught:
+        build_network(kind, options, servers, seed=0)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
