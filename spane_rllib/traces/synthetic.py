@@ -80,17 +80,18 @@ DAY_S = 86_400.0
 DAY_SWING = 0.55
 """The arrival rate swings by this share around its mean, once a day."""
 BUSIEST_HOUR = 2.5
+MOST_VMS = 10_000_000
 
 
 def synthesize(vms: int = 120_000, seed: int = 0) -> VmTrace:
     """Make a trace of `vms` VMs; `seed` decides everything. Times are whole seconds.
 
     Raises:
-        UserError: `vms` is not at least 1 or `seed` is negative.
+        UserError: `vms` is not in 1 to `MOST_VMS` or `seed` is negative.
     """
-    if vms < 1 or seed < 0:
+    if not 1 <= vms <= MOST_VMS or seed < 0:
         raise UserError(
-            f"a synthetic trace needs vms of at least 1 and a seed of at least 0, got {vms} and {seed}"
+            f"a synthetic trace needs vms of 1 to {MOST_VMS} and a seed of at least 0, got {vms} and {seed}"
         )
     rng = np.random.default_rng(seed)
     kind, size = _draw_bursts(rng, vms)
