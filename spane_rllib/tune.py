@@ -60,10 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         run_main_job(config, folder, resume=arguments.resume is not None)
     except (Interrupted, KeyboardInterrupt):
-        print(
-            f"interrupted; what is finished is kept. Continue with\n  python -m spane_rllib.tune --resume {folder.path}",
-            file=sys.stderr,
-        )
+        print("interrupted; what is finished is kept. Continue with:", file=sys.stderr)
+        print(f"  python -m spane_rllib.tune --resume {folder.path}", file=sys.stderr)
         return 130
     print((folder.path / "report.md").read_text())
     print(f"results in {folder.path}")
