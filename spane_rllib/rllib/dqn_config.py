@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from pydantic import ValidationError
 from ray.rllib.algorithms.dqn import DQNConfig
 
 from spane_rllib.errors import UserError
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.registration import VM_SCHEDULING
-from spane_rllib.settings import suggestion, validated
+from spane_rllib.settings import suggestion, user_error
 from spane_rllib.vm_scheduling.networks.options import parse_options
 from spane_rllib.vm_scheduling.scenario import Scenario
 
@@ -109,8 +110,10 @@ class VMSchedulingDQNConfig(DQNConfig):
 
     def hyperparameters(self) -> TrainingSettings:
         """The validated hyper-parameters."""
-        values = {name: getattr(self, name) for name in _HYPERPARAMETERS}
-        return validated(TrainingSettings, values, "training")
+        try:
+            return TrainingSettings.model_validate({name: getattr(self, name) for name in _HYPERPARAMETERS})
+        except ValidationError as error:
+            raise user_error(error, "training") from error
 
     def scenario(self) -> Scenario:
         """Trace, cluster and splits of `env_config`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from gymnasium import Space
@@ -10,7 +11,7 @@ from ray.rllib.models.torch.torch_modelv2 import TorchModelV2
 from ray.rllib.utils.torch_utils import FLOAT_MIN
 from torch import Tensor, nn
 
-from spane_rllib.vm_scheduling.networks.options import NETWORK_KINDS
+from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS
 from spane_rllib.vm_scheduling.networks.registry import build_network
 
 
@@ -57,6 +58,10 @@ class QNetworkModel(TorchModelV2, nn.Module):
 
 def register_models() -> None:
     """Make the models known to RLlib as `spane` and `mlp`."""
-    for kind in NETWORK_KINDS:
+    # RLlib warns that the options above should be keyword arguments, which its DQN models do not receive.
+    logging.getLogger("ray.rllib.models.catalog").addFilter(
+        lambda record: "Custom ModelV2 should accept" not in record.getMessage()
+    )
+    for kind in NETWORK_OPTIONS:
         model = type(f"{kind.capitalize()}Model", (QNetworkModel,), {"kind": kind, "__module__": __name__})
         ModelCatalog.register_custom_model(kind, model)
