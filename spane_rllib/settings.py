@@ -6,7 +6,7 @@ import difflib
 import re
 import reprlib
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
@@ -44,6 +44,17 @@ class Settings(BaseModel):
                 ],
             )
         return data
+
+
+Section = TypeVar("Section", bound=Settings)
+
+
+def validated(section: type[Section], data: object, where: str = "") -> Section:
+    """`data` as a `section`; raises what `user_error` makes of the first problem."""
+    try:
+        return section.model_validate(data)
+    except ValidationError as error:
+        raise user_error(error, where) from error
 
 
 def distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:

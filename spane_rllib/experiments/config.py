@@ -45,7 +45,7 @@ def _check_name(name: str) -> str:
 def _check_path(path: str) -> str:
     # Line breaks and control characters are no names of files, and YAML does not keep all of them.
     if not path or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", path):
-        raise ValueError(f"must be a path, got {reprlib.repr(path)}")
+        raise ValueError(f"must be a path without control characters, got {reprlib.repr(path)}")
     return path
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.console import format_table
+from spane_rllib.files import replacing
 from spane_rllib.vm_scheduling.policies import Policy
 from spane_rllib.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
 
@@ -106,9 +108,7 @@ def summarize(episodes: pd.DataFrame) -> pd.DataFrame:
 
 def summary_table(summary: pd.DataFrame) -> str:
     """The summary as text, best trimmed mean first within each number of servers."""
-    from spane_rllib.console import format_table
-
-    header: Iterable[str] = (
+    header = (
         "policy",
         "servers",
         "episodes",
@@ -123,4 +123,18 @@ def summary_table(summary: pd.DataFrame) -> str:
     )
     ordered = summary.sort_values(["servers", "trimmed_mean_10_s"], kind="stable")
     rows = [tuple(row) for row in ordered.itertuples(index=False)]
-    return format_table(tuple(header), rows)
+    return format_table(header, rows)
+
+
+def read_summary(directory: Path) -> pd.DataFrame:
+    """The `summary.csv` that `write_tables` wrote."""
+    import pandas as pd
+
+    return pd.read_csv(directory / "summary.csv")
+
+
+def write_tables(directory: Path, episodes: pd.DataFrame, summary: pd.DataFrame) -> None:
+    """Write `episodes.csv` and `summary.csv`, each in one step."""
+    for name, frame in (("episodes.csv", episodes), ("summary.csv", summary)):
+        with replacing(directory / name) as temporary:
+            frame.to_csv(temporary, index=False)

@@ -34,6 +34,10 @@ class Policy(Protocol):
         """What tables call it."""
         ...
 
+    def accepts(self, servers: int) -> bool:
+        """Whether the policy can schedule that many servers."""
+        ...
+
     def run(
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
     ) -> EpisodeResults:
@@ -47,6 +51,10 @@ class HeuristicPolicy:
 
     name: str
     training_rows: int | None = None
+
+    def accepts(self, servers: int) -> bool:
+        """Heuristics schedule any number of servers."""
+        return True
 
     def run(
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
@@ -64,6 +72,10 @@ class NetworkPolicy:
 
     name: str
     network: QNetwork
+
+    def accepts(self, servers: int) -> bool:
+        """Whether the network is made for any, or just that, number of servers."""
+        return self.network.fixed_servers in (None, servers)
 
     def run(
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int

@@ -144,8 +144,8 @@ BAD_VALUE = {
     "name=..": "name: '..' must be",
     "name=''": "name: '' must be",
     "name=5": "name: must be text, got 5",
-    "output=''": "output: must be a path, got ''",
-    'output="a\\0"': "output: must be a path, got 'a\\x00'",
+    "output=''": "output: must be a path without control characters, got ''",
+    'output="a\\0"': "output: must be a path without control characters, got 'a\\x00'",
     'output="a\\Nb"': "output: must be a path",
     "trace=5": "trace: must be a mapping of keys to values, got 5",
     "trace.skip_invalid=1": "trace.skip_invalid: must be true or false, got 1",
@@ -223,6 +223,8 @@ def test_an_error_names_the_override_or_the_file_it_came_from(tmp_path: Path) ->
 
 def test_unknown_keys_are_reported_before_what_they_cause(tmp_path: Path) -> None:
     assert "nam: unknown key; did you mean name?" in refusal(write(tmp_path, "nam: t\nmethods: {}\n"))
+    nested = "methods: {m: {network: mlp, trails: 2}}\n"  # and the name is missing
+    assert "methods.m.trails: unknown key; did you mean trials?" in refusal(write(tmp_path, nested))
 
 
 def test_overrides_win_in_order_and_create_sections(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, Strict, ValidationError
+from pydantic import AfterValidator, Field, Strict
 
 from spane_rllib.errors import UserError
-from spane_rllib.settings import Settings, distinct, suggestion, user_error
+from spane_rllib.settings import Settings, distinct, suggestion, validated
 
 NetworkKind = Literal["spane", "mlp"]
 Aggregation = Literal["mean", "max", "std"]
@@ -76,7 +76,4 @@ def parse_options(kind: str, options: Mapping[str, object]) -> NetworkOptions:
     if kind not in NETWORK_KINDS:
         hint = suggestion(kind, NETWORK_KINDS)
         raise UserError(f"unknown network kind {reprlib.repr(kind)}; {hint}")
-    try:
-        return NETWORK_OPTIONS[kind].model_validate(options)
-    except ValidationError as error:
-        raise user_error(error, f"options of network {kind}") from error
+    return validated(NETWORK_OPTIONS[kind], options, f"options of network {kind}")

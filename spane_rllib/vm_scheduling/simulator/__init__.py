@@ -10,7 +10,7 @@ from spane_rllib.vm_scheduling.simulator.episodes import EpisodeResults, probe_v
 from spane_rllib.vm_scheduling.simulator.heuristics import FragmentationGradient, Heuristic
 from spane_rllib.vm_scheduling.simulator.lanes import Lanes
 from spane_rllib.vm_scheduling.simulator.lower_bound import lower_bounds
-from spane_rllib.vm_scheduling.simulator.workload import Workload
+from spane_rllib.vm_scheduling.simulator.workload import Workload, compile_workload
 
 __all__ = [
     "Cluster",
@@ -19,6 +19,7 @@ __all__ = [
     "Heuristic",
     "Lanes",
     "Workload",
+    "compile_workload",
     "lower_bounds",
     "probe_vm_counts",
     "run_heuristic",

@@ -176,7 +176,7 @@ def _reset(
 def _step(
     work: WorkloadArrays, state: LaneState, observations: Observations, actions: npt.NDArray[np.int64]
 ) -> int:
-    """Step all running lanes, count those that end; -1 - lane, and none moved, if its action is infeasible."""
+    """Step all running lanes and count those that end; -1 - lane, and no move, if its action does not fit."""
     work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
     slots = state.free.shape[2]
     for lane in range(len(actions)):

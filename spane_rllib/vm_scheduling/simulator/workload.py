@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -91,6 +93,16 @@ class Workload:
                 f"start {starts[wrong[0]]} (position {wrong[0]}) is outside {self.trace.name}; "
                 f"allowed are 0 to {last}"
             )
+
+
+def compile_workload(trace: VmTrace, cluster: Cluster) -> Workload:
+    """`Workload(trace, cluster)`, made once per process for each trace object and type of server."""
+    return _compile_workload(trace, replace(cluster, servers=1))
+
+
+@lru_cache(maxsize=4)
+def _compile_workload(trace: VmTrace, server_type: Cluster) -> Workload:
+    return Workload(trace, server_type)
 
 
 def _resolution(trace: VmTrace, cluster: Cluster) -> int:
