@@ -9,8 +9,9 @@ models (arXiv 2504.14946). Sections validate on construction and raise `pydantic
 from __future__ import annotations
 
 import re
+import reprlib
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,9 +23,11 @@ from pydantic import (
     model_validator,
 )
 
-from spane_rllib.experiments.hyperparameters import NETWORK_OPTIONS, Share, TrainingSettings, check_distinct
 from spane_rllib.experiments.search_space import Distribution, validate_search_space, written
-from spane_rllib.experiments.settings import Settings
+from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.settings import Settings, Share, distinct, suggestion
+from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS, NetworkKind
 
 MAX_TRIALS = 10_000
 """Trials of one experiment; more is a slip in a grid rather than a plan."""
@@ -39,6 +42,19 @@ def _check_name(name: str) -> str:
     return name
 
 
+def _check_path(path: str) -> str:
+    # Line breaks and control characters are no names of files, and YAML does not keep all of them.
+    if not path or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", path):
+        raise ValueError(f"must be a path without control characters, got {reprlib.repr(path)}")
+    return path
+
+
+def _check_heuristic(name: str) -> str:
+    if name not in HEURISTICS:
+        raise ValueError(f"{reprlib.repr(name)} is not a heuristic; {suggestion(name, HEURISTICS)}")
+    return name
+
+
 def _check_interval(interval: tuple[float, float]) -> tuple[float, float]:
     if not interval[0] < interval[1]:
         raise ValueError(f"must be [from, to] with from < to, got {list(interval)}")
@@ -46,15 +62,15 @@ def _check_interval(interval: tuple[float, float]) -> tuple[float, float]:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-PathText = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
+PathText = Annotated[str, AfterValidator(_check_path)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Interval = Annotated[tuple[Share, Share], Strict(False), AfterValidator(_check_interval)]
 ServerCount = Annotated[int, Field(ge=1, le=10_000)]
 ServerCounts = Annotated[
-    tuple[ServerCount, ...], Strict(False), Field(min_length=1), AfterValidator(check_distinct)
+    tuple[ServerCount, ...], Strict(False), Field(min_length=1), AfterValidator(distinct)
 ]
-Heuristic = Literal[
-    "first-fit", "best-fit", "worst-fit", "balance-fit", "random", "move-to-front", "sbf", "fgd", "keep-64"
+HeuristicName = Annotated[
+    str, AfterValidator(_check_heuristic), Field(json_schema_extra={"enum": list(HEURISTICS)})
 ]
 
 
@@ -126,12 +142,13 @@ class ValidationSettings(Settings):
         lt=0.5,
         description="Share of episodes dropped at each end of the mean total wait (reference: 0.1).",
     )
+    seed: Seed = Field(default=0, description="Seed of the drawn validation starts; the same for all trials.")
 
 
 class MethodSettings(Settings):
     """One method of the comparison: a network and the search over its settings."""
 
-    network: Literal["spane", "mlp"] = Field(description="`spane` (equal servers are exchangeable) or `mlp`.")
+    network: NetworkKind = Field(description="`spane` (equal servers are exchangeable) or `mlp`.")
     trials: int = Field(
         default=1,
         ge=1,
@@ -199,8 +216,8 @@ class EvaluationSettings(Settings):
         default=None,
         description="Cluster sizes, servers; null: the size trained on. `mlp` can only play that one.",
     )
-    heuristics: Annotated[tuple[Heuristic, ...], Strict(False), AfterValidator(check_distinct)] = Field(
-        default=get_args(Heuristic),
+    heuristics: Annotated[tuple[HeuristicName, ...], Strict(False), AfterValidator(distinct)] = Field(
+        default=tuple(HEURISTICS),
         description="Heuristics to compare with.",
     )
 

@@ -19,9 +19,10 @@ from spane_rllib.experiments.config import (
     TraceSettings,
     ValidationSettings,
 )
-from spane_rllib.experiments.hyperparameters import MlpOptions, SpaneOptions, TrainingSettings
 from spane_rllib.experiments.search_space import KINDS
-from spane_rllib.experiments.settings import Settings
+from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.settings import Settings
+from spane_rllib.vm_scheduling.networks.options import MlpOptions, SpaneOptions
 
 SECTIONS: dict[str, type[Settings]] = {
     "Top level": ExperimentConfig,

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.settings import explain, first_error, key_path, one_line, suggestion
 from spane_rllib.experiments.strict_yaml import parse_yaml, write_yaml
 from spane_rllib.experiments.trials import draw_trials
+from spane_rllib.settings import first_error, key_path, one_line, suggestion, user_error
 
 MAX_BYTES = 256 * 1024
 
@@ -45,7 +45,11 @@ def load_experiment(source: str | os.PathLike[str], overrides: Iterable[str] = (
         at = key_path(details) + "."
         if any(at.startswith(f"{key}.") for key in overridden):
             where = "--set"
-        raise UserError(f"{where}: {explain(details)}") from error
+        refusal = user_error(error, where)
+        if details["type"] in ("int_type", "float_type") and isinstance(details["input"], dict):
+            hint = "search distributions belong under methods.<name>.options or .training"
+            refusal = UserError(f"{refusal}; {hint}")
+        raise refusal from error
     try:
         draw_trials(config)
     except UserError as error:

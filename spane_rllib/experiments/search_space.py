@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidatorFunctionWrapHandler, create_model, field_validator
 
-from spane_rllib.experiments.settings import Settings, suggestion
+from spane_rllib.settings import Settings, suggestion
 
 # The names are those of `ray.tune`'s sampling functions.
 KINDS = {

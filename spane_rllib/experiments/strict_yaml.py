@@ -8,12 +8,12 @@ from typing import Any
 import yaml
 
 from spane_rllib.errors import UserError
-from spane_rllib.experiments.settings import one_line
+from spane_rllib.settings import one_line
 
 
 class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()
         # Anchors can be nested into exponential size, and tags ask for types that no key has.
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
             raise yaml.composer.ComposerError(

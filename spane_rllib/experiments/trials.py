@@ -6,20 +6,17 @@ import itertools
 import math
 import zlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from spane_rllib.errors import UserError
-from spane_rllib.experiments.config import (
-    MAX_TRIALS,
-    ExperimentConfig,
-    MethodSettings,
-)
-from spane_rllib.experiments.hyperparameters import NETWORK_OPTIONS, TrainingSettings
+from spane_rllib.experiments.config import MAX_TRIALS, ExperimentConfig, MethodSettings
 from spane_rllib.experiments.search_space import Distribution
-from spane_rllib.experiments.settings import Settings, explain, first_error
+from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.settings import Settings, user_error
+from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS, NetworkKind
 
 
 class TrialSettings(Settings):
@@ -29,7 +26,7 @@ class TrialSettings(Settings):
     method: str = Field(description="Name of the method.")
     index: int = Field(description="Number of the trial within its method, from 0.")
     seed: int = Field(description="Seed of the trial's weights, episode starts, exploration and replay.")
-    network: Literal["spane", "mlp"] = Field(description="Kind of network.")
+    network: NetworkKind = Field(description="Kind of network.")
     options: dict[str, Any] = Field(description="All options of the network.")
     training: TrainingSettings = Field(description="Hyper-parameters.")
 
@@ -116,7 +113,7 @@ def _trial(
             ),
         )
     except ValidationError as error:
-        raise UserError(f"{where}: {explain(first_error(error))}") from error
+        raise user_error(error, where) from error
     if config.validation.every > trial.training.gradient_steps:
         raise UserError(
             f"{where}: validation.every {config.validation.every} exceeds training.gradient_steps "

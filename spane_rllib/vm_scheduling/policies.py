@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.errors import UserError
+from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.vm_scheduling.simulator import (
-    HEURISTICS,
     Cluster,
     EpisodeResults,
     FragmentationGradient,

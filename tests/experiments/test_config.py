@@ -62,7 +62,7 @@ def test_defaults_are_the_published_values(tmp_path: Path) -> None:
         "augmentation_permutations": 0,
     }
     assert (config.cluster.servers, config.cluster.node_cpu, config.cluster.node_memory) == (5, 40.0, 90.0)
-    assert (config.validation.episodes, config.validation.every, config.validation.trim) == (150, 250, 0.1)
+    assert config.validation.model_dump() == {"episodes": 150, "every": 250, "trim": 0.1, "seed": 0}
     assert (config.evaluation.top_k, config.evaluation.episodes, config.splits) == (3, 1000, None)
 
 
@@ -136,6 +136,7 @@ BAD_VALUE = {
     'seed="5"': "seed: must be a whole number, got '5'",
     "seed=1.0": "seed: must be a whole number, got 1.0",
     "seed=true": "seed: must be a whole number, got True",
+    f"seed=0x{'f' * 4000}": "4294967295, got a number of thousands of digits",
     "seed=-1": "seed: must be greater than or equal to 0, got -1",
     "seed=4294967296": "seed: must be less than or equal to 4294967295",
     "seed=": "seed: must be a whole number, got None",
@@ -144,7 +145,8 @@ BAD_VALUE = {
     "name=''": "name: '' must be",
     "name=5": "name: must be text, got 5",
     "output=''": "output: must be a path without control characters, got ''",
-    'output="a\\0"': "output: ",
+    'output="a\\0"': "output: must be a path without control characters, got 'a\\x00'",
+    'output="a\\Nb"': "output: must be a path",
     "trace=5": "trace: must be a mapping of keys to values, got 5",
     "trace.skip_invalid=1": "trace.skip_invalid: must be true or false, got 1",
     "trace.never_ending=kep": "trace.never_ending: must be 'drop' or 'keep', got 'kep'",
@@ -193,7 +195,7 @@ BAD_VALUE = {
     "methods.m.trials=0": "methods.m.trials: must be greater than or equal to 1",
     "methods.m.trials=4": "methods.m: trials: 4 samples, but no key is sampled",
     "methods.m={network: mlp, seeds: 1000, options: {width: {grid: [1,2,3,4,5,6,7,8,9,10,11]}}}": "11,000",
-    "evaluation.heuristics=[sfb]": "evaluation.heuristics.0: must be 'first-fit'",
+    "evaluation.heuristics=[sfb]": "evaluation.heuristics.0: 'sfb' is not a heuristic; did you mean sbf?",
     "evaluation.heuristics=[sbf, sbf]": "must not repeat an item",
     "evaluation.servers=[]": "evaluation.servers",
     "evaluation.top_k=0": "evaluation.top_k: must be greater than or equal to 1",

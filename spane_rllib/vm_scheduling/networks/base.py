@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
@@ -35,10 +34,7 @@ class QNetwork(nn.Module):
 
     def options(self) -> dict[str, Any]:
         """The options that build this network again, as plain values."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self._options).items()
-        }
+        return self._options.model_dump(mode="json")
 
 
 def hidden_layers(inputs: int, width: int, depth: int) -> list[nn.Module]:

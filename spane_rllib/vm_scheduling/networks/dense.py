@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from spane_rllib.compiling import inlined
 
 BLOCK = 8
 """Outputs computed together; layers are padded to a multiple of it."""
@@ -70,7 +72,7 @@ def _affine_block(
     return signature, generate
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def dense(
     weights, layer, start, start_at, rectify, values, source, source_stride, target, target_stride, rows
 ):

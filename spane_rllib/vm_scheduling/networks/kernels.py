@@ -10,8 +10,8 @@ Sums over servers and slots are plain float32 code without fast-math for the sam
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from spane_rllib.compiling import borrowed, compiled, inlined
 from spane_rllib.vm_scheduling.networks.base import NODES_PER_SERVER, REQUEST_FEATURES, SERVER_FEATURES
 from spane_rllib.vm_scheduling.networks.dense import BLOCK, dense
 from spane_rllib.vm_scheduling.networks.options import AGGREGATIONS
@@ -20,7 +20,7 @@ from spane_rllib.vm_scheduling.networks.packing import BODY, SPANE
 _MEAN, _MAX, _STD = (1 << AGGREGATIONS.index(name) for name in ("mean", "max", "std"))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def scratch_size(layout, servers):
     """Floats of scratch that `row_q_values` needs for `servers` servers."""
     widest = layout[1, 2]
@@ -30,7 +30,7 @@ def scratch_size(layout, servers):
     return inputs + 3 * servers * widest + shared + widest + BLOCK + NODES_PER_SERVER * servers + BLOCK
 
 
-@njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
+@inlined
 def _layers(
     weights, layout, first, count, rectify_last,
     values, source, source_stride, target, target_stride, rows, spare,
@@ -47,7 +47,7 @@ def _layers(
         source, source_stride = out, stride
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def _aggregate(values, embeddings, stride, servers, width, aggregations, out):
     """Write the cluster embedding, mean, max and standard deviation in this order if wanted, at `out`."""
     for feature in range(width):
@@ -76,7 +76,7 @@ def _aggregate(values, embeddings, stride, servers, width, aggregations, out):
             values[position] = np.sqrt(squares / np.float32(servers))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def row_q_values(weights, layout, servers, request, values, q):
     """Q-values of one observation.
 
@@ -87,6 +87,8 @@ def row_q_values(weights, layout, servers, request, values, q):
         values: float32 scratch of at least `scratch_size(layout, N)`.
         q: (2N,) float32, written.
     """
+    weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
+    request, values, q = borrowed(request), borrowed(values), borrowed(q)
     kind, value_head, advantage_head = layout[0, 0], layout[0, 1], layout[0, 2]
     width, aggregations, widest = layout[1, 0], layout[1, 1], layout[1, 2]
     count = len(servers) // SERVER_FEATURES
@@ -144,17 +146,21 @@ def row_q_values(weights, layout, servers, request, values, q):
         q[slot] = values[advantages + slot] + baseline
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def batch_q_values(weights, layout, servers, request, q):
     """Q-values (B, 2N) of `servers` (B, 4N) and `request` (B, 3), row by row."""
+    weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
+    request, q = borrowed(request), borrowed(q)
     values = np.empty(scratch_size(layout, servers.shape[1] // SERVER_FEATURES), dtype=np.float32)
     for row in range(len(servers)):
         row_q_values(weights, layout, servers[row], request[row], values, q[row])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def batch_greedy_actions(weights, layout, servers, request, action_mask, actions):
     """The feasible action of the highest Q-value of each row, the first of equals, -1 without any."""
+    weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
+    request, action_mask, actions = borrowed(request), borrowed(action_mask), borrowed(actions)
     values = np.empty(scratch_size(layout, servers.shape[1] // SERVER_FEATURES), dtype=np.float32)
     q = np.empty(action_mask.shape[1], dtype=np.float32)
     for row in range(len(servers)):

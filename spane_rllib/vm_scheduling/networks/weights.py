@@ -10,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, deserialize
 from torch import Tensor
 
 import spane_rllib
 from spane_rllib.errors import UserError
+from spane_rllib.settings import Settings, one_line, user_error
 from spane_rllib.vm_scheduling.networks.base import QNetwork
 from spane_rllib.vm_scheduling.networks.registry import network_skeleton
 
@@ -27,11 +28,7 @@ _MAX_HEADER_BYTES = 1 << 20
 _Positive = Annotated[float, Field(gt=0)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Normalisation(_Strict):
+class Normalisation(Settings):
     """What the observations were divided by."""
 
     node_cpu: _Positive = Field(description="CPU cores of a NUMA node")
@@ -41,14 +38,14 @@ class Normalisation(_Strict):
     )
 
 
-class TraceIdentity(_Strict):
+class TraceIdentity(Settings):
     """The trace a model was trained on."""
 
     name: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$", description="`VmTrace.sha256`")
 
 
-class ModelMetadata(_Strict):
+class ModelMetadata(Settings):
     """Where a model comes from. Values that could not be loaded again raise `pydantic.ValidationError`."""
 
     servers: int = Field(ge=1, description="servers of the cluster it was trained on")
@@ -60,7 +57,7 @@ class ModelMetadata(_Strict):
     package_version: str = Field(default_factory=lambda: spane_rllib.__version__)
 
 
-class _ModelFile(_Strict):
+class _ModelFile(Settings):
     """`model.json`."""
 
     format_version: Literal[1] = 1
@@ -114,7 +111,7 @@ def load_model(directory: str | os.PathLike[str]) -> tuple[QNetwork, ModelMetada
     try:
         file = _ModelFile.model_validate_json(_read(model_path, _MAX_JSON_BYTES))
     except ValidationError as error:
-        raise UserError(f"{model_path}: {_first_problem(error)}") from error
+        raise user_error(error, str(model_path)) from error
     try:
         network = network_skeleton(file.kind, file.options, file.metadata.servers)
     except UserError as error:
@@ -125,10 +122,10 @@ def load_model(directory: str | os.PathLike[str]) -> tuple[QNetwork, ModelMetada
     size = sum(tensor.nbytes for tensor in expected.values())
     data = _read(weights_path, size + _MAX_HEADER_BYTES)
     try:
-        views = dict(deserialize(data))  # type: ignore[no-untyped-call]
+        views = dict(deserialize(data))
     except SafetensorError as error:
         raise UserError(
-            f"{weights_path}: not a safetensors file or damaged: {_one_line(str(error))}"
+            f"{weights_path}: not a safetensors file or damaged: {one_line(str(error))}"
         ) from error
     _check_tensors(views, expected, weights_path)
     state = safetensors.torch.load(data)
@@ -163,7 +160,7 @@ def _check_tensors(
         raise UserError(f"{path}: no tensor {missing[0]}, which {MODEL_FILE} asks for")
     if unknown := sorted(found.keys() - expected.keys()):
         raise UserError(
-            f"{path}: tensor {_one_line(ascii(unknown[0]))} is not part of the network in {MODEL_FILE}"
+            f"{path}: tensor {one_line(ascii(unknown[0]))} is not part of the network in {MODEL_FILE}"
         )
     for name, tensor in expected.items():
         given, wanted = (found[name]["dtype"], list(found[name]["shape"])), ("F32", list(tensor.shape))
@@ -176,14 +173,3 @@ def _check_finite(state: Mapping[str, Tensor], path: Path) -> None:
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise UserError(f"{path}: tensor {name} has values that are not finite; the training diverged?")
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(part if str(part).isidentifier() else ascii(part) for part in map(str, problem["loc"]))
-    what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
-    return _one_line(f"{where}: {what}" if where else what)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]

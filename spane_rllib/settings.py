@@ -1,14 +1,20 @@
-"""The base of every typed configuration section, and one-line messages for what does not fit it."""
+"""The base of typed settings, and one-line messages for input that does not fit them."""
 
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from spane_rllib.errors import UserError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+MAX_MESSAGE = 1000
 
 
 class Settings(BaseModel):
@@ -40,6 +46,24 @@ class Settings(BaseModel):
         return data
 
 
+Section = TypeVar("Section", bound=Settings)
+
+
+def validated(section: type[Section], data: object, where: str = "") -> Section:
+    """`data` as a `section`; raises what `user_error` makes of the first problem."""
+    try:
+        return section.model_validate(data)
+    except ValidationError as error:
+        raise user_error(error, where) from error
+
+
+def distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`items`; a validator of pydantic that refuses repetitions."""
+    if len(set(items)) < len(items):
+        raise ValueError(f"must not repeat an item, got {list(items)}")
+    return items
+
+
 def suggestion(word: str, allowed: Iterable[str]) -> str:
     """`did you mean X? allowed: X, Y`, the first half only when an allowed word is near."""
     allowed = list(allowed)
@@ -48,15 +72,17 @@ def suggestion(word: str, allowed: Iterable[str]) -> str:
 
 
 def one_line(message: str) -> str:
-    """`message` without line breaks, runs of spaces and characters that a terminal would act on."""
+    """`message`, cut to `MAX_MESSAGE` characters, without line breaks or what a terminal would act on."""
     text = " ".join(message.split())
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return text[:MAX_MESSAGE]
 
 
 def key_path(error: ErrorDetails) -> str:
     """Where an error is, as the user writes it: `methods.spane.training.learning_rate`."""
     # "[key]" is pydantic's mark for an invalid key of a mapping.
-    return ".".join(str(part) for part in error["loc"] if part != "[key]")
+    parts = [str(part)[:100] for part in error["loc"] if part != "[key]"]
+    return ".".join(part if part.isprintable() else ascii(part) for part in parts)
 
 
 def first_error(error: ValidationError) -> ErrorDetails:
@@ -75,20 +101,29 @@ _EXPECTED = {
     "dict_type": "must be a mapping of keys to values",
     "tuple_type": "must be a list",
     "too_short": "must not be empty",
-    "string_pattern_mismatch": "must be a path without control characters",
 }
 
 
-def explain(error: ErrorDetails) -> str:
-    """One line: the key, what is wrong with its value, and what is allowed there."""
+def user_error(error: ValidationError, where: str = "") -> UserError:
+    """The first problem in one line: `where` (a file, a section), the key, and what is allowed there."""
+    text = one_line(_explain(first_error(error)))
+    return UserError(f"{where}: {text}" if where else text)
+
+
+def _explain(error: ErrorDetails) -> str:
     kind, path = error["type"], key_path(error)
     if kind == "missing":
         text = "missing; this key has no default"
-    elif kind in ("value_error", "unknown_key"):
+    elif kind in ("value_error", "unknown_key", "json_invalid"):
         text = error["msg"].removeprefix("Value error, ")
     else:
-        expected = _EXPECTED.get(kind, error["msg"].replace("Input should", "must", 1))
-        text = f"{expected}, got {reprlib.repr(error['input'])}"
-        if kind in ("int_type", "float_type") and isinstance(error["input"], dict):
-            text += "; search distributions belong under methods.<name>.options or .training"
-    return one_line(f"{path}: {text}" if path else text)
+        expected = _EXPECTED.get(kind) or re.sub(r"^\w+ should", "must", error["msg"])
+        text = f"{expected}, got {_abridged(error['input'])}"
+    return f"{path}: {text}" if path else text
+
+
+def _abridged(value: Any) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
+        return "a number of thousands of digits"

@@ -1,27 +1,20 @@
-"""What a trial trains: the hyper-parameters of the deep Q-network and the options of the networks."""
+"""The hyper-parameters of a training run.
+
+Defaults called "reference" are those of the published SPANE code and its stored winning models (arXiv
+2504.14946).
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import Field, model_validator
 
-from spane_rllib.experiments.settings import Settings
+from spane_rllib.learning.schedules import LinearSchedule, StepDecay
+from spane_rllib.settings import Settings, Share
 
 MIN_EPISODE_VMS = 41
 """VMs of the shortest episode: it runs 40 VMs past the first that First Fit cannot place."""
-
-
-def check_distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(items)) < len(items):
-        raise ValueError(f"must not repeat an item, got {list(items)}")
-    return items
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Width = Annotated[int, Field(ge=1, le=1024)]
-Depth = Annotated[int, Field(ge=1, le=64)]
-Aggregation = Literal["mean", "max", "std"]
 
 
 class TrainingSettings(Settings):
@@ -51,7 +44,7 @@ class TrainingSettings(Settings):
     )
     replay_capacity: int = Field(
         default=100_000,
-        ge=1,
+        ge=2,
         le=100_000_000,
         description="Decisions that the replay buffer holds (reference: 100000).",
     )
@@ -103,8 +96,8 @@ class TrainingSettings(Settings):
     )
     reward: Literal["log_wait", "balance", "wait"] = Field(
         default="log_wait",
-        description="Per decision, of the wait in seconds: `log_wait` = -log(1 + wait) (reference), "
-        "`wait` = -wait, `balance` = `log_wait` with a term for even use of the servers.",
+        description="Per decision: `log_wait` = -log(1 + wait in seconds) (reference), `wait` = -wait in "
+        "hours, `balance` = `log_wait` less the imbalance between the two NUMA nodes of a server.",
     )
     augmentation_permutations: int = Field(
         default=0,
@@ -133,31 +126,11 @@ class TrainingSettings(Settings):
             )
         return self
 
+    def epsilon_schedule(self) -> LinearSchedule:
+        """Probability of a random action by number of gradient steps made."""
+        steps = self.gradient_steps if self.epsilon_decay_steps is None else self.epsilon_decay_steps
+        return LinearSchedule(self.epsilon_initial, self.epsilon_final, steps)
 
-class SpaneOptions(Settings):
-    """Options of the network `spane`. Defaults: reference, 571 parameters."""
-
-    server_width: Width = Field(
-        default=8, description="Units per layer of the encoder shared by all servers."
-    )
-    server_depth: Depth = Field(default=2, description="Layers of the encoder shared by all servers.")
-    value_width: Width = Field(default=8, description="Units per hidden layer of the state value.")
-    value_depth: Depth = Field(default=1, description="Hidden layers of the state value.")
-    advantage_width: Width = Field(default=16, description="Units per hidden layer of the advantages.")
-    advantage_depth: Depth = Field(default=1, description="Hidden layers of the advantages.")
-    aggregations: Annotated[
-        tuple[Aggregation, ...], Strict(False), Field(min_length=1), AfterValidator(check_distinct)
-    ] = Field(
-        default=("mean",),
-        description="How encoded servers become one vector: any of mean, max, std, concatenated.",
-    )
-
-
-class MlpOptions(Settings):
-    """Options of the network `mlp`. Defaults: reference."""
-
-    width: Width = Field(default=32, description="Units per hidden layer.")
-    depth: Depth = Field(default=2, description="Hidden layers.")
-
-
-NETWORK_OPTIONS: dict[str, type[Settings]] = {"spane": SpaneOptions, "mlp": MlpOptions}
+    def learning_rate_schedule(self) -> StepDecay:
+        """Learning rate by number of gradient steps made."""
+        return StepDecay(self.learning_rate, self.learning_rate_decay, self.learning_rate_decay_every)
