@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     CPU,
     DOUBLE,
     HEAD,
+    IDLE,
     MEMORY,
     RUNNING,
     STATUS,
@@ -87,18 +89,25 @@ class Lanes:
         ended = _step(self.workload.arrays, self._state, self.observations, actions)
         if ended < 0:
             lane = -1 - ended
-            raise InfeasibleAction(self._explain(lane, int(actions[lane])))
+            raise InfeasibleAction(f"lane {lane}: {self.explain(lane, int(actions[lane]))}")
         return ended
 
-    def _explain(self, lane: int, action: int) -> str:
+    def stop(self, lanes: Sequence[int] | npt.NDArray[np.int64]) -> None:
+        """Break off the episodes of `lanes`, which become idle."""
+        self._state.counters[lanes, STATUS] = IDLE
+        self.observations.request[lanes] = 0.0
+        self.observations.action_mask[lanes] = 0
+
+    def explain(self, lane: int, action: int) -> str:
+        """Why `action` is infeasible in a running lane."""
         slots = self.cluster.slots
         if not 0 <= action < slots:
-            return f"lane {lane}: action {action} is not a slot; allowed are 0 to {slots - 1}"
+            return f"action {action} is not a slot; allowed are 0 to {slots - 1}"
         row = self._state.counters[lane, HEAD]
         cpu, memory = self.workload.trace.cpu[row], self.workload.trace.memory[row]
         feasible = np.flatnonzero(self.observations.action_mask[lane])
         return (
-            f"lane {lane}: slot {action} (server {action // 2}, node {action % 2}) has no room for VM {row} "
+            f"slot {action} (server {action // 2}, node {action % 2}) has no room for VM {row} "
             f"({cpu:g} cpu x {memory:g} GiB); feasible are {feasible.tolist()}"
         )
 

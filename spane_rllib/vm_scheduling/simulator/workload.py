@@ -84,6 +84,13 @@ class Workload:
     def __len__(self) -> int:
         return len(self.trace)
 
+    def __reduce__(self) -> tuple[type[Workload], tuple[VmTrace, Cluster]]:
+        # Rebuilt rather than copied: unpickled arrays would be writable, another type to the compiled rules.
+        return Workload, (self.trace, self.cluster)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Workload:
+        return self  # never changes
+
     def check_starts(self, starts: npt.NDArray[np.int64]) -> None:
         """Raise a `UserError` unless an episode can begin at every row of `starts`."""
         last = len(self) - 2  # an episode ends when the last row is reached, so that row is never placed
