@@ -91,12 +91,12 @@ def run_heuristic(
     vm_counts: npt.ArrayLike,
     seed: int = 0,
 ) -> EpisodeResults:
-    """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e.
+    """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e (a scalar serves all).
 
     `seed` decides the choices of `random`; an episode's choices do not depend on the other episodes.
     """
-    starts, vm_counts = _as_rows(starts), _as_rows(vm_counts)
-    workload.check_starts(starts)
+    workload.check_cluster(cluster)
+    starts, vm_counts = workload.check_episodes(starts, vm_counts)
     code, fragmentation = heuristic.compile(workload)
     scratch = allocate(1, cluster.slots, int(vm_counts.max(initial=1)))
     finished = allocate(len(starts), 0, 0)
@@ -112,7 +112,8 @@ def probe_vm_counts(
     As in the reference, that one is tested before the departures due at its arrival are processed. The counts
     depend on the trace and the cluster alone and are remembered per workload and number of servers.
     """
-    starts = _as_rows(starts)
+    workload.check_cluster(cluster)
+    starts = np.atleast_1d(np.asarray(starts, np.int64))
     workload.check_starts(starts)
     known = workload.probed.setdefault(cluster.servers, np.zeros(len(workload), np.int32))
     missing = np.unique(starts[known[starts] == 0])
@@ -128,10 +129,6 @@ def probe_vm_counts(
                 break
             longest = min(8 * longest, len(workload))
     return known[starts].astype(np.int64) + extra
-
-
-def _as_rows(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    return np.atleast_1d(np.asarray(values, dtype=np.int64))
 
 
 @compiled

@@ -63,7 +63,9 @@ class FragmentationGradient:
         for row, (cpu, memory) in enumerate(self.flavours):
             double = memory > threshold
             scale = workload.units_per_core / (NODES_PER_SERVER if double else 1)
-            need[row] = max(1, np.ceil(cpu * scale)), max(1, np.ceil(memory * scale)), double
+            # Less than a millionth of a unit is a rounding error of the product, not a finer flavour.
+            units = (max(1, np.ceil(size * scale - 1e-6)) for size in (cpu, memory))
+            need[row] = *units, double
         return FragmentationArrays(need, np.array(self.weights, np.float64), float(self.fullness))
 
 

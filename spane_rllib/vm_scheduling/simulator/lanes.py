@@ -54,6 +54,7 @@ class Lanes:
     """
 
     def __init__(self, workload: Workload, cluster: Cluster, lanes: int = 1) -> None:
+        workload.check_cluster(cluster)
         self.workload = workload
         self.cluster = cluster
         self._state = allocate(lanes, cluster.slots, 1024)
@@ -67,13 +68,18 @@ class Lanes:
         return len(self.observations.request)
 
     def reset(self, lanes: npt.ArrayLike, starts: npt.ArrayLike, vm_counts: npt.ArrayLike) -> None:
-        """Begin an episode of `vm_counts[k]` VMs at row `starts[k]` in lane `lanes[k]`, for every k."""
-        lanes, starts, vm_counts = (
-            np.atleast_1d(np.asarray(x, np.int64)) for x in (lanes, starts, vm_counts)
-        )
-        self.workload.check_starts(starts)
-        if vm_counts.min(initial=1) < 1:
-            raise ValueError("vm_counts must be at least 1")
+        """Begin an episode of `vm_counts[k]` VMs at row `starts[k]` in lane `lanes[k]`, for every k.
+
+        Raises:
+            UserError: an episode cannot begin at one of `starts`; no lane has changed then.
+            ValueError: the shapes do not go together, there is no such lane, or a count is less than 1.
+        """
+        starts, vm_counts = self.workload.check_episodes(starts, vm_counts)
+        lanes = np.atleast_1d(np.asarray(lanes, np.int64))
+        if lanes.shape != starts.shape or lanes.min(initial=0) < 0 or lanes.max(initial=0) >= len(self):
+            raise ValueError(
+                f"lanes must be {len(starts)} of 0 to {len(self) - 1}, one per start, got {lanes}"
+            )
         self._make_room(int(vm_counts.max(initial=1)))
         _reset(self.workload.arrays, self._state, self.observations, lanes, starts, vm_counts)
 
@@ -86,6 +92,8 @@ class Lanes:
         Raises:
             InfeasibleAction: an action is out of range or its slot has no room; no lane has moved then.
         """
+        if np.shape(actions) != (len(self),):
+            raise ValueError(f"actions must have shape ({len(self)},), got {np.shape(actions)}")
         ended = _step(self.workload.arrays, self._state, self.observations, actions)
         if ended < 0:
             lane = -1 - ended
