@@ -78,12 +78,13 @@ def split_rows(config: ExperimentConfig, trace: VmTrace) -> Splits:
     """The rows at which episodes of each split start."""
     if config.splits is None:
         return splits_of(trace)
-    last = len(trace) - 1
-    rows = {
-        name: tuple(min(int(share * len(trace)), last) for share in getattr(config.splits, name))
-        for name in SPLIT_NAMES
-    }
-    return Splits(**rows)
+
+    def rows(interval: tuple[float, float]) -> tuple[int, int]:
+        low, high = (min(int(share * len(trace)), len(trace) - 1) for share in interval)
+        return low, high
+
+    shares = config.splits
+    return Splits(train=rows(shares.train), validation=rows(shares.validation), test=rows(shares.test))
 
 
 def _load_trace(config: ExperimentConfig) -> VmTrace:

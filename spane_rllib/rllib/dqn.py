@@ -118,7 +118,8 @@ class VMSchedulingDQN(DQN):
         self.cleanup()
         self._timers.clear()
         self._counters.clear()
-        self._episode_history, self._episodes_to_be_collected = [], []
+        self._episode_history.clear()
+        self._episodes_to_be_collected.clear()
         self.config = config
         self._env_id, self.env_creator = self._get_env_id_and_creator(config.env, config)
         self.setup(config)

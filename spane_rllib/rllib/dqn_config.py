@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import ValidationError
 from ray.rllib.algorithms.dqn import DQNConfig
 
 from spane_rllib.errors import UserError
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.registration import VM_SCHEDULING
-from spane_rllib.settings import suggestion, user_error
+from spane_rllib.settings import suggestion, validated
 from spane_rllib.vm_scheduling.networks.options import parse_options
 from spane_rllib.vm_scheduling.scenario import Scenario
 
@@ -31,6 +30,10 @@ class VMSchedulingDQNConfig(DQNConfig):
         >>> config = config.training(learning_rate=0.003, gradient_steps=1000).network("spane")
         >>> algorithm = config.build_algo()
     """
+
+    # Set by RLlib's base class, which does not declare them.
+    env_config: dict[str, Any]
+    model: dict[str, Any]
 
     def __init__(self, algo_class: type | None = None) -> None:
         from spane_rllib.rllib.dqn import VMSchedulingDQN
@@ -110,10 +113,8 @@ class VMSchedulingDQNConfig(DQNConfig):
 
     def hyperparameters(self) -> TrainingSettings:
         """The validated hyper-parameters."""
-        try:
-            return TrainingSettings.model_validate({name: getattr(self, name) for name in _HYPERPARAMETERS})
-        except ValidationError as error:
-            raise user_error(error, "training") from error
+        values = {name: getattr(self, name) for name in _HYPERPARAMETERS}
+        return validated(TrainingSettings, values, "training")
 
     def scenario(self) -> Scenario:
         """Trace, cluster and splits of `env_config`."""

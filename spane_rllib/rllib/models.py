@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from gymnasium import Space
 from ray.rllib.models import ModelCatalog
 from ray.rllib.models.torch.torch_modelv2 import TorchModelV2
 from ray.rllib.utils.torch_utils import FLOAT_MIN
@@ -26,8 +25,8 @@ class QNetworkModel(TorchModelV2, nn.Module):
 
     def __init__(
         self,
-        obs_space: Space[Any],
-        action_space: Space[Any],
+        obs_space: Any,
+        action_space: Any,
         num_outputs: int,
         model_config: dict[str, Any],
         name: str,
