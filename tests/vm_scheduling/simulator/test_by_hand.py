@@ -10,8 +10,8 @@ import pytest
 from scenarios import trace_of
 
 from spane_rllib.errors import UserError
+from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.vm_scheduling.simulator import (
-    HEURISTICS,
     Cluster,
     FragmentationGradient,
     Heuristic,
