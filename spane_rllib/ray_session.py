@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 
 @contextmanager
-def ray_session(num_cpus: int | None = None, dashboard: bool = False) -> Iterator[None]:
-    """Inside the block Ray is up.
+def ray_session(num_cpus: int | None = None, dashboard: bool = False) -> Iterator[str | None]:
+    """Inside the block Ray is up; yields the URL of its dashboard, if there is one.
 
     Joins the running cluster where there is one (a job started by `ray job submit`, or RAY_ADDRESS is set) or
     a session this process already has; else starts a local one with `num_cpus` (default: all cores) and stops
@@ -21,15 +22,17 @@ def ray_session(num_cpus: int | None = None, dashboard: bool = False) -> Iterato
     import ray
 
     if ray.is_initialized():
-        yield
+        yield None
         return
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(runtime_env={"env_vars": _WORKER_ENVIRONMENT}, log_to_driver=False)
+        context = ray.init(runtime_env={"env_vars": _WORKER_ENVIRONMENT}, log_to_driver=False)
     else:
         os.environ.update(_WORKER_ENVIRONMENT)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray protects a local session by a token and says so at every start.
+        logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
         # "local", because a stale address file of a killed cluster would be joined otherwise.
-        ray.init(
+        context = ray.init(
             address="local",
             num_cpus=num_cpus,
             include_dashboard=dashboard,
@@ -38,6 +41,6 @@ def ray_session(num_cpus: int | None = None, dashboard: bool = False) -> Iterato
             logging_level="warning",
         )
     try:
-        yield
+        yield f"http://{context.dashboard_url}" if context.dashboard_url else None
     finally:
         ray.shutdown()

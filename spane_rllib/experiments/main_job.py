@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -57,9 +58,9 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
     _check_same_trace(folder, trace)
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {describe_source(trace)}")
-    with ray_session(config.resources.num_cpus, dashboard=True):
-        url = ray.get_dashboard_url() if hasattr(ray, "get_dashboard_url") else None
-        print(f"Ray dashboard: http://{url}" if url else "Ray dashboard: not available")
+    with ray_session(config.resources.num_cpus, dashboard=True) as dashboard:
+        if dashboard:
+            print(f"Ray dashboard: {dashboard}")
         print(f"TensorBoard: tensorboard --logdir {folder.tune}")
         with folder.stage("training"):
             grid = _train(config, folder, trials, trace, splits, resume)
@@ -119,6 +120,10 @@ def _check_same_trace(folder: ResultsFolder, trace: VmTrace) -> None:
         )
 
 
+# Tune's own progress display repeats ours, and its advice on snapshots is about synchronising to a cloud.
+_QUIET_TUNE = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0"}
+
+
 def _train(
     config: ExperimentConfig,
     folder: ResultsFolder,
@@ -127,6 +132,7 @@ def _train(
     splits: Splits,
     resume: bool,
 ) -> tune.ResultGrid:
+    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET_TUNE.items()})
     trainable: Any = tune.with_resources(
         tune.with_parameters(TrialTrainable, trace=trace), {"cpu": config.resources.cpus_per_trial}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from datetime import date
 from pathlib import Path
@@ -52,7 +53,7 @@ def write_summary(folder: ResultsFolder) -> list[Path]:
         folder.stages(),
         f"{trace['name']}, {trace['vms']:,} VMs, content sha256 {trace['sha256']}",
         figures,
-        f"{platform.machine()}, Python {platform.python_version()}",
-        date.today(),
+        machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        date=date.today(),
     )
     return figures
