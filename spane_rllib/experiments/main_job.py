@@ -146,9 +146,9 @@ def _train(
         },
         "validation": config.validation.model_dump(),
     }
-    if resume and tune.Tuner.can_restore(str(folder.tune)):
+    if resume and tune.Tuner.can_restore(str(folder.tune.resolve())):
         tuner = tune.Tuner.restore(
-            str(folder.tune),
+            str(folder.tune.resolve()),
             trainable=trainable,
             param_space=param_space,
             resume_unfinished=True,

@@ -38,7 +38,7 @@ def is_unfinished(result: Result) -> bool:
 def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     """One row per trial, ranked within its method by the best validation wait.
 
-    Columns: method, trial, seed, status, gradient_steps, best_validation_wait_s, best_gradient_steps, time_s,
+    Columns: method, trial, seed, status, error, gradient_steps, best_validation_wait_s, best_gradient_steps, time_s,
     rank, model (path in the results folder or ""), and each hyper-parameter as options.* or training.*.
     """
     rows = []
@@ -55,6 +55,7 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
                 else "UNFINISHED"
                 if is_unfinished(result)
                 else "TERMINATED",
+                "error": str(result.error).strip().splitlines()[-1] if result.error else "",
                 "gradient_steps": metrics.get("gradient_steps", 0),
                 "best_validation_wait_s": metrics.get("best_validation_wait"),
                 "best_gradient_steps": metrics.get("best_gradient_steps"),

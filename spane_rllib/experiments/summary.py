@@ -30,7 +30,7 @@ def read_tables(folder: ResultsFolder) -> dict[str, pd.DataFrame]:
             f"{folder.path}: no {missing[0]}.csv yet; finish the experiment with --resume {folder.path}"
         )
     tables = {name: pd.read_csv(folder.path / f"{name}.csv") for name in _TABLES}
-    tables["trials"]["model"] = tables["trials"]["model"].fillna("")
+    tables["trials"] = tables["trials"].fillna({"model": "", "error": ""})
     return tables
 
 
