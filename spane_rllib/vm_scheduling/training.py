@@ -208,7 +208,8 @@ class TrainingRun:
         """Copies of all that an exact continuation needs; call between iterations."""
         return {
             "update": self._update.state_dict(),
-            "replay": self.replay.state(),
+            # A finished run never samples again, and its memory is most of a checkpoint.
+            "replay": None if self.finished else self.replay.state(),
             "random": [self._starts.bit_generator.state, self._exploration.bit_generator.state],
             "counts": (self.episodes, self.decisions, self.best_step, self.best_wait),
             "best_weights": copy.deepcopy(self.best_weights),
@@ -219,7 +220,8 @@ class TrainingRun:
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from the `state()` of a run with the same arguments."""
         self._update.load_state_dict(state["update"])
-        self.replay.load_state(state["replay"])
+        if state["replay"] is not None:
+            self.replay.load_state(state["replay"])
         self._starts.bit_generator.state, self._exploration.bit_generator.state = state["random"]
         self.episodes, self.decisions, self.best_step, self.best_wait = state["counts"]
         self.best_weights = copy.deepcopy(state["best_weights"])
