@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spane_rllib.console import Progress, format_table, run_command
+from spane_rllib.errors import UserError
 from spane_rllib.traces.catalog import DATASETS, Dataset, find_dataset
 
 if TYPE_CHECKING:
@@ -106,10 +107,14 @@ def _verify(arguments: argparse.Namespace) -> None:
     from spane_rllib.traces.fetch import file_sha256, recognise_file
     from spane_rllib.traces.readers import read_trace
 
-    names = {dataset.name: dataset.file_name for dataset in DATASETS}
-    path = Path("data") / names[arguments.source] if arguments.source in names else Path(arguments.source)
+    wanted = next((dataset for dataset in DATASETS if dataset.name == arguments.source), None)
+    path = Path("data") / wanted.file_name if wanted else Path(arguments.source)
     result = read_trace(path)
     same_file, same_content = recognise_file(path), recognise(result.trace.sha256)
+    if wanted and wanted.sha256 and same_file is not wanted:
+        raise UserError(
+            f"{path} is not the published file of {wanted.name}: its sha256 is {file_sha256(path)}"
+        )
     print(f"{path}: a valid trace, {_counts(result.report)}")
     print(f"sha256 {file_sha256(path)}, content {result.trace.sha256}")
     if same_file:

@@ -1,0 +1,1 @@
+"""The RLlib layer: everything that depends on RLlib's (old) API stack."""

@@ -17,6 +17,8 @@ from spane_rllib.files import replacing
 from spane_rllib.traces.trace import Column, VmTrace
 
 DAY_S = 86_400.0
+MOST_DAYS = 3660
+"""Longer traces get no table by day."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Flavour:
 
 @dataclass(frozen=True)
 class Load:
-    """Demand over the time of arrivals, weighted by time: of all of it, and the mean of each day."""
+    """Demand over the time of arrivals, weighted by time: of all of it, and the mean of each day (if few)."""
 
     minimum: float
     median: float
@@ -164,6 +166,8 @@ def _load(trace: VmTrace, demand: Column) -> Load:
 
 def _daily_means(times: Column, values: Column) -> list[float]:
     """Time-weighted mean of each day (counted from second 0) that the step function touches."""
+    if times[-1] - times[0] > MOST_DAYS * DAY_S:
+        return []
     area = np.concatenate([[0.0], np.cumsum(np.diff(times) * values[:-1])])
     days = np.arange(np.floor(times[0] / DAY_S), np.floor(times[-1] / DAY_S) + 2) * DAY_S
     edges = np.clip(days, times[0], times[-1])

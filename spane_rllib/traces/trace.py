@@ -45,6 +45,10 @@ class VmTrace:
             view.flags.writeable = False
             object.__setattr__(self, field, view)
 
+    def __deepcopy__(self, memo: object) -> VmTrace:
+        """The trace itself: RLlib deep-copies configurations, and nobody can change a trace."""
+        return self
+
     def __len__(self) -> int:
         return len(self.cpu)
 

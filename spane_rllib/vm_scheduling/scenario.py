@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -18,7 +18,7 @@ from spane_rllib.traces.loading import load_trace
 from spane_rllib.traces.splits import Splits, splits_of
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.rewards import REWARDS, RewardFunction, Servers
-from spane_rllib.vm_scheduling.simulator import Cluster, Workload, probe_vm_counts
+from spane_rllib.vm_scheduling.simulator import Cluster, Workload, compile_workload, probe_vm_counts
 from spane_rllib.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.vm_scheduling.simulator.episodes import EXTRA_VMS
 
@@ -73,20 +73,20 @@ class Scenario:
     @cached_property
     def workload(self) -> Workload:
         """The compiled trace; environments of one process share it."""
-        cluster = self.cluster
-        return _workload(
-            load_trace(self.trace), cluster.node_cpu, cluster.node_memory, cluster.double_memory_threshold
-        )
+        return compile_workload(load_trace(self.trace), self.cluster)
+
+    @cached_property
+    def split_rows(self) -> Splits:
+        """The rows of the trace at which the episodes of each split start."""
+        if self.splits is None:
+            return splits_of(self.workload.trace)
+        return _splits_from(self.splits) if isinstance(self.splits, Mapping) else self.splits
 
     @cached_property
     def start_range(self) -> tuple[int, int]:
         """Half-open range of trace rows at which episodes of the split start."""
-        trace, splits = self.workload.trace, self.splits
-        if splits is None:
-            splits = splits_of(trace)
-        elif isinstance(splits, Mapping):
-            splits = _splits_from(splits)
-        low, high = splits.range_of(self.split)
+        trace = self.workload.trace
+        low, high = self.split_rows.range_of(self.split)
         if high > len(trace) - 1:  # the last row is never placed
             raise UserError(
                 f"splits: {self.split} is [{low}, {high}), but episodes on {trace.name} start before row "
@@ -151,11 +151,6 @@ class Scenario:
         if vm_counts is None:
             vm_counts = probe_vm_counts(self.workload, self.cluster, starts, self.extra_vms)
         return starts, np.minimum(vm_counts, len(self.workload) - 1 - starts)
-
-
-@lru_cache(maxsize=4)
-def _workload(trace: VmTrace, node_cpu: float, node_memory: float, threshold: float) -> Workload:
-    return Workload(trace, Cluster(1, node_cpu, node_memory, threshold))
 
 
 def _splits_from(ranges: Mapping[str, Sequence[int]]) -> Splits:

@@ -7,8 +7,9 @@ from torch import nn
 
 from spane_rllib.errors import UserError
 from spane_rllib.learning.augmentation import ServerPermutations
-from spane_rllib.learning.dqn import DqnOptions, DqnUpdate
+from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import Batch, EpisodeReplay
+from spane_rllib.learning.settings import TrainingSettings
 
 
 class EquivariantNetwork(nn.Module):
@@ -103,7 +104,7 @@ def test_an_equivariant_network_learns_the_same_from_a_permuted_batch(double_q: 
     for data in (batch, permuted):
         learner = EquivariantNetwork()
         learner.load_state_dict(weights)
-        metrics.append(DqnUpdate(learner, DqnOptions(double_q=double_q)).update(data))
+        metrics.append(DqnUpdate(learner, TrainingSettings(double_q=double_q)).update(data))
     assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)
 
 

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
-from spane_rllib.errors import UserError
-from spane_rllib.learning.dqn import DqnOptions, DqnUpdate
+from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import Batch, EpisodeReplay
+from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.settings import user_error
 
 
 class TableNetwork(nn.Module):
@@ -57,10 +59,10 @@ ONLINE = [[0.0, 0.0, 0.0, 0.0], [1.0, 5.0, 9.0, 2.0]]
 TARGET = [[0.0, 0.0, 0.0, 0.0], [4.0, 3.0, 1.0, 8.0]]
 
 
-def first_target(options: DqnOptions, batch: Batch) -> float:
+def first_target(settings: TrainingSettings, batch: Batch) -> float:
     """The target of the only transition, from the loss at Q = 0."""
     target = TableNetwork(TARGET)
-    learner = DqnUpdate(TableNetwork(ONLINE), options, target)
+    learner = DqnUpdate(TableNetwork(ONLINE), settings, target)
     target.load_state_dict(TableNetwork(TARGET).state_dict())  # as if the online network had moved on
     return math.sqrt(learner.update(batch)["loss"])
 
@@ -77,20 +79,20 @@ def first_target(options: DqnOptions, batch: Batch) -> float:
     ],
 )
 def test_targets_by_hand(double_q: bool, mask_bootstrap: bool, next_mask: list[int], expected: float) -> None:
-    options = DqnOptions(double_q=double_q, mask_bootstrap=mask_bootstrap)
-    assert first_target(options, transitions((0, 0, 1.0, 0.5, 1, next_mask))) == pytest.approx(expected)
+    settings = TrainingSettings(double_q=double_q, mask_bootstrap=mask_bootstrap)
+    assert first_target(settings, transitions((0, 0, 1.0, 0.5, 1, next_mask))) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("double_q", [True, False])
 def test_a_terminal_state_without_feasible_action_adds_nothing(double_q: bool) -> None:
-    options = DqnOptions(double_q=double_q)
-    assert first_target(options, transitions((0, 0, 3.0, 0.0, 1, [0, 0, 0, 0]))) == pytest.approx(3.0)
+    settings = TrainingSettings(double_q=double_q)
+    assert first_target(settings, transitions((0, 0, 3.0, 0.0, 1, [0, 0, 0, 0]))) == pytest.approx(3.0)
 
 
 def test_one_step_by_hand() -> None:
     """Errors -1 and 3 on separate weights; Adam's first step is the sign times the learning rate."""
     network = TableNetwork([[2.0, 4.0, 0.0, 0.0]])
-    learner = DqnUpdate(network, DqnOptions(learning_rate=0.1, weight_decay=0.0))
+    learner = DqnUpdate(network, TrainingSettings(learning_rate=0.1, weight_decay=0.0))
     metrics = learner.update(transitions((0, 0, 3.0, 0.0, 0, ALL), (0, 1, 1.0, 0.0, 0, ALL)))
     assert metrics["loss"] == pytest.approx((1 + 9) / 2)
     assert metrics["mean_q"] == pytest.approx(3.0)
@@ -100,13 +102,13 @@ def test_one_step_by_hand() -> None:
 
 
 def test_huber_loss_by_hand() -> None:
-    learner = DqnUpdate(TableNetwork([[0.0, 0.0, 0.0, 0.0]]), DqnOptions(loss="huber"))
+    learner = DqnUpdate(TableNetwork([[0.0, 0.0, 0.0, 0.0]]), TrainingSettings(loss="huber"))
     batch = transitions((0, 0, 0.5, 0.0, 0, ALL), (0, 1, 4.0, 0.0, 0, ALL))
     assert learner.update(batch)["loss"] == pytest.approx((0.5 * 0.5**2 + (4 - 0.5)) / 2)
 
 
 def test_clipping_bounds_what_adam_sees_and_reports_the_norm_before() -> None:
-    learner = DqnUpdate(TableNetwork([[0.0, 0.0, 0.0, 0.0]]), DqnOptions(grad_clip=0.5))
+    learner = DqnUpdate(TableNetwork([[0.0, 0.0, 0.0, 0.0]]), TrainingSettings(grad_clip=0.5))
     metrics = learner.update(transitions((0, 0, 10.0, 0.0, 0, ALL)))
     assert metrics["grad_norm"] == pytest.approx(20)
     first_moment = learner.state_dict()["optimizer"]["state"][0]["exp_avg"]
@@ -114,7 +116,7 @@ def test_clipping_bounds_what_adam_sees_and_reports_the_norm_before() -> None:
 
 
 def test_the_target_network_moves_only_at_a_sync() -> None:
-    learner = DqnUpdate(TableNetwork(ONLINE), DqnOptions(target_sync_every=3))
+    learner = DqnUpdate(TableNetwork(ONLINE), TrainingSettings(target_sync_every=3))
     before = learner.target.q.clone()
     batch = transitions((0, 0, 3.0, 0.5, 1, ALL))
     for _ in range(2):
@@ -128,13 +130,13 @@ def test_the_target_network_moves_only_at_a_sync() -> None:
 
 def test_a_given_target_network_starts_as_a_copy() -> None:
     target = TableNetwork(TARGET)
-    DqnUpdate(TableNetwork(ONLINE), DqnOptions(), target)
+    DqnUpdate(TableNetwork(ONLINE), TrainingSettings(), target)
     assert target.q.tolist() == ONLINE
 
 
 def test_the_learning_rate_decays() -> None:
-    options = DqnOptions(learning_rate=0.1, learning_rate_decay=0.5, learning_rate_decay_every=2)
-    learner = DqnUpdate(TableNetwork(ONLINE), options)
+    settings = TrainingSettings(learning_rate=0.1, learning_rate_decay=0.5, learning_rate_decay_every=2)
+    learner = DqnUpdate(TableNetwork(ONLINE), settings)
     batch = transitions((0, 0, 3.0, 0.5, 1, ALL))
     rates = [learner.update(batch)["learning_rate"] for _ in range(5)]
     assert rates == [0.1, 0.1, 0.05, 0.05, 0.025]
@@ -147,7 +149,8 @@ def training(seed: int) -> tuple[DqnUpdate, EpisodeReplay]:
     for _ in range(4):
         servers, request = random.random((60, 2, 2, 2)), random.random((60, 3))
         replay.add_episode(servers, request, np.ones((60, 4)), random.integers(4, size=60), random.random(60))
-    return DqnUpdate(MlpNetwork(seed), DqnOptions(target_sync_every=2, learning_rate_decay_every=2)), replay
+    settings = TrainingSettings(target_sync_every=2, learning_rate_decay_every=2)
+    return DqnUpdate(MlpNetwork(seed), settings), replay
 
 
 def run(learner: DqnUpdate, replay: EpisodeReplay, updates: int) -> dict[str, float]:
@@ -183,31 +186,36 @@ def test_three_and_three_updates_equal_six() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "allowed"),
     [
-        ("gamma", 1.1, "0 to 1"),
-        ("gamma", math.nan, "0 to 1"),
-        ("epsilon_initial", -0.1, "0 to 1"),
-        ("epsilon_final", 2, "0 to 1"),
-        ("n_step", 0, "at least 1"),
-        ("batch_size", 0, "at least 1"),
-        ("target_sync_every", 0, "at least 1"),
-        ("learning_rate_decay_every", 0, "at least 1"),
-        ("replay_capacity", 1, "at least 2"),
-        ("learning_rate", 0.0, "positive"),
-        ("learning_rate", math.inf, "positive"),
-        ("learning_rate_decay", 1.5, "above 0 and at most 1"),
-        ("weight_decay", -1e-8, "0 or more"),
-        ("epsilon_decay_steps", -1, "0 or more"),
-        ("grad_clip", 0.0, "positive or none"),
-        ("loss", "mae", "mse or huber"),
+        ("discount", 1.1, "less than or equal to 1"),
+        ("discount", math.nan, "a finite number"),
+        ("epsilon_initial", -0.1, "greater than or equal to 0"),
+        ("epsilon_final", 2, "less than or equal to 1"),
+        ("n_step", 0, "greater than or equal to 1"),
+        ("batch_size", 0, "greater than or equal to 1"),
+        ("target_sync_every", 0, "greater than or equal to 1"),
+        ("learning_rate_decay_every", 0, "greater than or equal to 1"),
+        ("replay_capacity", 1, "greater than or equal to 2"),
+        ("learning_rate", 0.0, "greater than 0"),
+        ("learning_rate", math.inf, "a finite number"),
+        ("learning_rate_decay", 1.5, "less than or equal to 1"),
+        ("weight_decay", -1e-8, "greater than or equal to 0"),
+        ("epsilon_decay_steps", -1, "greater than or equal to 1"),
+        ("grad_clip", 0.0, "greater than 0"),
+        ("loss", "mae", "'mse' or 'huber'"),
     ],
 )
-def test_options_out_of_range_are_refused(field: str, value: Any, allowed: str) -> None:
-    with pytest.raises(UserError) as caught:
-        DqnOptions(**{field: value})
-    assert str(caught.value) == f"{field} must be {allowed}, got {value!r}"
+def test_settings_out_of_range_are_refused(field: str, value: Any, allowed: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainingSettings(**{field: value})
+    assert str(user_error(caught.value)) == f"{field}: must be {allowed}, got {value!r}"
 
 
-def test_the_schedules_follow_the_options() -> None:
-    options = DqnOptions()
-    assert [options.epsilon_schedule()(u) for u in (0, 2500, 5000)] == pytest.approx([0.6, 0.3, 0.0])
-    assert options.learning_rate_schedule()(200) == pytest.approx(0.01 * 0.99**2)
+def test_the_schedules_follow_the_settings() -> None:
+    settings = TrainingSettings(gradient_steps=5000)
+    assert [settings.epsilon_schedule()(u) for u in (0, 2500, 5000)] == pytest.approx([0.6, 0.3, 0.0])
+    assert settings.learning_rate_schedule()(200) == pytest.approx(0.01 * 0.99**2)
+
+
+def test_epsilon_decay_steps_take_the_place_of_the_gradient_steps() -> None:
+    epsilon = TrainingSettings(gradient_steps=5000, epsilon_decay_steps=1000).epsilon_schedule()
+    assert [epsilon(u) for u in (0, 500, 1000)] == pytest.approx([0.6, 0.3, 0.0])

@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from spane_rllib.learning.dqn import DqnOptions, DqnUpdate
+from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import EpisodeReplay
+from spane_rllib.learning.settings import TrainingSettings
 
 GAMMA = 0.9
 
@@ -56,14 +57,14 @@ def episode(choices: tuple[int, int, int]) -> dict[str, np.ndarray]:
     }
 
 
-def learned_q(options: DqnOptions) -> np.ndarray:
+def learned_q(settings: TrainingSettings) -> np.ndarray:
     """(3, 2) Q values of both servers at the three decisions, learned from every episode equally often."""
-    replay = EpisodeReplay(100, 2, options.n_step, options.gamma, seed=0)
+    replay = EpisodeReplay(100, 2, settings.n_step, settings.discount, seed=0)
     for choices in product((0, 1), repeat=3):
         replay.add_episode(**episode(choices))
-    learner = DqnUpdate(QNetwork(), options)
+    learner = DqnUpdate(QNetwork(), settings)
     for _ in range(600):
-        learner.update(replay.sample(options.batch_size))
+        learner.update(replay.sample(settings.batch_size))
     states = episode((0, 1, 0))
     with torch.no_grad():
         q = learner.network(*(torch.from_numpy(states[name]).float() for name in ("servers", "request")))
@@ -73,10 +74,10 @@ def learned_q(options: DqnOptions) -> np.ndarray:
 @pytest.mark.parametrize("double_q", [True, False])
 @pytest.mark.parametrize("loss", ["mse", "huber"])
 def test_one_step_learning_finds_the_optimal_values(double_q: bool, loss: str) -> None:
-    options = DqnOptions(
-        gamma=GAMMA, n_step=1, batch_size=128, target_sync_every=10, double_q=double_q, loss=loss
+    settings = TrainingSettings(
+        discount=GAMMA, n_step=1, batch_size=128, target_sync_every=10, double_q=double_q, loss=loss
     )
-    q = learned_q(options)
+    q = learned_q(settings)
     np.testing.assert_allclose(q[0], GAMMA * 0.9, atol=0.03)  # the better of both choices that follow
     np.testing.assert_allclose(q[1], [0.25, 0.9], atol=0.03)
     assert q[2, 0] == pytest.approx(1.0, abs=0.03)
@@ -84,6 +85,6 @@ def test_one_step_learning_finds_the_optimal_values(double_q: bool, loss: str) -
 
 def test_n_step_learning_values_the_behaviour_in_between() -> None:
     """Without correction an n-step return of the first decision averages over what the behaviour did next."""
-    q = learned_q(DqnOptions(gamma=GAMMA, n_step=3, batch_size=128))
+    q = learned_q(TrainingSettings(discount=GAMMA, n_step=3, batch_size=128))
     np.testing.assert_allclose(q[0], GAMMA * (0.25 + 0.9) / 2, atol=0.05)
     np.testing.assert_allclose(q[1], [0.25, 0.9], atol=0.05)

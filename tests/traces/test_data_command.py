@@ -94,6 +94,9 @@ def test_verify(
     monkeypatch.chdir(trace_file.parent)
     assert data("verify", "huawei-east-1") == 2
     assert "data/Huawei-East-1.csv" in capsys.readouterr().err
+    assert data("convert", trace_file, "data/Huawei-East-1-lt.csv") == 0
+    assert data("verify", "huawei-east-1-lt") == 2
+    assert "is not the published file of huawei-east-1-lt" in capsys.readouterr().err
 
 
 def test_verify_recognises_the_published_file_in_any_form(

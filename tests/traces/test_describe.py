@@ -81,6 +81,12 @@ def test_demand_equals_the_sum_over_running_vms(rows: list[tuple[int, int, int]]
         assert value == cpu[running].sum()
 
 
+def test_a_trace_of_very_many_days_has_no_daily_table() -> None:
+    ages = VmTrace(np.ones(2), np.ones(2), np.array([0.0, 2.0**53]), np.ones(2))
+    assert describe(ages).load["CPU"].daily_mean == []
+    assert "running VMs" in describe(ages).to_text()
+
+
 def test_plot(trace: VmTrace, tmp_path: Path) -> None:
     plot(trace, tmp_path / "trace.png")
     assert (tmp_path / "trace.png").read_bytes().startswith(b"\x89PNG")

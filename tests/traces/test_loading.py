@@ -51,7 +51,7 @@ def test_bad_synthetic_sources(source: str) -> None:
 
 
 def test_no_vms_at_all() -> None:
-    with pytest.raises(UserError, match="vms of at least 1"):
+    with pytest.raises(UserError, match="vms of 1 to"):
         load_trace("synthetic:vms=0")
 
 

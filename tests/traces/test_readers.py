@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spane_rllib.errors import UserError
 from spane_rllib.traces.readers import read_trace
@@ -268,3 +270,20 @@ def test_huawei_east_1(huawei_file: Path) -> None:
     assert trace.arrival[-1] == 2_678_081
     assert np.percentile(trace.lifetime, [25, 50, 75]).tolist() == [194, 2592, 6651]
     assert np.count_nonzero(trace.cpu == 64) == 252
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    vms=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=25),
+    deletions_first=st.booleans(),
+)
+def test_events_of_known_vms_give_those_vms(
+    tmp_path_factory: pytest.TempPathFactory, vms: list[tuple[int, int]], deletions_first: bool
+) -> None:
+    vms = sorted(vms, key=lambda vm: vm[0])
+    events = [(arrival, 0, f"vm{i}") for i, (arrival, _) in enumerate(vms)]
+    events += [(arrival + lifetime, 1, f"vm{i}") for i, (arrival, lifetime) in enumerate(vms)]
+    events.sort(key=lambda event: (event[0], -event[1] if deletions_first else event[1]))
+    rows = "".join(f"{vm},1,2,{time},{kind}\n" for time, kind, vm in events)
+    trace = read_trace(write(tmp_path_factory.mktemp("events"), EVENTS + rows)).trace
+    assert list(zip(trace.arrival, trace.lifetime, strict=True)) == vms

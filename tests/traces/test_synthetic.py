@@ -34,9 +34,9 @@ def test_seeds_differ() -> None:
     assert synthesize(100, 1).sha256 != synthesize(100, 2).sha256
 
 
-@pytest.mark.parametrize(("vms", "seed"), [(0, 0), (-5, 0), (5, -1)])
+@pytest.mark.parametrize(("vms", "seed"), [(0, 0), (-5, 0), (10**12, 0), (5, -1)])
 def test_bad_arguments(vms: int, seed: int) -> None:
-    with pytest.raises(UserError, match="vms of at least 1 and a seed of at least 0"):
+    with pytest.raises(UserError, match="vms of 1 to 10000000 and a seed of at least 0"):
         synthesize(vms, seed)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from spane_rllib.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.vm_scheduling.simulator.heuristics import FragmentationArrays, Heuristic, choose
 from spane_rllib.vm_scheduling.simulator.rules import (
     ARRIVAL,
+    CLOCKS,
+    COUNTERS,
     FINISHED,
     HEAD,
     LAST_SLOT,
@@ -59,9 +61,13 @@ class EpisodeResults:
         return len(self.start)
 
     @classmethod
-    def of_state(cls, state: LaneState) -> EpisodeResults:
-        """Read the results of finished lanes, one episode per lane (copies)."""
-        counters, clocks = state.counters, state.clocks
+    def empty(cls, episodes: int) -> EpisodeResults:
+        """Room for the results of `episodes` episodes."""
+        return cls.of_state(np.zeros((episodes, COUNTERS), np.int64), np.zeros((episodes, CLOCKS)))
+
+    @classmethod
+    def of_state(cls, counters: npt.NDArray[np.int64], clocks: npt.NDArray[np.float64]) -> EpisodeResults:
+        """Read results from rows of `LaneState.counters` and `.clocks` (copies)."""
         stuck = counters[:, STATUS] > FINISHED
         return cls(
             start=counters[:, START].copy(),
@@ -70,6 +76,11 @@ class EpisodeResults:
             max_wait=np.where(stuck, np.inf, clocks[:, MAX_WAIT]),
             episode_return=np.where(stuck, -np.inf, clocks[:, RETURN]),
         )
+
+    def store(self, episodes: npt.NDArray[np.int64], results: EpisodeResults) -> None:
+        """Write `results` to the rows `episodes`."""
+        for field in fields(self):
+            getattr(self, field.name)[episodes] = getattr(results, field.name)
 
 
 def run_heuristic(
@@ -80,17 +91,17 @@ def run_heuristic(
     vm_counts: npt.ArrayLike,
     seed: int = 0,
 ) -> EpisodeResults:
-    """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e.
+    """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e (a scalar serves all).
 
     `seed` decides the choices of `random`; an episode's choices do not depend on the other episodes.
     """
-    starts, vm_counts = _as_rows(starts), _as_rows(vm_counts)
-    workload.check_starts(starts)
+    workload.check_cluster(cluster)
+    starts, vm_counts = workload.check_episodes(starts, vm_counts)
     code, fragmentation = heuristic.compile(workload)
     scratch = allocate(1, cluster.slots, int(vm_counts.max(initial=1)))
     finished = allocate(len(starts), 0, 0)
     _run_episodes(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
-    return EpisodeResults.of_state(finished)
+    return EpisodeResults.of_state(finished.counters, finished.clocks)
 
 
 def probe_vm_counts(
@@ -101,7 +112,8 @@ def probe_vm_counts(
     As in the reference, that one is tested before the departures due at its arrival are processed. The counts
     depend on the trace and the cluster alone and are remembered per workload and number of servers.
     """
-    starts = _as_rows(starts)
+    workload.check_cluster(cluster)
+    starts = np.atleast_1d(np.asarray(starts, np.int64))
     workload.check_starts(starts)
     known = workload.probed.setdefault(cluster.servers, np.zeros(len(workload), np.int32))
     missing = np.unique(starts[known[starts] == 0])
@@ -117,10 +129,6 @@ def probe_vm_counts(
                 break
             longest = min(8 * longest, len(workload))
     return known[starts].astype(np.int64) + extra
-
-
-def _as_rows(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    return np.atleast_1d(np.asarray(values, dtype=np.int64))
 
 
 @compiled

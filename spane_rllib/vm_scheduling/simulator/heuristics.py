@@ -11,34 +11,13 @@ import numpy.typing as npt
 from spane_rllib.compiling import inlined
 from spane_rllib.errors import UserError
 from spane_rllib.traces.trace import VmTrace
+from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.vm_scheduling.simulator.rules import CPU, DOUBLE, MEMORY, first_fit, fits_slot
 from spane_rllib.vm_scheduling.simulator.workload import Workload
 
-_NAMES = (
-    "first-fit",
-    "best-fit",
-    "worst-fit",
-    "balance-fit",
-    "random",
-    "move-to-front",
-    "sbf",
-    "fgd",
-    "keep-64",
-)
+_NAMES = tuple(HEURISTICS)
 FIRST_FIT, BEST_FIT, WORST_FIT, BALANCE_FIT, RANDOM, MOVE_TO_FRONT, SBF, FGD, _KEEP_64 = range(len(_NAMES))
-
-HEURISTICS: dict[str, str] = {
-    "first-fit": "the lowest slot that fits",
-    "best-fit": "the fullest node (small VMs) or server (double VMs) that fits",
-    "worst-fit": "the emptiest node (small VMs) or server (double VMs) that fits",
-    "balance-fit": "small VMs go to the roomier node of the most unbalanced server, double VMs first fit",
-    "random": "any slot that fits, each with the same chance",
-    "move-to-front": "the slot used last if it fits, else first fit",
-    "sbf": "server best fit: the fullest server that fits, there the roomier node",
-    "fgd": "fragmentation gradient: lose the least weighted capacity for the flavours of the trace",
-    "keep-64": "keep servers that could still host a 64 cpu x 128 GiB VM, then server best fit",
-}
 
 
 class FragmentationArrays(NamedTuple):
@@ -84,7 +63,9 @@ class FragmentationGradient:
         for row, (cpu, memory) in enumerate(self.flavours):
             double = memory > threshold
             scale = workload.units_per_core / (NODES_PER_SERVER if double else 1)
-            need[row] = max(1, np.ceil(cpu * scale)), max(1, np.ceil(memory * scale)), double
+            # Less than a millionth of a unit is a rounding error of the product, not a finer flavour.
+            units = (max(1, np.ceil(size * scale - 1e-6)) for size in (cpu, memory))
+            need[row] = *units, double
         return FragmentationArrays(need, np.array(self.weights, np.float64), float(self.fullness))
 
 

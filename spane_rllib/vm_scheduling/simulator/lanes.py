@@ -54,6 +54,7 @@ class Lanes:
     """
 
     def __init__(self, workload: Workload, cluster: Cluster, lanes: int = 1) -> None:
+        workload.check_cluster(cluster)
         self.workload = workload
         self.cluster = cluster
         self._state = allocate(lanes, cluster.slots, 1024)
@@ -67,27 +68,37 @@ class Lanes:
         return len(self.observations.request)
 
     def reset(self, lanes: npt.ArrayLike, starts: npt.ArrayLike, vm_counts: npt.ArrayLike) -> None:
-        """Begin an episode of `vm_counts[k]` VMs at row `starts[k]` in lane `lanes[k]`, for every k."""
-        lanes, starts, vm_counts = (
-            np.atleast_1d(np.asarray(x, np.int64)) for x in (lanes, starts, vm_counts)
-        )
-        self.workload.check_starts(starts)
-        if vm_counts.min(initial=1) < 1:
-            raise ValueError("vm_counts must be at least 1")
+        """Begin an episode of `vm_counts[k]` VMs at row `starts[k]` in lane `lanes[k]`, for every k.
+
+        Raises:
+            UserError: an episode cannot begin at one of `starts`; no lane has changed then.
+            ValueError: the shapes do not go together, there is no such lane, or a count is less than 1.
+        """
+        starts, vm_counts = self.workload.check_episodes(starts, vm_counts)
+        lanes = np.atleast_1d(np.asarray(lanes, np.int64))
+        if lanes.shape != starts.shape or lanes.min(initial=0) < 0 or lanes.max(initial=0) >= len(self):
+            raise ValueError(
+                f"lanes must be {len(starts)} of 0 to {len(self) - 1}, one per start, got {lanes}"
+            )
         self._make_room(int(vm_counts.max(initial=1)))
         _reset(self.workload.arrays, self._state, self.observations, lanes, starts, vm_counts)
 
-    def step(self, actions: npt.NDArray[np.int64]) -> None:
+    def step(self, actions: npt.NDArray[np.int64]) -> int:
         """Place the VM at the head of every running lane on slot `actions[lane]` and go to its next decision.
 
-        Lanes without a running episode are left alone, whatever their action.
+        Lanes without a running episode are left alone, whatever their action. Returns the number of lanes
+        whose episode ended with this step.
 
         Raises:
             InfeasibleAction: an action is out of range or its slot has no room; no lane has moved then.
         """
-        wrong = _step(actions, *self.workload.arrays, *self._state, *self.observations)
-        if wrong >= 0:
-            raise InfeasibleAction(f"lane {wrong}: {self.explain(wrong, int(actions[wrong]))}")
+        if np.shape(actions) != (len(self),):
+            raise ValueError(f"actions must have shape ({len(self)},), got {np.shape(actions)}")
+        ended = _step(actions, *self.workload.arrays, *self._state, *self.observations)
+        if ended < 0:
+            lane = -1 - ended
+            raise InfeasibleAction(f"lane {lane}: {self.explain(lane, int(actions[lane]))}")
+        return ended
 
     def stop(self, lanes: Sequence[int] | npt.NDArray[np.int64]) -> None:
         """Break off the episodes of `lanes`, which become idle."""
@@ -137,9 +148,9 @@ class Lanes:
         """The raw state, for inspection; a view."""
         return self._state
 
-    def results(self) -> EpisodeResults:
-        """The totals of every lane so far, as if its episode ended now (copies)."""
-        return EpisodeResults.of_state(self._state)
+    def results(self, lanes: npt.NDArray[np.int64] | slice = slice(None)) -> EpisodeResults:
+        """The totals of `lanes` (all by default) so far, as if their episodes ended now (copies)."""
+        return EpisodeResults.of_state(self._state.counters[lanes], self._state.clocks[lanes])
 
 
 _STATE = len(WorkloadArrays._fields)
@@ -184,7 +195,7 @@ def _reset(
 
 @compiled
 def _step(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
-    """Step all running lanes; or return the first lane whose action is infeasible, before any has moved.
+    """Step all running lanes and count those that end; -1 - lane, and no move, if its action does not fit.
 
     `arrays` are those of the workload, the state and the observations: named tuples would double the time of
     a call with one lane, nearly all of which is spent on taking the arguments apart.
@@ -197,9 +208,11 @@ def _step(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
         if state.counters[lane, STATUS] == RUNNING:
             action = actions[lane]
             if action < 0 or action >= slots or observations.action_mask[lane, action] == 0:
-                return lane
+                return -1 - lane
+    ended = 0
     for lane in range(len(actions)):
         if state.counters[lane, STATUS] == RUNNING:
             place(work, state, lane, actions[lane])
             _observe(work, state, observations, lane)
-    return -1
+            ended += state.counters[lane, STATUS] != RUNNING
+    return ended

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.compiling import borrowed, compiled, inlined
+from spane_rllib.errors import UserError
 from spane_rllib.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.vm_scheduling.simulator.rules import (
     ARRIVAL,
@@ -41,17 +42,19 @@ def lower_bounds(
     workload: Workload, cluster: Cluster, starts: npt.ArrayLike, vm_counts: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
     """LB2 on the total wait (seconds) of each episode, shape (E,); `inf` where a VM can never be placed."""
-    starts = np.atleast_1d(np.asarray(starts, np.int64))
-    vm_counts = np.atleast_1d(np.asarray(vm_counts, np.int64))
-    workload.check_starts(starts)
+    workload.check_cluster(cluster)
+    starts, vm_counts = workload.check_episodes(starts, vm_counts)
     work = workload.arrays
     nodes = 1 + work.need[:, DOUBLE].astype(np.int64)
+    pool = work.capacity.astype(np.int64) * cluster.slots
+    if pool.max() > np.iinfo(np.int32).max:
+        raise UserError(
+            f"{cluster.servers} servers are too many to bound: their pooled cpu or memory is more than "
+            f"{np.iinfo(np.int32).max} units of 1/{workload.units_per_core}; use fewer or coarser sizes"
+        )
     pooled_need = np.zeros((len(work.need), 3), np.int64)
     pooled_need[:, :2] = work.need[:, :2] * nodes[:, None]
-    pooled = work._replace(
-        need=pooled_need.astype(np.int32),
-        capacity=(work.capacity.astype(np.int64) * cluster.slots).astype(np.int32),
-    )
+    pooled = work._replace(need=pooled_need.astype(np.int32), capacity=pool.astype(np.int32))
     # Largest first makes the greedy packing succeed most often and the search short.
     double_rows = np.flatnonzero(work.need[:, DOUBLE])
     flavours, flavour_of_double = np.unique(work.need[double_rows, :2], axis=0, return_inverse=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +48,7 @@ class Workload:
         # One unit is half of the finest part, so that halves of a double VM are whole numbers too.
         scale = NODES_PER_SERVER * resolution
         self.units_per_core = scale
-        capacity = np.array([cluster.node_cpu * scale, cluster.node_memory * scale])
+        capacity = np.rint([cluster.node_cpu * scale, cluster.node_memory * scale])
         if capacity.max() > _LARGEST_CAPACITY:
             raise UserError(
                 f"a node of {cluster.node_cpu} cpu x {cluster.node_memory} GiB is too large to count"
@@ -89,6 +91,28 @@ class Workload:
     def __deepcopy__(self, memo: dict[int, object]) -> Workload:
         return self  # never changes
 
+    def check_cluster(self, cluster: Cluster) -> None:
+        """Raise a `ValueError` unless `cluster` has servers of the type this was compiled for."""
+        if replace(cluster, servers=self.cluster.servers) != self.cluster:
+            raise ValueError(f"the workload was compiled for servers like {self.cluster}, not {cluster}")
+
+    def check_episodes(
+        self, starts: npt.ArrayLike, vm_counts: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Both as arrays of shape (E,), broadcast, with counts cut at the end of the trace.
+
+        Raises:
+            UserError: an episode cannot begin at one of `starts`.
+            ValueError: the shapes do not go together, or a count is less than 1.
+        """
+        rows, counts = np.broadcast_arrays(
+            *(np.atleast_1d(np.asarray(x, np.int64)) for x in (starts, vm_counts))
+        )
+        if rows.ndim != 1 or counts.min(initial=1) < 1:
+            raise ValueError("starts and vm_counts must be one-dimensional and vm_counts at least 1")
+        self.check_starts(rows)
+        return rows.copy(), np.minimum(counts, len(self))
+
     def check_starts(self, starts: npt.NDArray[np.int64]) -> None:
         """Raise a `UserError` unless an episode can begin at every row of `starts`."""
         last = len(self) - 2  # an episode ends when the last row is reached, so that row is never placed
@@ -98,6 +122,16 @@ class Workload:
                 f"start {starts[wrong[0]]} (position {wrong[0]}) is outside {self.trace.name}; "
                 f"allowed are 0 to {last}"
             )
+
+
+def compile_workload(trace: VmTrace, cluster: Cluster) -> Workload:
+    """`Workload(trace, cluster)`, made once per process for each trace object and type of server."""
+    return _compile_workload(trace, replace(cluster, servers=1))
+
+
+@lru_cache(maxsize=4)
+def _compile_workload(trace: VmTrace, server_type: Cluster) -> Workload:
+    return Workload(trace, server_type)
 
 
 def _resolution(trace: VmTrace, cluster: Cluster) -> int:

@@ -1,0 +1,32 @@
+# Everything runs in .venv, which the first target that needs it creates. Needs Python 3.11+, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint bench clean
+
+# Train, choose and compare policies on a local Ray; a second call continues or shows the first one's result.
+demo: .venv/installed
+	@if [ -e results/quick/config.yaml ]; then $(BIN)/python -m spane_rllib.tune --resume results/quick; \
+	else $(BIN)/python -m spane_rllib.tune quick; fi
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spane_rllib needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv

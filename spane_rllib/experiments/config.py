@@ -1,0 +1,279 @@
+"""The typed configuration of the main job, `python -m spane_rllib.tune`.
+
+One experiment: train the trials of each method, keep the best by validation, evaluate these and heuristics on
+unseen episodes. Defaults called "reference" are those of the published SPANE code and its stored winning
+models (arXiv 2504.14946). Sections validate on construction and raise `pydantic.ValidationError`;
+`loading.load_experiment` turns that into a one-line `UserError`.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    Strict,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from spane_rllib.experiments.search_space import Distribution, validate_search_space, written
+from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.settings import Settings, Share, distinct, suggestion
+from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS, NetworkKind
+
+MAX_TRIALS = 10_000
+"""Trials of one experiment; more is a slip in a grid rather than a plan."""
+
+
+def _check_name(name: str) -> str:
+    # Names become folder names, and a dot separates the keys of `--set`.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise ValueError(
+            f"{name[:120]!r} must be 1 to 100 letters, digits, _ or -, the first a letter or digit"
+        )
+    return name
+
+
+def _check_path(path: str) -> str:
+    # Line breaks and control characters are no names of files, and YAML does not keep all of them.
+    if not path or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", path):
+        raise ValueError(f"must be a path without control characters, got {reprlib.repr(path)}")
+    return path
+
+
+def _check_heuristic(name: str) -> str:
+    if name not in HEURISTICS:
+        raise ValueError(f"{reprlib.repr(name)} is not a heuristic; {suggestion(name, HEURISTICS)}")
+    return name
+
+
+def _check_interval(interval: tuple[float, float]) -> tuple[float, float]:
+    if not interval[0] < interval[1]:
+        raise ValueError(f"must be [from, to] with from < to, got {list(interval)}")
+    return interval
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+PathText = Annotated[str, AfterValidator(_check_path)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Interval = Annotated[tuple[Share, Share], Strict(False), AfterValidator(_check_interval)]
+ServerCount = Annotated[int, Field(ge=1, le=10_000)]
+ServerCounts = Annotated[
+    tuple[ServerCount, ...], Strict(False), Field(min_length=1), AfterValidator(distinct)
+]
+HeuristicName = Annotated[
+    str, AfterValidator(_check_heuristic), Field(json_schema_extra={"enum": list(HEURISTICS)})
+]
+
+
+class TraceSettings(Settings):
+    """Which VM trace the experiment runs on."""
+
+    source: PathText = Field(
+        default="auto",
+        description="`auto` (the environment variable SPANE_RLLIB_DATA where set, else a synthetic trace), "
+        "`synthetic`, or the path of a trace file or of a folder that holds one known dataset.",
+    )
+    synthetic_vms: int = Field(
+        default=120_000, ge=100, le=10_000_000, description="VMs in a synthetic trace."
+    )
+    synthetic_seed: Seed = Field(default=0, description="Seed of a synthetic trace.")
+    never_ending: Literal["drop", "keep"] = Field(
+        default="drop", description="VMs without a deletion: leave them out, or let them run for ever."
+    )
+    skip_invalid: bool = Field(
+        default=False, description="Skip and count invalid rows of a trace file, not stop at one."
+    )
+
+
+class ClusterSettings(Settings):
+    """The cluster trained on: equal servers of two NUMA nodes each. Defaults: reference."""
+
+    servers: ServerCount = Field(default=5, description="Servers.")
+    node_cpu: float = Field(default=40.0, gt=0, le=1_000_000, description="CPU cores of one NUMA node.")
+    node_memory: float = Field(default=90.0, gt=0, le=1_000_000, description="Memory of one NUMA node, GiB.")
+    double_memory_threshold: float = Field(
+        default=10.0,
+        ge=0,
+        le=1_000_000,
+        description="A VM with more memory than this, GiB, is split over both nodes of a server.",
+    )
+
+
+class SplitSettings(Settings):
+    """Where episodes start: disjoint half-open shares of the trace's rows, in order of arrival."""
+
+    train: Interval = Field(default=(0.0, 0.43), description="Starts of training episodes, [from, to).")
+    validation: Interval = Field(
+        default=(0.43, 0.6), description="Starts of validation episodes, [from, to)."
+    )
+    test: Interval = Field(default=(0.6, 0.945), description="Starts of test episodes, [from, to).")
+
+    @model_validator(mode="after")
+    def _check_disjoint(self) -> SplitSettings:
+        parts = sorted((getattr(self, name), name) for name in SplitSettings.model_fields)
+        for (before, first), (after, second) in pairwise(parts):
+            if after[0] < before[1]:
+                raise ValueError(f"{first} {list(before)} and {second} {list(after)} overlap")
+        return self
+
+
+class ValidationSettings(Settings):
+    """Episodes that choose the best weights of a trial and the best trials of a method."""
+
+    episodes: int = Field(default=150, ge=1, le=100_000, description="Validation episodes (reference: 150).")
+    every: int = Field(
+        default=250,
+        ge=1,
+        le=10_000_000,
+        description="Gradient steps between validations (reference: 250).",
+    )
+    trim: float = Field(
+        default=0.1,
+        ge=0,
+        lt=0.5,
+        description="Share of episodes dropped at each end of the mean total wait (reference: 0.1).",
+    )
+    seed: Seed = Field(default=0, description="Seed of the drawn validation starts; the same for all trials.")
+
+
+class MethodSettings(Settings):
+    """One method of the comparison: a network and the search over its settings."""
+
+    network: NetworkKind = Field(description="`spane` (equal servers are exchangeable) or `mlp`.")
+    trials: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_TRIALS,
+        description="Random samples of the searched keys, for each combination of the grids.",
+    )
+    seeds: int = Field(
+        default=1, ge=1, le=1000, description="Trials of the same sample that differ only in their seed."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the network; each a value or a search distribution."
+    )
+    training: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Keys of `training` for this method; each a value or a search distribution.",
+    )
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _check_options(cls, space: Any, info: ValidationInfo) -> Any:
+        network = info.data.get("network")  # absent when invalid, which is an error of its own
+        return validate_search_space(NETWORK_OPTIONS[network], space) if network else {}
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _check_training(cls, space: Any) -> Any:
+        return validate_search_space(TrainingSettings, space)
+
+    @model_validator(mode="after")
+    def _check_sampled(self) -> MethodSettings:
+        leaves = [*self.options.values(), *self.training.values()]
+        sampled = any(isinstance(leaf, Distribution) and leaf.kind != "grid" for leaf in leaves)
+        if self.trials > 1 and not sampled:
+            raise ValueError(
+                f"trials: {self.trials} samples, but no key is sampled (by choice, uniform, ...); "
+                f"set trials to 1, and seeds to repeat equal settings"
+            )
+        return self
+
+    @field_serializer("options", "training")
+    def _write_space(self, space: dict[str, Any]) -> dict[str, Any]:
+        return {key: written(leaf) for key, leaf in space.items()}
+
+
+class EvaluationSettings(Settings):
+    """The final comparison of waits: the best trials of each method beside heuristics."""
+
+    top_k: int = Field(
+        default=3,
+        ge=1,
+        le=MAX_TRIALS,
+        description="Best trials of each method by validation (reference: 3); all, if fewer.",
+    )
+    episodes: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="Episodes per policy and cluster size (reference: 1000).",
+    )
+    split: Literal["train", "validation", "test"] = Field(
+        default="test", description="Part of the trace where episodes start."
+    )
+    seed: Seed = Field(default=0, description="Seed of the drawn starts and of the heuristic `random`.")
+    servers: ServerCounts | None = Field(
+        default=None,
+        description="Cluster sizes, servers; null: the size trained on. `mlp` can only play that one.",
+    )
+    heuristics: Annotated[tuple[HeuristicName, ...], Strict(False), AfterValidator(distinct)] = Field(
+        default=tuple(HEURISTICS),
+        description="Heuristics to compare with.",
+    )
+
+
+class ResourceSettings(Settings):
+    """How Ray runs the trials."""
+
+    cpus_per_trial: float = Field(
+        default=0.5, gt=0, le=1024, description="CPU cores reserved per trial; 0.5 runs two trials on a core."
+    )
+    max_concurrent_trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] | None = Field(
+        default=None, description="Trials at the same time; null: as many as the cores allow."
+    )
+    max_failures: int = Field(
+        default=3, ge=0, le=100, description="Restarts of a trial, from its checkpoint, after crashes."
+    )
+    checkpoint_every: int = Field(
+        default=5,
+        ge=1,
+        le=1_000_000,
+        description="Training iterations (calls of `Algorithm.train`) between checkpoints.",
+    )
+    num_cpus: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        default=None,
+        description="CPU cores that Ray may use; null: all of the machine or of the running Ray cluster.",
+    )
+
+
+class ExperimentConfig(Settings):
+    """One experiment: what to train, on what, and how to compare."""
+
+    name: Name = Field(description="Name of the experiment and of its folder under `output`.")
+    output: PathText = Field(default="results", description="Folder that receives the experiment's folder.")
+    seed: Seed = Field(default=0, description="Decides every drawn setting and the seed of every trial.")
+    keep_weights: Literal["best", "all"] = Field(
+        default="best", description="Whose weights stay in the results: the evaluated trials' or all."
+    )
+    trace: TraceSettings = Field(default_factory=TraceSettings, description="Which VM trace.")
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The cluster trained on.")
+    splits: SplitSettings | None = Field(
+        default=None,
+        description="Shares of the trace to start episodes in; null: the published split of a known dataset, "
+        "else the default shares.",
+    )
+    training: TrainingSettings = Field(
+        default_factory=TrainingSettings, description="Hyper-parameters shared by all methods."
+    )
+    validation: ValidationSettings = Field(
+        default_factory=ValidationSettings, description="How weights and trials are chosen."
+    )
+    methods: Annotated[dict[Name, MethodSettings], Field(min_length=1)] = Field(
+        description="Methods to compare, by display name."
+    )
+    evaluation: EvaluationSettings = Field(
+        default_factory=EvaluationSettings, description="The final comparison."
+    )
+    resources: ResourceSettings = Field(
+        default_factory=ResourceSettings, description="How Ray runs the trials."
+    )

@@ -1,0 +1,135 @@
+"""Experiment files and presets: reading them with overrides, and writing them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from spane_rllib.errors import UserError
+from spane_rllib.experiments.config import ExperimentConfig
+from spane_rllib.experiments.strict_yaml import parse_yaml, write_yaml
+from spane_rllib.experiments.trials import draw_trials
+from spane_rllib.settings import first_error, key_path, one_line, suggestion, user_error
+
+MAX_BYTES = 256 * 1024
+
+
+def load_experiment(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> ExperimentConfig:
+    """Read an experiment.
+
+    Args:
+        source: path of a YAML file, or the name of a preset (`quick` or `quick.yaml`).
+        overrides: `section.key=value` each, the value in YAML; they win over the file.
+
+    Raises:
+        UserError: the file, a key, a value, an override or any drawn trial is invalid.
+    """
+    path = _find(source)
+    where = _display(path)
+    data = parse_yaml(_read(path), where)
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: must hold keys and values (name: ..., methods: ...)")
+    overridden = []
+    for override in overrides:
+        key, value = _parse_override(override)
+        _assign(data, key, value)
+        overridden.append(key)
+    try:
+        config = ExperimentConfig.model_validate(data)
+    except ValidationError as error:
+        details = first_error(error)
+        at = key_path(details) + "."
+        if any(at.startswith(f"{key}.") for key in overridden):
+            where = "--set"
+        refusal = user_error(error, where)
+        if details["type"] in ("int_type", "float_type") and isinstance(details["input"], dict):
+            hint = "search distributions belong under methods.<name>.options or .training"
+            refusal = UserError(f"{refusal}; {hint}")
+        raise refusal from error
+    try:
+        draw_trials(config)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    return config
+
+
+def dump_experiment(config: ExperimentConfig) -> str:
+    """`config`, defaults included, as YAML text that loads as an equal configuration."""
+    return write_yaml(config.model_dump(mode="json"))
+
+
+def preset_names() -> list[str]:
+    """Names of the shipped experiments, without `.yaml`."""
+    return sorted(path.stem for path in _preset_folder().glob("*.yaml"))
+
+
+def _preset_folder() -> Path:
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "tune_configs"  # a wheel carries them inside the package
+    return installed if installed.is_dir() else package.parent / "tune_configs"
+
+
+def _find(source: str | os.PathLike[str]) -> Path:
+    path = Path(source)
+    try:
+        if path.is_file():
+            return path
+        preset = _preset_folder() / f"{path.name.removesuffix('.yaml')}.yaml"
+        if path.name == str(path) and preset.is_file():
+            return preset
+        if path.is_dir():
+            raise UserError(
+                one_line(f"{path}: is a folder; name a YAML file or a preset: {', '.join(preset_names())}")
+            )
+    except (OSError, ValueError) as error:  # no permission, a name too long, a NUL in it
+        raise UserError(f"cannot read {str(path)[:200]!r}: {getattr(error, 'strerror', error)}") from error
+    hint = suggestion(path.name.removesuffix(".yaml"), preset_names())
+    raise UserError(one_line(f"{str(path)!r}: no such file, and no such preset; {hint}"))
+
+
+def _display(path: Path) -> str:
+    here = Path.cwd()
+    return one_line(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def _read(path: Path) -> str:
+    where = _display(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {where}: {error.strerror or error}") from error
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{where}: larger than {MAX_BYTES // 1024} KiB; not an experiment file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: not text in UTF-8 (byte {error.start}); not an experiment file") from error
+    if not text.strip():
+        raise UserError(f"{where}: the file is empty")
+    return text
+
+
+def _parse_override(override: str) -> tuple[str, Any]:
+    key, separator, value = override.partition("=")
+    if not separator or not all(key.strip().split(".")):
+        raise UserError(
+            one_line(f"--set {override[:80]!r}: write section.key=value, as in training.gradient_steps=500")
+        )
+    return key.strip(), parse_yaml(value, one_line(f"--set {key.strip()}"))
+
+
+def _assign(data: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for depth, section in enumerate(sections, start=1):
+        if data.get(section) is None:  # absent, or null as in `splits: null`
+            data[section] = {}
+        data = data[section]
+        if not isinstance(data, dict):
+            at = ".".join(sections[:depth])
+            raise UserError(one_line(f"--set {key}: {at} holds a value, not keys"))
+    data[last] = value

@@ -1,0 +1,271 @@
+"""The main job: trials on Ray Tune, then wait-time evaluation, tables, figures and a report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import ray
+from ray import tune
+
+from spane_rllib.console import Progress
+from spane_rllib.errors import UserError
+from spane_rllib.experiments.config import ExperimentConfig
+from spane_rllib.experiments.folder import ResultsFolder
+from spane_rllib.experiments.results import (
+    export_models,
+    is_unfinished,
+    trial_of,
+    trial_table,
+    write_trial_tables,
+)
+from spane_rllib.experiments.summary import write_summary
+from spane_rllib.experiments.trainable import TrialTrainable
+from spane_rllib.experiments.trials import TrialSettings, draw_trials
+from spane_rllib.experiments.wait_time import Pair, evaluate_pairs
+from spane_rllib.files import replacing, write_text
+from spane_rllib.ray_session import ray_session
+from spane_rllib.traces.loading import describe_source, load_trace, resolve_source
+from spane_rllib.traces.placement import drop_unplaceable
+from spane_rllib.traces.splits import SPLIT_NAMES, Splits, sample_starts, splits_of
+from spane_rllib.traces.trace import VmTrace
+from spane_rllib.vm_scheduling.networks.weights import load_model
+from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
+
+
+class Interrupted(Exception):
+    """The user stopped the run; what is finished is kept."""
+
+
+def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) -> None:
+    """Run (or, with `resume`, continue) the experiment in `folder` to its report.
+
+    Every stage picks up what an earlier run has left: finished trials, exported models, evaluated pairs.
+
+    Raises:
+        UserError: bad input, or no trial could be trained.
+        Interrupted: by Ctrl-C; `resume` continues.
+    """
+    trace = _load_trace(config)
+    splits = split_rows(config, trace)
+    cluster = Cluster(**config.cluster.model_dump())
+    compile_workload(trace, cluster)  # complains about VMs that no server can hold
+    _check_same_trace(folder, trace)
+    trials = draw_trials(config)
+    print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {describe_source(trace)}")
+    with ray_session(config.resources.num_cpus, dashboard=True) as dashboard:
+        if dashboard:
+            print(f"Ray dashboard: {dashboard}")
+        print(f"TensorBoard: tensorboard --logdir {folder.tune}")
+        with folder.stage("training"):
+            grid = _train(config, folder, trials, trace, splits, resume)
+        finished = trial_table(grid, folder)
+        evaluated = _choose(finished, config.evaluation.top_k)
+        kept = finished if config.keep_weights == "all" else evaluated
+        export_models(grid, folder, set(kept["trial"]))
+        write_trial_tables(grid, folder)
+        with folder.stage("evaluation"):
+            _evaluate(config, folder, evaluated, trace, splits, cluster)
+    with folder.stage("figures and report"):
+        write_summary(folder)
+
+
+def split_rows(config: ExperimentConfig, trace: VmTrace) -> Splits:
+    """The rows at which episodes of each split start."""
+    if config.splits is None:
+        return splits_of(trace)
+
+    def rows(interval: tuple[float, float]) -> tuple[int, int]:
+        low, high = (min(int(share * len(trace)), len(trace) - 1) for share in interval)
+        return low, high
+
+    shares = config.splits
+    return Splits(train=rows(shares.train), validation=rows(shares.validation), test=rows(shares.test))
+
+
+def _load_trace(config: ExperimentConfig) -> VmTrace:
+    settings = config.trace
+    source: Any = resolve_source(settings.source)
+    if isinstance(source, dict) and settings.source in ("auto", "synthetic"):
+        source = f"synthetic:vms={settings.synthetic_vms},seed={settings.synthetic_seed}"
+    elif isinstance(source, dict):
+        source = settings.source
+    trace = load_trace(source, skip_invalid=settings.skip_invalid, never_ending=settings.never_ending)
+    if settings.skip_invalid:
+        cluster = config.cluster
+        trace, dropped = drop_unplaceable(
+            trace, cluster.node_cpu, cluster.node_memory, cluster.double_memory_threshold
+        )
+        if dropped:
+            print(f"left out {dropped:,} VMs that no server can hold")
+    return trace
+
+
+def _check_same_trace(folder: ResultsFolder, trace: VmTrace) -> None:
+    file = folder.path / "trace.json"
+    identity = {"name": trace.name, "sha256": trace.sha256, "vms": len(trace)}
+    if not file.exists():
+        write_text(file, json.dumps(identity, indent=2))
+        return
+    known = json.loads(file.read_text())
+    if known["sha256"] != trace.sha256:
+        raise UserError(
+            f"{folder.path} was made on trace {known['name']} (sha256 {known['sha256'][:12]}), but its "
+            f"trace.source now is {trace.name} (sha256 {trace.sha256[:12]}); give it the first one again"
+        )
+
+
+# Tune's own progress display repeats ours, and its advice on snapshots is about synchronising to a cloud.
+_QUIET_TUNE = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0"}
+
+
+def _train(
+    config: ExperimentConfig,
+    folder: ResultsFolder,
+    trials: list[TrialSettings],
+    trace: VmTrace,
+    splits: Splits,
+    resume: bool,
+) -> tune.ResultGrid:
+    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET_TUNE.items()})
+    trainable: Any = tune.with_resources(
+        tune.with_parameters(TrialTrainable, trace=trace), {"cpu": config.resources.cpus_per_trial}
+    )
+    param_space = {
+        "trial": tune.grid_search([trial.model_dump(mode="json") for trial in trials]),
+        "env_config": {
+            # A name for the trace that with_parameters ships: workers need not find the file.
+            "trace": f"content:{trace.sha256}",
+            "splits": {name: list(splits.range_of(name)) for name in SPLIT_NAMES},
+            **config.cluster.model_dump(),
+        },
+        "validation": config.validation.model_dump(),
+    }
+    if resume and tune.Tuner.can_restore(str(folder.tune.resolve())):
+        tuner = tune.Tuner.restore(
+            str(folder.tune.resolve()),
+            trainable=trainable,
+            param_space=param_space,
+            resume_unfinished=True,
+            restart_errored=True,
+        )
+    else:
+        tuner = tune.Tuner(
+            trainable,
+            param_space=param_space,
+            tune_config=tune.TuneConfig(
+                max_concurrent_trials=config.resources.max_concurrent_trials,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name=folder.tune.name,
+                storage_path=str(folder.path.resolve()),
+                failure_config=tune.FailureConfig(max_failures=config.resources.max_failures),
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_frequency=config.resources.checkpoint_every,
+                    checkpoint_at_end=True,
+                    num_to_keep=1,
+                ),
+                callbacks=[
+                    TrainingProgress(sum(trial.training.gradient_steps for trial in trials), len(trials))
+                ],
+                verbose=0,
+            ),
+        )
+    grid = tuner.fit()
+    if any(is_unfinished(result) for result in grid) or len(grid) < len(trials):
+        # Tune catches Ctrl-C, saves its state and returns.
+        raise Interrupted
+    failed = [trial_of(result).name for result in grid if result.error]
+    if len(failed) == len(grid):
+        raise UserError(f"all {len(failed)} trials failed; see {folder.tune}/*/error.txt")
+    if failed:
+        print(f"{len(failed)} trials failed ({', '.join(failed[:5])}...); see {folder.tune}/*/error.txt")
+    return grid
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.config["trial"]["name"])
+
+
+class TrainingProgress(tune.Callback):
+    """Shows gradient steps of all trials together, and the best validation wait so far."""
+
+    def __init__(self, total_steps: int, trials: int) -> None:
+        self._total, self._trials = total_steps, trials
+        self._steps: dict[str, int] = {}
+        self._finished: set[str] = set()
+        self._best: dict[str, float] = {}
+        self._progress: Progress | None = None
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        """Tune's hook for every result."""
+        if self._progress is None:
+            self._progress = Progress("training", self._total, "gradient steps")
+        name, method = _trial_name(trial), trial.config["trial"]["method"]
+        self._steps[name] = result.get("gradient_steps", 0)
+        if result.get("done"):
+            self._finished.add(name)
+        wait = result.get("best_validation_wait", np.inf)
+        self._best[method] = min(wait, self._best.get(method, np.inf))
+        best = ", ".join(f"{method} {wait:,.0f} s" for method, wait in self._best.items())
+        self._progress.update(
+            sum(self._steps.values()), f"{len(self._finished)}/{self._trials} trials; best validation: {best}"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks; clocks of this process mean nothing in another.
+        return self.__dict__ | {"_progress": None}
+
+
+def _choose(table: pd.DataFrame, top_k: int) -> pd.DataFrame:
+    """The best `top_k` trials of each method."""
+    return table[table["rank"] <= top_k].sort_values(["method", "rank"], kind="stable")
+
+
+def _evaluate(
+    config: ExperimentConfig,
+    folder: ResultsFolder,
+    chosen: pd.DataFrame,
+    trace: VmTrace,
+    splits: Splits,
+    cluster: Cluster,
+) -> None:
+    settings = config.evaluation
+    sizes = settings.servers or (cluster.servers,)
+    starts = sample_starts(splits, settings.split, settings.episodes, settings.seed)
+    policies: list[Policy] = [HeuristicPolicy(name, splits.train[1]) for name in settings.heuristics]
+    for row in chosen.itertuples():
+        network, _ = load_model(folder.models / row.method / row.trial)
+        policies.append(NetworkPolicy(str(row.trial), network))
+    pairs = [(policy, servers) for servers in sizes for policy in policies if policy.accepts(servers)]
+    missing = [pair for pair in pairs if not folder.evaluation_part(pair[0].name, pair[1]).is_file()]
+    progress = Progress("evaluation", len(pairs), "policies")
+    workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    finished = len(pairs) - len(missing)
+    for (policy, servers), frame in evaluate_pairs(
+        missing, trace, cluster, starts, seed=settings.seed, workers=workers
+    ):
+        with replacing(folder.evaluation_part(policy.name, servers)) as temporary:
+            frame.to_csv(temporary, index=False)
+        finished += 1
+        progress.update(finished)
+    write_evaluation(folder, pairs)
+
+
+def write_evaluation(folder: ResultsFolder, pairs: Iterable[Pair]) -> None:
+    """Join the evaluated parts of `pairs` to `episodes.csv` and `summary.csv`."""
+    from spane_rllib.vm_scheduling.evaluation import summarize, write_tables
+
+    parts = [pd.read_csv(folder.evaluation_part(policy.name, servers)) for policy, servers in pairs]
+    episodes = pd.concat(parts, ignore_index=True)
+    write_tables(folder.path, episodes, summarize(episodes))

@@ -1,0 +1,138 @@
+"""From Tune's results to tables: one row per trial, one row per trial and validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from spane_rllib.errors import UserError
+from spane_rllib.experiments.folder import ResultsFolder
+from spane_rllib.experiments.trials import TrialSettings
+from spane_rllib.files import replacing
+from spane_rllib.rllib.dqn import MODEL_FOLDER
+from spane_rllib.vm_scheduling.networks.weights import load_model, save_model
+
+if TYPE_CHECKING:
+    from ray.tune import Result, ResultGrid
+
+_CURVE_COLUMNS = {
+    "gradient_steps": "gradient_steps",
+    "validation_wait": "validation_wait_s",
+    "env_runners/episode_return_mean": "episode_return_mean",
+    "loss": "loss",
+}
+
+
+def trial_of(result: Result) -> TrialSettings:
+    """What the trial of `result` was told to train."""
+    return TrialSettings.model_validate((result.config or {})["trial"])
+
+
+def is_unfinished(result: Result) -> bool:
+    """Whether the trial was interrupted, so that resuming will go on with it."""
+    return result.error is None and not (result.metrics or {}).get("done", False)
+
+
+def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
+    """One row per trial, ranked within its method by the best validation wait.
+
+    Columns: method, trial, seed, status, error, gradient_steps, best_validation_wait_s, best_gradient_steps,
+    time_s, rank, model (path in the results folder or ""), and each hyper-parameter as options.* or training.*.
+    """
+    rows = []
+    for result in grid:
+        trial, metrics = trial_of(result), result.metrics or {}
+        model = model_directory(folder, trial)
+        rows.append(
+            {
+                "method": trial.method,
+                "trial": trial.name,
+                "seed": trial.seed,
+                "status": "ERROR"
+                if result.error
+                else "UNFINISHED"
+                if is_unfinished(result)
+                else "TERMINATED",
+                "error": str(result.error).strip().splitlines()[-1] if result.error else "",
+                "gradient_steps": metrics.get("gradient_steps", 0),
+                "best_validation_wait_s": metrics.get("best_validation_wait"),
+                "best_gradient_steps": metrics.get("best_gradient_steps"),
+                "time_s": metrics.get("time_total_s"),
+                "rank": None,
+                "model": str(model.relative_to(folder.path)) if model.is_dir() else "",
+                **_flat("options", trial.options),
+                **_flat("training", trial.training.model_dump()),
+            }
+        )
+    table = pd.DataFrame(rows).sort_values(["method", "trial"], kind="stable", ignore_index=True)
+    for column in ("best_validation_wait_s", "best_gradient_steps", "time_s"):
+        table[column] = table[column].astype(float)
+    table["rank"] = table.groupby("method")["best_validation_wait_s"].rank(method="first")
+    return table
+
+
+def curve_table(grid: ResultGrid) -> pd.DataFrame:
+    """One row per trial and training iteration: validation wait, return, loss over gradient steps."""
+    parts = []
+    for result in grid:
+        frame = result.metrics_dataframe
+        if frame is None or "validation_wait" not in frame:
+            continue
+        # A trial that was restarted from a checkpoint reports some iterations twice; the last one counts.
+        frame = frame.drop_duplicates("training_iteration", keep="last")
+        trial = trial_of(result)
+        part = frame.reindex(columns=list(_CURVE_COLUMNS)).rename(columns=_CURVE_COLUMNS)
+        part.insert(0, "method", trial.method)
+        part.insert(0, "trial", trial.name)
+        parts.append(part.dropna(subset=["validation_wait_s"]))
+    columns = ["trial", "method", *_CURVE_COLUMNS.values()]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def model_directory(folder: ResultsFolder, trial: TrialSettings) -> Path:
+    """Where the weights of `trial` are exported to."""
+    return folder.models / trial.method / trial.name
+
+
+def export_models(grid: ResultGrid, folder: ResultsFolder, names: set[str]) -> None:
+    """Copy the best weights of the named trials out of their checkpoints."""
+    for result in grid:
+        trial = trial_of(result)
+        target = model_directory(folder, trial)
+        if trial.name in names and result.checkpoint is not None and not target.is_dir():
+            with result.checkpoint.as_directory() as checkpoint:
+                save_model(target, *load_model(Path(checkpoint) / MODEL_FOLDER))
+
+
+def write_trial_tables(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
+    """Write `trials.csv` and `curves.csv`; returns the former."""
+    trials = trial_table(grid, folder)
+    for name, frame in (("trials.csv", trials), ("curves.csv", curve_table(grid))):
+        with replacing(folder.path / name) as temporary:
+            frame.to_csv(temporary, index=False)
+    return trials
+
+
+def restore_results(folder: ResultsFolder) -> ResultGrid:
+    """Tune's results of the experiment, without starting Ray.
+
+    Raises:
+        UserError: there are none, or Tune cannot read them.
+    """
+    from ray import tune
+
+    from spane_rllib.experiments.trainable import TrialTrainable
+
+    path = str(folder.tune.resolve())
+    if not tune.Tuner.can_restore(path):
+        raise UserError(f"{folder.path}: no trials yet; start them with --resume {folder.path}")
+    return tune.Tuner.restore(path, trainable=TrialTrainable).get_results()
+
+
+def _flat(section: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{section}.{key}": "+".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for key, value in values.items()
+    }

@@ -1,0 +1,105 @@
+"""One trial of the main job as a Tune trainable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+from spane_rllib.experiments.trials import TrialSettings
+from spane_rllib.rllib.dqn import VMSchedulingDQN
+from spane_rllib.rllib.dqn_config import VMSchedulingDQNConfig
+from spane_rllib.traces.loading import provide_trace
+from spane_rllib.traces.trace import VmTrace
+
+# RLlib reports several hundred values per iteration; at hundreds of trials they would fill the disk.
+_KEPT_METRICS = (
+    "gradient_steps",
+    "episodes",
+    "decisions",
+    "epsilon",
+    "learning_rate",
+    "loss",
+    "mean_q",
+    "grad_norm",
+    "episode_wait",
+    "validation_wait",
+    "validation_gap",
+    "best_validation_wait",
+    "best_gradient_steps",
+    "replay_size",
+    "placements_per_s",
+    "seconds",
+    "done",
+)
+
+
+def algorithm_config(
+    trial: TrialSettings, env_config: Mapping[str, Any], validation: Mapping[str, Any]
+) -> VMSchedulingDQNConfig:
+    """The algorithm of `trial`.
+
+    Args:
+        trial: what to train.
+        env_config: keywords of `VMSchedulingEnv`: trace, splits, cluster.
+        validation: fields of `ValidationSettings`.
+    """
+    return (
+        VMSchedulingDQNConfig()
+        .environment(env_config=dict(env_config))
+        .training(**trial.training.model_dump(), gradient_steps_per_iteration=validation["every"])
+        .network(trial.network, **trial.options)
+        .validation(**validation)
+        .debugging(seed=trial.seed)
+    )
+
+
+class TrialTrainable(VMSchedulingDQN):
+    """`VMSchedulingDQN` built from a small `param_space`, with slim results.
+
+    The param space is {"trial": `TrialSettings` as JSON values, "env_config", "validation"} as of
+    `algorithm_config`. The trace itself arrives through Ray's object store, one copy per node, by
+    `tune.with_parameters(TrialTrainable, trace=...)`.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        # RLlib builds its environment within setup(), so the trace has to be there by its name before that.
+        self._param_space = dict(config or {})
+        super().__init__(self._algorithm_config(), **kwargs)
+
+    def _algorithm_config(self) -> VMSchedulingDQNConfig:
+        space = self._param_space
+        config = algorithm_config(
+            TrialSettings.model_validate(space["trial"]), space["env_config"], space["validation"]
+        )
+        config.algo_class = type(self)
+        return config
+
+    def setup(self, config: AlgorithmConfig, trace: VmTrace | None = None) -> None:
+        """Take `trace` for the one that `env_config` names, and build the algorithm."""
+        torch.set_num_threads(1)
+        if trace is not None:
+            provide_trace(self._param_space["env_config"]["trace"], trace)
+        super().setup(config)
+
+    def reset_config(self, new_config: Mapping[str, Any]) -> bool:
+        """See `VMSchedulingDQN.reset_config`."""
+        self._param_space = dict(new_config)
+        return super().reset_config(self._algorithm_config())
+
+    def step(self) -> dict[str, Any]:
+        """One training iteration; RLlib's several hundred values are cut down to those that are read."""
+        result = super().step()
+        returns = result["env_runners"]
+        kept = {name: result[name] for name in _KEPT_METRICS if name in result}
+        return kept | {
+            "env_runners": {
+                name: returns[name] for name in ("episode_return_mean", "episode_len_mean") if name in returns
+            }
+        }
+
+    def get_auto_filled_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Tune's metrics with the param space, not RLlib's whole configuration, as `config`."""
+        return super().get_auto_filled_metrics(*args, **kwargs) | {"config": self._param_space}

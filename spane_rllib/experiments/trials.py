@@ -1,0 +1,122 @@
+"""From an experiment to its trials: every setting concrete and valid before anything starts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+
+from spane_rllib.errors import UserError
+from spane_rllib.experiments.config import MAX_TRIALS, ExperimentConfig, MethodSettings
+from spane_rllib.experiments.search_space import Distribution
+from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.settings import Settings, user_error
+from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS, NetworkKind
+
+
+class TrialSettings(Settings):
+    """One training run with nothing left open; `model_dump(mode="json")` and `model_validate` are inverse."""
+
+    name: str = Field(description="Unique in the experiment: method and index.")
+    method: str = Field(description="Name of the method.")
+    index: int = Field(description="Number of the trial within its method, from 0.")
+    seed: int = Field(description="Seed of the trial's weights, episode starts, exploration and replay.")
+    network: NetworkKind = Field(description="Kind of network.")
+    options: dict[str, Any] = Field(description="All options of the network.")
+    training: TrainingSettings = Field(description="Hyper-parameters.")
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _complete_options(cls, options: Any, info: ValidationInfo) -> dict[str, Any]:
+        return NETWORK_OPTIONS[info.data["network"]].model_validate(options).model_dump()
+
+
+def draw_trials(config: ExperimentConfig) -> list[TrialSettings]:
+    """All trials of `config`, method by method; `config.seed` decides them.
+
+    Per method: every combination of the `grid`s, times `trials` samples of the other distributions, times
+    `seeds`. The draws of a sample depend on the seed, the method's name and the sample's position alone, so
+    other methods or more trials change nothing about it. A searcher or scheduler of Ray Tune that suggests
+    settings while trials run would replace this function; `Distribution` carries what it needs.
+
+    Raises:
+        UserError: a combination is invalid, or there are more than `MAX_TRIALS` trials.
+    """
+    counts = {name: _count_trials(method) for name, method in config.methods.items()}
+    if sum(counts.values()) > MAX_TRIALS:
+        name = max(counts, key=counts.__getitem__)
+        raise UserError(
+            f"methods: {sum(counts.values()):,} trials in all ({name}: {counts[name]:,}), "
+            f"at most {MAX_TRIALS:,} are allowed; lower trials or seeds, or shorten the grids"
+        )
+    return [trial for name, method in config.methods.items() for trial in _draw(config, name, method)]
+
+
+def _leaves(method: MethodSettings) -> dict[tuple[str, str], Any]:
+    sections = {"options": method.options, "training": method.training}
+    return {(section, key): leaf for section, space in sections.items() for key, leaf in space.items()}
+
+
+def _grids(method: MethodSettings) -> dict[tuple[str, str], tuple[Any, ...]]:
+    leaves = _leaves(method).items()
+    return {
+        path: leaf.values for path, leaf in leaves if isinstance(leaf, Distribution) and leaf.kind == "grid"
+    }
+
+
+def _count_trials(method: MethodSettings) -> int:
+    return math.prod(map(len, _grids(method).values())) * method.trials * method.seeds
+
+
+def _draw(config: ExperimentConfig, name: str, method: MethodSettings) -> Iterator[TrialSettings]:
+    leaves, grids = _leaves(method), _grids(method)
+    index = 0
+    for point, combination in enumerate(itertools.product(*grids.values())):
+        for sample in range(method.trials):
+            rng = np.random.default_rng([config.seed, zlib.crc32(name.encode()), point, sample])
+            values = dict(zip(grids, combination, strict=True))
+            for path, leaf in leaves.items():
+                if path not in values:
+                    values[path] = leaf.sample(rng) if isinstance(leaf, Distribution) else leaf
+            for _ in range(method.seeds):
+                yield _trial(config, name, method, index, int(rng.integers(2**31)), values)
+                index += 1
+
+
+def _trial(
+    config: ExperimentConfig,
+    name: str,
+    method: MethodSettings,
+    index: int,
+    seed: int,
+    values: dict[tuple[str, str], Any],
+) -> TrialSettings:
+    where = f"methods.{name}: trial {index}"
+    try:
+        trial = TrialSettings(
+            name=f"{name}-{index:04d}",
+            method=name,
+            index=index,
+            seed=seed,
+            network=method.network,
+            options={key: value for (section, key), value in values.items() if section == "options"},
+            training=TrainingSettings(
+                **{
+                    **config.training.model_dump(),
+                    **{key: value for (section, key), value in values.items() if section == "training"},
+                }
+            ),
+        )
+    except ValidationError as error:
+        raise user_error(error, where) from error
+    if config.validation.every > trial.training.gradient_steps:
+        raise UserError(
+            f"{where}: validation.every {config.validation.every} exceeds training.gradient_steps "
+            f"{trial.training.gradient_steps}, so no validation would take place"
+        )
+    return trial

@@ -1,0 +1,157 @@
+"""Configuration of the VM-scheduling DQN."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from ray.rllib.algorithms.dqn import DQNConfig
+
+from spane_rllib.errors import UserError
+from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.registration import VM_SCHEDULING
+from spane_rllib.settings import suggestion, validated
+from spane_rllib.vm_scheduling.networks.options import parse_options
+from spane_rllib.vm_scheduling.scenario import Scenario
+
+_HYPERPARAMETERS = tuple(TrainingSettings.model_fields)
+# What RLlib users call some of them.
+_ALIASES = {"lr": "learning_rate", "gamma": "discount", "train_batch_size": "batch_size"}
+
+
+class VMSchedulingDQNConfig(DQNConfig):
+    """Configures `VMSchedulingDQN`.
+
+    Every field of `learning.settings.TrainingSettings` is an attribute of the same name, set by `training()`
+    (or by the key of that name in a Tune `param_space`). `environment(env_config=...)` takes the keyword
+    arguments of `VMSchedulingEnv`; training and validation run on the trace and cluster given there.
+
+    Example:
+        >>> config = VMSchedulingDQNConfig().environment(env_config={"trace": "synthetic", "servers": 5})
+        >>> config = config.training(learning_rate=0.003, gradient_steps=1000).network("spane")
+        >>> algorithm = config.build_algo()
+    """
+
+    # Set by RLlib's base class, which does not declare them.
+    env_config: dict[str, Any]
+    model: dict[str, Any]
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        from spane_rllib.rllib.dqn import VMSchedulingDQN
+
+        super().__init__(algo_class=algo_class or VMSchedulingDQN)
+        # As a method: setting the two attributes would leave RLlib's exploration settings incomplete.
+        self.api_stack(enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False)
+        self.framework("torch")
+        self.env_runners(num_env_runners=0)
+        self.reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
+        self.environment(VM_SCHEDULING, env_config={}, disable_env_checking=True)
+        # The networks output Q-values; RLlib is to add no layers, and its own replay buffer is not used.
+        self.hiddens: list[int] = []
+        self.dueling = False
+        self.replay_buffer_config = {"type": "MultiAgentReplayBuffer", "capacity": 1}
+        self.seed: int | None = 0
+        self.network_kind = "spane"
+        self.network_options: dict[str, Any] = {}
+        self.validation_episodes = 150
+        self.validation_every = 250
+        self.validation_trim = 0.1
+        self.validation_seed = 0
+        self.gradient_steps_per_iteration = 250
+        for name, value in TrainingSettings().model_dump().items():
+            setattr(self, name, value)
+
+    def training(self, **settings: Any) -> Self:
+        """Set hyper-parameters: any field of `TrainingSettings`, or another RLlib training key.
+
+        `gradient_steps_per_iteration` is the number of gradient steps of one `train()` call; `lr`, `gamma`
+        and `train_batch_size` mean `learning_rate`, `discount` and `batch_size`.
+        """
+        own = {}
+        for name in list(settings):
+            key = _ALIASES.get(name, name)
+            if key in _HYPERPARAMETERS or key == "gradient_steps_per_iteration":
+                own[key] = settings.pop(name)
+        try:
+            super().training(**settings)
+        except TypeError as error:
+            unknown = next((name for name in settings if f"'{name}'" in str(error)), None)
+            if unknown is None:
+                raise
+            raise UserError(
+                f"training: {unknown}: unknown key; {suggestion(unknown, _HYPERPARAMETERS)}"
+            ) from error
+        for key, value in own.items():
+            setattr(self, key, value)
+        return self
+
+    def network(self, kind: str, **options: Any) -> Self:
+        """Choose the network: its kind (`spane` or `mlp`) and options (those left out keep their default)."""
+        parse_options(kind, options)
+        self.network_kind, self.network_options = kind, options
+        return self
+
+    def validation(
+        self,
+        *,
+        episodes: int | None = None,
+        every: int | None = None,
+        trim: float | None = None,
+        seed: int | None = None,
+    ) -> Self:
+        """How the best weights are chosen.
+
+        Args:
+            episodes: greedy episodes from the validation split.
+            every: gradient steps between validations.
+            trim: share of episodes dropped at each end of the mean total wait.
+            seed: decides their starts; keep it the same for all runs that are compared.
+        """
+        for name, value in (("episodes", episodes), ("every", every), ("trim", trim), ("seed", seed)):
+            if value is not None:
+                setattr(self, f"validation_{name}", value)
+        return self
+
+    def hyperparameters(self) -> TrainingSettings:
+        """The validated hyper-parameters."""
+        values = {name: getattr(self, name) for name in _HYPERPARAMETERS}
+        return validated(TrainingSettings, values, "training")
+
+    def scenario(self) -> Scenario:
+        """Trace, cluster and splits of `env_config`."""
+        return Scenario(**self.env_config)
+
+    def validate(self) -> None:
+        """Check every key; called when the algorithm is built.
+
+        Raises:
+            UserError: a value is out of range, or the rollouts would not run in the algorithm's own process.
+        """
+        settings = self.hyperparameters()
+        # RLlib reads these itself, for instance for its progress table.
+        self.lr, self.gamma = settings.learning_rate, settings.discount
+        self.train_batch_size = settings.batch_size
+        parse_options(self.network_kind, self.network_options)
+        self.env_config = {**self.env_config, "reward": settings.reward}
+        if self.num_env_runners:
+            raise UserError(
+                f"num_env_runners: must be 0, got {self.num_env_runners}; episodes run side by side in the "
+                "algorithm's process (see lanes)"
+            )
+        for name, least in (
+            ("gradient_steps_per_iteration", 1),
+            ("validation_episodes", 1),
+            ("validation_every", 1),
+            ("validation_seed", 0),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise UserError(f"{name}: must be a whole number of at least {least}, got {value!r}")
+        if not 0 <= self.validation_trim < 0.5:
+            raise UserError(
+                f"validation_trim: must be at least 0 and below 0.5, got {self.validation_trim!r}"
+            )
+        self.model = self.model | {
+            "custom_model": self.network_kind,
+            "custom_model_config": {"options": self.network_options, "seed": self.seed or 0},
+        }
+        super().validate()

@@ -1,0 +1,26 @@
+"""Registration with Ray, in this process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gymnasium import Env
+from ray.tune.registry import register_env
+
+from spane_rllib.registration import VM_SCHEDULING
+from spane_rllib.rllib.models import register_models
+
+
+def _make_environment(env_config: dict[str, Any]) -> Env[Any, Any]:
+    from spane_rllib.vm_scheduling.env import VMSchedulingEnv
+
+    return VMSchedulingEnv(**env_config)
+
+
+def register_with_ray() -> None:
+    """Make environment ids and models known to Ray; calling it again is harmless.
+
+    Ray stores the creator in the cluster, so its workers know the environment without importing anything.
+    """
+    register_env(VM_SCHEDULING, _make_environment)
+    register_models()

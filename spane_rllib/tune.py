@@ -1,0 +1,72 @@
+"""`python -m spane_rllib.tune`: train, choose and compare scheduling policies (the main job)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from spane_rllib.console import run_command
+
+_EPILOG = """Presets: quick, and {spane,mlp,mlp_aug}_{random,grid,final}. All keys: docs/configuration.md.
+
+Trials run on an embedded local Ray, or on the cluster the process is in (ray job submit -- python -m
+spane_rllib.tune). Ctrl-C leaves a state that --resume continues."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m spane_rllib.tune",
+        description="Train scheduling policies with Ray Tune, compare the best by wait time, write a report.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "config", nargs="?", metavar="CONFIG", help="YAML file or name of a preset (default: quick)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a key, as in training.gradient_steps=500; repeatable",
+    )
+    parser.add_argument("--resume", metavar="DIR", help="continue the experiment in this results folder")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see `--help`."""
+    arguments = _parser().parse_args(argv)
+    from spane_rllib.errors import UserError
+    from spane_rllib.experiments.folder import ResultsFolder
+    from spane_rllib.experiments.loading import load_experiment
+
+    if arguments.resume is not None:
+        if arguments.config is not None or arguments.overrides:
+            raise UserError(
+                "--resume takes the configuration of the results folder; leave out CONFIG and --set"
+            )
+        folder = ResultsFolder(Path(arguments.resume))
+        config = folder.load_config()
+    else:
+        config = load_experiment(arguments.config or "quick", arguments.overrides)
+        folder = ResultsFolder(Path(config.output) / config.name)
+        folder.create(config)
+    from spane_rllib.experiments.main_job import Interrupted, run_main_job
+
+    try:
+        run_main_job(config, folder, resume=arguments.resume is not None)
+    except (Interrupted, KeyboardInterrupt):
+        print("interrupted; what is finished is kept. Continue with:", file=sys.stderr)
+        print(f"  python -m spane_rllib.tune --resume {folder.path}", file=sys.stderr)
+        return 130
+    print((folder.path / "report.md").read_text())
+    print(f"results in {folder.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

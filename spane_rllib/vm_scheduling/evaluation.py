@@ -1,0 +1,140 @@
+"""Wait-time evaluation: the episode table, the summary table and their statistics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.console import format_table
+from spane_rllib.files import replacing
+from spane_rllib.vm_scheduling.policies import Policy
+from spane_rllib.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EPISODE_COLUMNS = (
+    "policy",
+    "servers",
+    "start",
+    "vm_count",
+    "total_wait_s",
+    "mean_wait_s",
+    "max_wait_s",
+    "return",
+    "lower_bound_s",
+)
+SUMMARY_COLUMNS = (
+    "policy",
+    "servers",
+    "episodes",
+    "trimmed_mean_05_s",
+    "trimmed_mean_10_s",
+    "trimmed_mean_20_s",
+    "mean_s",
+    "median_s",
+    "catastrophe_rate",
+    "zero_wait_rate",
+    "lower_bound_trimmed_mean_10_s",
+)
+CATASTROPHE_S = 300_000.0
+
+
+def trimmed_mean(values: npt.ArrayLike, trim: float = 0.1) -> float:
+    """The mean after dropping the share `trim` (rounded down to whole values) at each end."""
+    ordered = np.sort(np.asarray(values, np.float64))
+    dropped = int(trim * len(ordered) + 1e-9)
+    return float(ordered[dropped : len(ordered) - dropped].mean())
+
+
+def evaluate_policy(
+    policy: Policy,
+    workload: Workload,
+    cluster: Cluster,
+    starts: npt.NDArray[np.int64],
+    seed: int = 0,
+    bounds: npt.NDArray[np.float64] | None = None,
+) -> pd.DataFrame:
+    """Run `policy` from every start; one row per episode with the columns `EPISODE_COLUMNS`.
+
+    `bounds` are the lower bounds of the same starts where they are known already.
+    """
+    import pandas as pd
+
+    vm_counts = probe_vm_counts(workload, cluster, starts)
+    results = policy.run(workload, cluster, starts, vm_counts, seed)
+    if bounds is None:
+        bounds = lower_bounds(workload, cluster, starts, vm_counts)
+    columns = (
+        policy.name,
+        cluster.servers,
+        starts,
+        vm_counts,
+        results.total_wait,
+        results.total_wait / results.placed,
+        results.max_wait,
+        results.episode_return,
+        bounds,
+    )
+    return pd.DataFrame(dict(zip(EPISODE_COLUMNS, columns, strict=True)))
+
+
+def summarize(episodes: pd.DataFrame) -> pd.DataFrame:
+    """One row per policy and number of servers with the columns `SUMMARY_COLUMNS`, in order of appearance."""
+    import pandas as pd
+
+    rows = []
+    for (policy, servers), group in episodes.groupby(["policy", "servers"], sort=False):
+        waits = group["total_wait_s"].to_numpy()
+        values = (
+            policy,
+            servers,
+            len(waits),
+            trimmed_mean(waits, 0.05),
+            trimmed_mean(waits, 0.10),
+            trimmed_mean(waits, 0.20),
+            float(waits.mean()),
+            float(np.median(waits)),
+            float((waits > CATASTROPHE_S).mean()),
+            float((waits == 0).mean()),
+            trimmed_mean(group["lower_bound_s"], 0.10),
+        )
+        rows.append(dict(zip(SUMMARY_COLUMNS, values, strict=True)))
+    return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
+
+
+def summary_table(summary: pd.DataFrame) -> str:
+    """The summary as text, best trimmed mean first within each number of servers."""
+    header = (
+        "policy",
+        "servers",
+        "episodes",
+        "trim 5%",
+        "trim 10%",
+        "trim 20%",
+        "mean s",
+        "median s",
+        "catastrophes",
+        "zero wait",
+        "bound 10%",
+    )
+    ordered = summary.sort_values(["servers", "trimmed_mean_10_s"], kind="stable")
+    rows = [tuple(row) for row in ordered.itertuples(index=False)]
+    return format_table(header, rows)
+
+
+def read_summary(directory: Path) -> pd.DataFrame:
+    """The `summary.csv` that `write_tables` wrote."""
+    import pandas as pd
+
+    return pd.read_csv(directory / "summary.csv")
+
+
+def write_tables(directory: Path, episodes: pd.DataFrame, summary: pd.DataFrame) -> None:
+    """Write `episodes.csv` and `summary.csv`, each in one step."""
+    for name, frame in (("episodes.csv", episodes), ("summary.csv", summary)):
+        with replacing(directory / name) as temporary:
+            frame.to_csv(temporary, index=False)

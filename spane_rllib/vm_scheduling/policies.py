@@ -1,0 +1,105 @@
+"""Scheduling policies by name or model directory, all run through one interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.errors import UserError
+from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.vm_scheduling.simulator import (
+    Cluster,
+    EpisodeResults,
+    FragmentationGradient,
+    Heuristic,
+    Workload,
+    run_heuristic,
+)
+
+if TYPE_CHECKING:
+    from spane_rllib.vm_scheduling.networks.base import QNetwork
+
+Rows = npt.NDArray[np.int64]
+
+
+class Policy(Protocol):
+    """Something that schedules whole episodes."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
+
+    def accepts(self, servers: int) -> bool:
+        """Whether the policy can schedule that many servers."""
+        ...
+
+    def run(
+        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
+    ) -> EpisodeResults:
+        """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeuristicPolicy:
+    """A heuristic; `fgd` takes its flavours from the first `training_rows` rows of the trace."""
+
+    name: str
+    training_rows: int | None = None
+
+    def accepts(self, servers: int) -> bool:
+        """Heuristics schedule any number of servers."""
+        return True
+
+    def run(
+        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
+    ) -> EpisodeResults:
+        """See `Policy.run`; only `random` depends on `seed`."""
+        gradient = None
+        if self.name == "fgd":
+            gradient = FragmentationGradient.of_trace(workload.trace, last=self.training_rows)
+        return run_heuristic(workload, cluster, Heuristic(self.name, gradient), starts, vm_counts, seed)
+
+
+@dataclass(frozen=True)
+class NetworkPolicy:
+    """A trained network that takes the feasible action of highest value."""
+
+    name: str
+    network: QNetwork
+
+    def accepts(self, servers: int) -> bool:
+        """Whether the network is made for any, or just that, number of servers."""
+        return self.network.fixed_servers in (None, servers)
+
+    def run(
+        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
+    ) -> EpisodeResults:
+        """See `Policy.run`; deterministic, `seed` is not used."""
+        from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
+        from spane_rllib.vm_scheduling.rollout import greedy_episodes
+
+        return greedy_episodes(CompiledQNetwork(self.network), workload, cluster, starts, vm_counts)
+
+
+def load_policy(text: str, training_rows: int | None = None) -> Policy:
+    """The policy that `text` names: a heuristic, or the directory of a saved model.
+
+    Raises:
+        UserError: neither, or the directory holds no valid model.
+    """
+    if text in HEURISTICS:
+        return HeuristicPolicy(text, training_rows)
+    if not Path(text).exists():
+        raise UserError(
+            f"policy {text}: neither a heuristic ({', '.join(HEURISTICS)}) nor the directory of a saved model"
+        )
+    from spane_rllib.vm_scheduling.networks.weights import load_model
+
+    network, _ = load_model(text)
+    return NetworkPolicy(text.rstrip("/"), network)

@@ -1,0 +1,108 @@
+"""The shipped experiments and the documentation of the keys."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from spane_rllib.experiments.config import ExperimentConfig
+from spane_rllib.experiments.configuration_reference import SECTIONS, reference
+from spane_rllib.experiments.loading import load_experiment, preset_names
+from spane_rllib.experiments.search_space import Distribution
+from spane_rllib.experiments.strict_yaml import parse_yaml
+from spane_rllib.experiments.trials import draw_trials
+from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+METHODS = ("spane", "mlp", "mlp_aug")
+
+
+def preset_text(name: str) -> str:
+    return (REPOSITORY / "tune_configs" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def test_the_presets_are_the_expected_ones() -> None:
+    stages = [f"{method}_{stage}" for method in METHODS for stage in ("random", "grid", "final")]
+    assert preset_names() == sorted(["quick", *stages])
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_preset_loads_is_named_like_its_file_and_explains_every_key(name: str) -> None:
+    config = load_experiment(name)
+    assert config.name == name
+    assert load_experiment(f"{name}.yaml") == config
+    for line in preset_text(name).splitlines():
+        if line and not line.startswith("#"):
+            assert len(line.partition(" #")[2]) > 5, f"no comment: {line}"
+
+
+def test_quick_shows_every_key_and_is_small() -> None:
+    data = parse_yaml(preset_text("quick"), "quick")
+    assert list(data) == list(ExperimentConfig.model_fields)
+    for section in ("trace", "cluster", "training", "validation", "evaluation", "resources"):
+        title = f"`{section}`"
+        assert list(data[section]) == list(SECTIONS[title].model_fields), section
+    config = load_experiment("quick")
+    trials = draw_trials(config)
+    assert tuple(config.methods) == METHODS
+    assert len(trials) == 12
+    # At 10 to 15 s per 1,000 gradient steps on a core: 2 to 3 minutes on two cores.
+    assert sum(trial.training.gradient_steps for trial in trials) <= 24_000
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_random_presets_span_the_published_search(method: str) -> None:
+    config = load_experiment(f"{method}_random")
+    assert list(config.methods) == [method]
+    settings = config.methods[method]
+    assert (settings.trials, config.evaluation.top_k) == (300, 11)
+    assert settings.training["learning_rate"] == Distribution("loguniform", (0.001, 0.1))
+    if method == "spane":
+        names = ("mean", "max", "std")
+        subsets = {subset for size in (1, 2, 3) for subset in combinations(names, size)}
+        assert set(settings.options["aggregations"].values) == subsets
+        assert {settings.options[key].values for key in settings.options if key.endswith("width")} == {
+            (4, 32)
+        }
+        assert {settings.options[key].values for key in settings.options if key.endswith("depth")} == {(1, 4)}
+    else:
+        assert settings.options["width"] == Distribution("randint", (4, 64))
+        assert settings.options["depth"] == Distribution("randint", (2, 16))
+    if method == "mlp_aug":
+        assert settings.training["augmentation_permutations"] == Distribution("randint", (2, 120))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_final_presets_repeat_the_published_values_with_eleven_seeds(method: str) -> None:
+    config = load_experiment(f"{method}_final")
+    trials = draw_trials(config)
+    assert (len(trials), config.evaluation.top_k, config.keep_weights) == (11, 11, "all")
+    assert len({trial.seed for trial in trials}) == 11
+    for trial in trials:
+        assert trial.options == NETWORK_OPTIONS[trial.network]().model_dump()
+        assert (trial.training.learning_rate, trial.training.gradient_steps) == (0.01, 5000)
+        assert trial.training.augmentation_permutations == (24 if method == "mlp_aug" else 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_grid_presets_are_whole_grids(method: str) -> None:
+    leaves = load_experiment(f"{method}_grid").methods[method]
+    kinds = {
+        leaf.kind
+        for leaf in [*leaves.options.values(), *leaves.training.values()]
+        if isinstance(leaf, Distribution)
+    }
+    assert kinds == {"grid"}
+
+
+def test_the_documentation_is_up_to_date() -> None:
+    written = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert written == reference(), "run python -m spane_rllib.experiments.configuration_reference"
+
+
+def test_every_key_is_described() -> None:
+    for section in SECTIONS.values():
+        for key, field in section.model_fields.items():
+            assert field.description, f"{section.__name__}.{key}"

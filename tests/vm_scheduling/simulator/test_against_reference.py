@@ -1,0 +1,162 @@
+"""The compiled simulator against the plain one of `reference_simulator`, on random small problems."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import reference_simulator as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference_simulator import Choose, Episode, Situation, Size, Vm
+from scenarios import Scenario, scenarios
+
+from spane_rllib.vm_scheduling.simulator import (
+    FragmentationGradient,
+    Heuristic,
+    Lanes,
+    Workload,
+    lower_bounds,
+    probe_vm_counts,
+    run_heuristic,
+)
+from spane_rllib.vm_scheduling.simulator.heuristics import choose
+from spane_rllib.vm_scheduling.simulator.rules import HEAD, NOW, STUCK
+
+many = settings(max_examples=120, deadline=None)
+
+
+def play(scenario: Scenario, policy: Choose) -> Episode:
+    return reference.simulate(
+        scenario.vms, scenario.servers, scenario.node, policy, scenario.start, scenario.vm_count
+    )
+
+
+def plain_gradient(scenario: Scenario, gradient: FragmentationGradient) -> Choose:
+    threshold = scenario.cluster.double_memory_threshold
+    flavours = [
+        Vm(Size(*map(reference.Fraction, pair)), 0.0, 0.0, double=pair[1] > threshold)
+        for pair in gradient.flavours
+    ]
+    return partial(
+        reference.fragmentation_gradient,
+        flavours=flavours,
+        weights=gradient.weights,
+        fullness=gradient.fullness,
+    )
+
+
+def gradients(scenario: Scenario) -> st.SearchStrategy[FragmentationGradient]:
+    """Flavours in whole cores and GiB, so that both simulators count them in exact units."""
+    pair = st.tuples(st.integers(1, 8).map(float), st.integers(1, 12).map(float))
+    entries = st.lists(st.tuples(pair, st.floats(0.0, 10.0)), min_size=1, max_size=4)
+    return st.builds(
+        lambda entries, fullness: FragmentationGradient(
+            tuple(flavour for flavour, _ in entries), tuple(weight for _, weight in entries), fullness
+        ),
+        entries,
+        st.sampled_from([0.0, 1.0, 0.3]),
+    )
+
+
+def assert_same_episode(scenario: Scenario, workload: Workload, heuristic: Heuristic, policy: Choose) -> None:
+    expected = play(scenario, policy)
+    waits = [decision.wait for decision in expected.decisions]
+    results = run_heuristic(workload, scenario.cluster, heuristic, scenario.start, scenario.vm_count)
+    assert results.start.tolist() == [scenario.start]
+    assert results.placed.tolist() == [len(expected.decisions)]
+    assert results.total_wait.tolist() == [expected.total_wait]
+    if expected.stuck:
+        assert (results.max_wait[0], results.episode_return[0]) == (np.inf, -np.inf)
+    else:
+        assert results.max_wait[0] == max(waits)
+        assert results.episode_return[0] == pytest.approx(-np.log1p(waits).sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", reference.HEURISTICS)
+@given(scenario=scenarios())
+@many
+def test_episodes_of_a_heuristic(name: str, scenario: Scenario) -> None:
+    assert_same_episode(scenario, scenario.workload, Heuristic(name), reference.HEURISTICS[name])
+
+
+@given(st.data(), scenarios())
+@many
+def test_episodes_of_the_fragmentation_gradient(data: st.DataObject, scenario: Scenario) -> None:
+    gradient = data.draw(gradients(scenario))
+    policy = plain_gradient(scenario, gradient)
+    assert_same_episode(scenario, scenario.workload, Heuristic("fgd", gradient), policy)
+
+
+@given(st.data(), scenarios())
+@settings(max_examples=200, deadline=None)
+def test_choices_on_arbitrary_states(data: st.DataObject, scenario: Scenario) -> None:
+    """Every heuristic on servers filled at random: ties and full servers are more common than in play."""
+    workload, vm = scenario.workload, scenario.vms[0]
+    units = workload.units_per_core
+    levels = st.tuples(*(st.sampled_from([0, 1, 2, 3, 4]) for _ in range(2)))
+    filled = [data.draw(levels) for _ in range(scenario.cluster.slots)]
+    capacity = workload.arrays.capacity
+    free_units = np.array([[capacity[d] * level[d] // 4 for level in filled] for d in range(2)], np.int32)
+    free = [Size(*(reference.Fraction(int(x), units) for x in node)) for node in free_units.T]
+    last_slot = data.draw(st.integers(-1, scenario.cluster.slots - 1))
+    situation = Situation(free, vm, scenario.node, last_slot)
+
+    gradient = data.draw(gradients(scenario))
+    policies = {
+        **{Heuristic(name): policy for name, policy in reference.HEURISTICS.items()},
+        Heuristic("fgd", gradient): plain_gradient(scenario, gradient),
+        Heuristic("keep-64"): plain_gradient(
+            scenario, FragmentationGradient(flavours=((64.0, 128.0),), weights=(1.0,), fullness=0.0)
+        ),
+    }
+    for heuristic, policy in policies.items():
+        code, fragmentation = heuristic.compile(workload)
+        random = np.zeros(1, np.uint64)
+        chosen = choose(code, free_units, workload.arrays.need[0], capacity, last_slot, random, fragmentation)
+        assert chosen == (policy(situation) if situation.feasible else -1), heuristic
+
+
+@given(st.data(), scenarios())
+@many
+def test_every_decision_in_lanes(data: st.DataObject, scenario: Scenario) -> None:
+    expected = play(scenario, lambda now: data.draw(st.sampled_from(now.feasible)))
+    workload = scenario.workload
+    lanes = Lanes(workload, scenario.cluster)
+    lanes.reset(0, scenario.start, scenario.vm_count)
+    for decision in expected.decisions:
+        assert lanes.state.counters[0, HEAD] == decision.vm
+        assert lanes.state.clocks[0, NOW] == decision.time
+        free = lanes.state.free[0].T / workload.units_per_core
+        assert free.tolist() == [[float(size.cpu), float(size.memory)] for size in decision.free]
+        assert np.flatnonzero(lanes.observations.action_mask[0]).tolist() == decision.feasible
+        lanes.step(np.array([decision.slot]))
+        assert lanes.wait[0] == decision.wait
+    assert not lanes.running[0]
+    assert (lanes.status[0] == STUCK) == expected.stuck
+    assert lanes.results().total_wait[0] == expected.total_wait
+
+
+@given(scenarios())
+@many
+def test_probing(scenario: Scenario) -> None:
+    workload = scenario.workload
+    starts = range(len(scenario.vms) - 1)
+    expected = [
+        reference.first_unplaceable(scenario.vms, scenario.servers, scenario.node, start) for start in starts
+    ]
+    # Twice, since the second time the counts are remembered; the extra VMs are added afterwards.
+    assert probe_vm_counts(workload, scenario.cluster, starts, extra=0).tolist() == expected
+    assert probe_vm_counts(workload, scenario.cluster, starts[::-1]).tolist() == [
+        count + 40 for count in expected[::-1]
+    ]
+
+
+@given(scenarios(max_vms=9, max_servers=3))
+@many
+def test_lower_bound(scenario: Scenario) -> None:
+    bound = lower_bounds(scenario.workload, scenario.cluster, scenario.start, scenario.vm_count)
+    assert bound.tolist() == [
+        reference.lower_bound(
+            scenario.vms, scenario.servers, scenario.node, scenario.start, scenario.vm_count
+        )
+    ]
