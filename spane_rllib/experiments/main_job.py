@@ -33,6 +33,7 @@ from spane_rllib.traces.loading import describe_source, load_trace, resolve_sour
 from spane_rllib.traces.placement import drop_unplaceable
 from spane_rllib.traces.splits import SPLIT_NAMES, Splits, sample_starts, splits_of
 from spane_rllib.traces.trace import VmTrace
+from spane_rllib.vm_scheduling.compile_ahead import compile_ahead
 from spane_rllib.vm_scheduling.networks.weights import load_model
 from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
 from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
@@ -58,6 +59,7 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
     _check_same_trace(folder, trace)
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {describe_source(trace)}")
+    compile_ahead()
     with ray_session(config.resources.num_cpus, dashboard=True) as dashboard:
         if dashboard:
             print(f"Ray dashboard: {dashboard}")

@@ -39,7 +39,7 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     """One row per trial, ranked within its method by the best validation wait.
 
     Columns: method, trial, seed, status, error, gradient_steps, best_validation_wait_s, best_gradient_steps,
-    time_s, rank, model (path in the results folder or ""), and each hyper-parameter as options.* or training.*.
+    time_s, rank, model (path in the results folder or ""), each hyper-parameter as options.* or training.*.
     """
     rows = []
     for result in grid:
