@@ -20,8 +20,8 @@ from spane_rllib.compiling import inlined
 from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Columns of LaneState.counters.
-START, HEAD, STOP, NEXT_END, LOOKED, DELAYED, LAST_SLOT, STATUS = range(8)
-COUNTERS = 8
+START, HEAD, STOP, NEXT_END, DELAYED, LAST_SLOT, STATUS = range(7)
+COUNTERS = 7
 # Columns of LaneState.clocks.
 NOW, WAIT, TOTAL_WAIT, MAX_WAIT, RETURN = range(5)
 CLOCKS = 5
@@ -111,7 +111,6 @@ def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm
     counters[HEAD] = start
     counters[STOP] = min(start + vm_count, work.times.shape[0] - 1)
     counters[NEXT_END] = np.searchsorted(work.end_time, arrival, side="right")
-    counters[LOOKED] = counters[NEXT_END]
     counters[DELAYED] = 0
     counters[LAST_SLOT] = -1
     counters[STATUS] = RUNNING
@@ -175,7 +174,6 @@ def occupy(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None
         clocks[RETURN] -= np.log1p(wait)
     else:
         state.slot_of[lane, vm - counters[START]] = slot
-        counters[LOOKED] = 0  # its end may lie before the place up to which `next_end` has looked
     clocks[WAIT] = wait
     counters[LAST_SLOT] = slot
     counters[HEAD] = vm + 1
@@ -211,16 +209,12 @@ def next_end(work: WorkloadArrays, state: LaneState, lane: int) -> float:
     counters = state.counters[lane]
     start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
     heap_end = state.delayed_end[lane, 0] if counters[DELAYED] > 0 else np.inf
-    # This only looks ahead: a VM still in the queue may yet start at its arrival and end in this list. What
-    # was found to be of no use stays so until a VM starts at its arrival, hence LOOKED.
-    position = max(counters[NEXT_END], counters[LOOKED])
+    position = counters[NEXT_END]
     while position < rows and work.end_time[position] < heap_end:
         vm = work.end_vm[position]
         if start <= vm < head and state.slot_of[lane, vm - start] >= 0:
-            counters[LOOKED] = position
             return work.end_time[position]
         position += 1
-    counters[LOOKED] = position
     return heap_end
 
 
