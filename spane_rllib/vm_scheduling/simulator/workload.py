@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -82,6 +83,12 @@ class Workload:
 
     def __len__(self) -> int:
         return len(self.trace)
+
+    @cached_property
+    def kind(self) -> npt.NDArray[np.int32]:
+        """(n,) numbers from 0, the same for VMs that need the same."""
+        cpu, memory, double = self.arrays.need.T.astype(np.int64)
+        return np.unique(cpu << 32 | memory << 1 | double, return_inverse=True)[1].astype(np.int32)
 
     def check_cluster(self, cluster: Cluster) -> None:
         """Raise a `ValueError` unless `cluster` has servers of the type this was compiled for."""
