@@ -45,7 +45,7 @@ def plain_gradient(scenario: Scenario, gradient: FragmentationGradient) -> Choos
     )
 
 
-def gradients(scenario: Scenario) -> st.SearchStrategy[FragmentationGradient]:
+def gradients() -> st.SearchStrategy[FragmentationGradient]:
     """Flavours in whole cores and GiB, so that both simulators count them in exact units."""
     pair = st.tuples(st.integers(1, 8).map(float), st.integers(1, 12).map(float))
     entries = st.lists(st.tuples(pair, st.floats(0.0, 10.0)), min_size=1, max_size=4)
@@ -82,7 +82,7 @@ def test_episodes_of_a_heuristic(name: str, scenario: Scenario) -> None:
 @given(st.data(), scenarios())
 @many
 def test_episodes_of_the_fragmentation_gradient(data: st.DataObject, scenario: Scenario) -> None:
-    gradient = data.draw(gradients(scenario))
+    gradient = data.draw(gradients())
     policy = plain_gradient(scenario, gradient)
     assert_same_episode(scenario, scenario.workload, Heuristic("fgd", gradient), policy)
 
@@ -103,7 +103,7 @@ def test_choices_on_arbitrary_states(data: st.DataObject, scenario: Scenario) ->
     last_slot = data.draw(st.integers(-1, scenario.cluster.slots - 1))
     situation = Situation(free, scenario.vms[row], scenario.node, last_slot)
 
-    gradient = data.draw(gradients(scenario))
+    gradient = data.draw(gradients())
     policies = {
         **{Heuristic(name): policy for name, policy in reference.HEURISTICS.items()},
         Heuristic("fgd", gradient): plain_gradient(scenario, gradient),

@@ -204,7 +204,7 @@ def test_unknown_heuristic() -> None:
 
 def test_random_numbers_are_those_of_splitmix64() -> None:
     state = np.array([1234567], np.uint64)
-    # The first outputs for this seed as published with the generator's C source.
+    # The first outputs for this seed that Rosetta Code gives.
     assert [int(next_random(state)) for _ in range(3)] == [
         6457827717110365317,
         3203168211198807973,
