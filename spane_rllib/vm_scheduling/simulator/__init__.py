@@ -7,7 +7,8 @@ of the rules, `lanes` steps many episodes at once, `episodes` runs whole ones un
 
 from spane_rllib.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.vm_scheduling.simulator.episodes import EpisodeResults, probe_vm_counts, run_heuristic
-from spane_rllib.vm_scheduling.simulator.heuristics import FragmentationGradient, Heuristic
+from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationGradient
+from spane_rllib.vm_scheduling.simulator.heuristics import Heuristic
 from spane_rllib.vm_scheduling.simulator.lanes import Lanes
 from spane_rllib.vm_scheduling.simulator.lower_bound import lower_bounds
 from spane_rllib.vm_scheduling.simulator.workload import Workload, compile_workload

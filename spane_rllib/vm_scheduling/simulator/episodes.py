@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from spane_rllib.compiling import borrowed, compiled
 from spane_rllib.vm_scheduling.simulator.cluster import Cluster
-from spane_rllib.vm_scheduling.simulator.heuristics import FragmentationArrays, Heuristic, choose
+from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
+from spane_rllib.vm_scheduling.simulator.heuristics import Heuristic, choose
 from spane_rllib.vm_scheduling.simulator.rules import (
     ARRIVAL,
     CLOCKS,
     COUNTERS,
     FINISHED,
     HEAD,
-    LAST_SLOT,
     MAX_WAIT,
     NOW,
     RETURN,
@@ -97,7 +97,7 @@ def run_heuristic(
     """
     workload.check_cluster(cluster)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
-    code, fragmentation = heuristic.compile(workload)
+    code, fragmentation = heuristic.compile(workload, cluster.servers)
     scratch = allocate(1, cluster.slots, int(vm_counts.max(initial=1)))
     finished = allocate(len(starts), 0, 0)
     _run_episodes(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
@@ -145,15 +145,13 @@ def _run_episodes(
     """Run one episode after the other in the lane of `scratch`; counters and clocks go to `finished`."""
     work, scratch, finished = borrowed(work), borrowed(scratch), borrowed(finished)
     fragmentation = borrowed(fragmentation)
-    free, counters = scratch.free[0], scratch.counters[0]
+    counters = scratch.counters[0]
     random = np.empty(1, np.uint64)
     for episode in range(len(starts)):
         random[0] = (seed << np.uint64(32)) ^ np.uint64(starts[episode])
         reset_lane(work, scratch, 0, starts[episode], vm_counts[episode])
         while counters[STATUS] == RUNNING:
-            need = work.need[counters[HEAD]]
-            slot = choose(code, free, need, work.capacity, counters[LAST_SLOT], random, fragmentation)
-            place(work, scratch, 0, slot)
+            place(work, scratch, 0, choose(code, work, scratch, 0, random, fragmentation))
         finished.counters[episode] = counters
         finished.clocks[episode] = scratch.clocks[0]
 

@@ -20,7 +20,7 @@ from spane_rllib.compiling import inlined
 from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Columns of LaneState.counters.
-START, HEAD, STOP, NEXT_END, LOOKED, DELAYED, LAST_SLOT, STATUS = range(8)
+START, HEAD, STOP, NEXT_END, DELAYED, FIRST_SLOT, LAST_SLOT, STATUS = range(8)
 COUNTERS = 8
 # Columns of LaneState.clocks.
 NOW, WAIT, TOTAL_WAIT, MAX_WAIT, RETURN = range(5)
@@ -36,12 +36,13 @@ class LaneState(NamedTuple):
     """The running episodes, one row per lane; T is the largest number of VMs in an episode."""
 
     free: npt.NDArray[np.int32]  # (lanes, 2, slots) free units of cpu and memory on every NUMA node
+    share: npt.NDArray[np.float64]  # (lanes, slots) free share of a node, the lesser of cpu and memory
     slot_of: npt.NDArray[
         np.int32
     ]  # (lanes, T) slot of the k-th VM of the episode, -1 - slot if it had to wait
     delayed_end: npt.NDArray[np.float64]  # (lanes, T) heap of the end times of VMs that had to wait, seconds
     delayed_vm: npt.NDArray[np.int32]  # (lanes, T) the VMs of that heap
-    counters: npt.NDArray[np.int64]  # (lanes, COUNTERS) rows of the trace, heap size, last slot, status
+    counters: npt.NDArray[np.int64]  # (lanes, COUNTERS) rows of the trace, heap size, slots, status
     clocks: npt.NDArray[np.float64]  # (lanes, CLOCKS) now, wait of the last VM, its sum and maximum, return
 
 
@@ -49,6 +50,7 @@ def allocate(lanes: int, slots: int, longest: int) -> LaneState:
     """Idle lanes with room for episodes of up to `longest` VMs."""
     return LaneState(
         free=np.zeros((lanes, 2, slots), np.int32),
+        share=np.zeros((lanes, slots), np.float64),
         slot_of=np.zeros((lanes, longest), np.int32),
         delayed_end=np.zeros((lanes, longest), np.float64),
         delayed_vm=np.zeros((lanes, longest), np.int32),
@@ -82,18 +84,16 @@ def first_fit(free: npt.NDArray[np.int32], need: npt.NDArray[np.int32]) -> int:
 
 
 @inlined
-def take(free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], slot: int, sign: int) -> None:
+def take(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int, sign: int) -> None:
     """Occupy (`sign` = 1) or give back (-1) the resources of a VM on `slot`."""
-    cpu, memory = sign * need[CPU], sign * need[MEMORY]
-    if need[DOUBLE]:
-        first = slot & ~1
-        free[CPU, first] -= cpu
-        free[CPU, first + 1] -= cpu
-        free[MEMORY, first] -= memory
-        free[MEMORY, first + 1] -= memory
-    else:
-        free[CPU, slot] -= cpu
-        free[MEMORY, slot] -= memory
+    need = work.need[vm]
+    first, last = (slot & ~1, slot | 1) if need[DOUBLE] else (slot, slot)
+    free, share = state.free[lane], state.share[lane]
+    for node in range(first, last + 1):
+        free[CPU, node] -= sign * need[CPU]
+        free[MEMORY, node] -= sign * need[MEMORY]
+        # Float64 on purpose: ties of the reference are ties after rounding, and its figures depend on them.
+        share[node] = min(free[CPU, node] / work.capacity[CPU], free[MEMORY, node] / work.capacity[MEMORY])
 
 
 @inlined
@@ -105,14 +105,15 @@ def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm
     for slot in range(state.free.shape[2]):
         state.free[lane, CPU, slot] = work.capacity[CPU]
         state.free[lane, MEMORY, slot] = work.capacity[MEMORY]
+        state.share[lane, slot] = 1.0
     arrival = work.times[start, ARRIVAL]
     counters, clocks = state.counters[lane], state.clocks[lane]
     counters[START] = start
     counters[HEAD] = start
     counters[STOP] = min(start + vm_count, work.times.shape[0] - 1)
     counters[NEXT_END] = np.searchsorted(work.end_time, arrival, side="right")
-    counters[LOOKED] = counters[NEXT_END]
     counters[DELAYED] = 0
+    counters[FIRST_SLOT] = 0
     counters[LAST_SLOT] = -1
     counters[STATUS] = RUNNING
     clocks[:] = 0.0
@@ -166,7 +167,7 @@ def occupy(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None
     vm = counters[HEAD]
     now = clocks[NOW]
     wait = now - work.times[vm, ARRIVAL]
-    take(state.free[lane], work.need[vm], slot, 1)
+    take(work, state, lane, vm, slot, 1)
     if wait > 0.0:
         state.slot_of[lane, vm - counters[START]] = -1 - slot
         _push_delayed(state, lane, now + work.times[vm, LIFETIME], vm)
@@ -175,7 +176,6 @@ def occupy(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None
         clocks[RETURN] -= np.log1p(wait)
     else:
         state.slot_of[lane, vm - counters[START]] = slot
-        counters[LOOKED] = 0  # its end may lie before the place up to which `next_end` has looked
     clocks[WAIT] = wait
     counters[LAST_SLOT] = slot
     counters[HEAD] = vm + 1
@@ -185,7 +185,6 @@ def occupy(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None
 def release_until(work: WorkloadArrays, state: LaneState, lane: int, time: float) -> None:
     """Process every departure with end <= `time`; the clock moves to the last one (rule 3)."""
     counters, clocks = state.counters[lane], state.clocks[lane]
-    free = state.free[lane]
     start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
     position = counters[NEXT_END]
     while position < rows and work.end_time[position] <= time:
@@ -195,14 +194,14 @@ def release_until(work: WorkloadArrays, state: LaneState, lane: int, time: float
         if start <= vm < head:
             slot = state.slot_of[lane, vm - start]
             if slot >= 0:
-                take(free, work.need[vm], slot, -1)
+                take(work, state, lane, vm, slot, -1)
                 clocks[NOW] = max(clocks[NOW], work.end_time[position])
         position += 1
     counters[NEXT_END] = position
     while counters[DELAYED] > 0 and state.delayed_end[lane, 0] <= time:
         clocks[NOW] = max(clocks[NOW], state.delayed_end[lane, 0])
         vm = _pop_delayed(state, lane)
-        take(free, work.need[vm], -1 - state.slot_of[lane, vm - start], -1)
+        take(work, state, lane, vm, -1 - state.slot_of[lane, vm - start], -1)
 
 
 @inlined
@@ -211,16 +210,12 @@ def next_end(work: WorkloadArrays, state: LaneState, lane: int) -> float:
     counters = state.counters[lane]
     start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
     heap_end = state.delayed_end[lane, 0] if counters[DELAYED] > 0 else np.inf
-    # This only looks ahead: a VM still in the queue may yet start at its arrival and end in this list. What
-    # was found to be of no use stays so until a VM starts at its arrival, hence LOOKED.
-    position = max(counters[NEXT_END], counters[LOOKED])
+    position = counters[NEXT_END]
     while position < rows and work.end_time[position] < heap_end:
         vm = work.end_vm[position]
         if start <= vm < head and state.slot_of[lane, vm - start] >= 0:
-            counters[LOOKED] = position
             return work.end_time[position]
         position += 1
-    counters[LOOKED] = position
     return heap_end
 
 
@@ -234,7 +229,10 @@ def settle(work: WorkloadArrays, state: LaneState, lane: int) -> None:
         return
     need, arrival = work.need[head], work.times[head, ARRIVAL]
     release_until(work, state, lane, arrival)
-    while first_fit(state.free[lane], need) < 0:
+    while True:
+        counters[FIRST_SLOT] = first_fit(state.free[lane], need)
+        if counters[FIRST_SLOT] >= 0:
+            break
         end = next_end(work, state, lane)
         if end == np.inf:
             counters[STATUS] = STUCK

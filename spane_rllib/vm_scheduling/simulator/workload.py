@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -90,6 +90,12 @@ class Workload:
 
     def __deepcopy__(self, memo: dict[int, object]) -> Workload:
         return self  # never changes
+
+    @cached_property
+    def kind(self) -> npt.NDArray[np.int32]:
+        """(n,) numbers from 0, the same for VMs that need the same."""
+        cpu, memory, double = self.arrays.need.T.astype(np.int64)
+        return np.unique(cpu << 32 | memory << 1 | double, return_inverse=True)[1].astype(np.int32)
 
     def check_cluster(self, cluster: Cluster) -> None:
         """Raise a `ValueError` unless `cluster` has servers of the type this was compiled for."""

@@ -1,5 +1,6 @@
 """The compiled simulator against the plain one of `reference_simulator`, on random small problems."""
 
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -8,9 +9,10 @@ import reference_simulator as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_simulator import Choose, Episode, Situation, Size, Vm
-from scenarios import Scenario, scenarios
+from scenarios import Scenario, choice, scenarios
 
 from spane_rllib.vm_scheduling.simulator import (
+    Cluster,
     FragmentationGradient,
     Heuristic,
     Lanes,
@@ -19,7 +21,6 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.vm_scheduling.simulator.heuristics import choose
 from spane_rllib.vm_scheduling.simulator.rules import HEAD, NOW, STUCK
 
 many = settings(max_examples=120, deadline=None)
@@ -34,8 +35,7 @@ def play(scenario: Scenario, policy: Choose) -> Episode:
 def plain_gradient(scenario: Scenario, gradient: FragmentationGradient) -> Choose:
     threshold = scenario.cluster.double_memory_threshold
     flavours = [
-        Vm(Size(*map(reference.Fraction, pair)), 0.0, 0.0, double=pair[1] > threshold)
-        for pair in gradient.flavours
+        Vm(Size(*map(Fraction, pair)), 0.0, 0.0, double=pair[1] > threshold) for pair in gradient.flavours
     ]
     return partial(
         reference.fragmentation_gradient,
@@ -45,7 +45,7 @@ def plain_gradient(scenario: Scenario, gradient: FragmentationGradient) -> Choos
     )
 
 
-def gradients(scenario: Scenario) -> st.SearchStrategy[FragmentationGradient]:
+def gradients() -> st.SearchStrategy[FragmentationGradient]:
     """Flavours in whole cores and GiB, so that both simulators count them in exact units."""
     pair = st.tuples(st.integers(1, 8).map(float), st.integers(1, 12).map(float))
     entries = st.lists(st.tuples(pair, st.floats(0.0, 10.0)), min_size=1, max_size=4)
@@ -82,7 +82,7 @@ def test_episodes_of_a_heuristic(name: str, scenario: Scenario) -> None:
 @given(st.data(), scenarios())
 @many
 def test_episodes_of_the_fragmentation_gradient(data: st.DataObject, scenario: Scenario) -> None:
-    gradient = data.draw(gradients(scenario))
+    gradient = data.draw(gradients())
     policy = plain_gradient(scenario, gradient)
     assert_same_episode(scenario, scenario.workload, Heuristic("fgd", gradient), policy)
 
@@ -91,17 +91,19 @@ def test_episodes_of_the_fragmentation_gradient(data: st.DataObject, scenario: S
 @settings(max_examples=200, deadline=None)
 def test_choices_on_arbitrary_states(data: st.DataObject, scenario: Scenario) -> None:
     """Every heuristic on servers filled at random: ties and full servers are more common than in play."""
-    workload, vm = scenario.workload, scenario.vms[0]
+    workload = scenario.workload
+    row = data.draw(st.integers(0, len(scenario.vms) - 1))
     units = workload.units_per_core
     levels = st.tuples(*(st.sampled_from([0, 1, 2, 3, 4]) for _ in range(2)))
-    filled = [data.draw(levels) for _ in range(scenario.cluster.slots)]
+    palette = st.sampled_from(data.draw(st.lists(levels, min_size=1, max_size=4)))
+    filled = [data.draw(palette) for _ in range(scenario.cluster.slots)]
     capacity = workload.arrays.capacity
     free_units = np.array([[capacity[d] * level[d] // 4 for level in filled] for d in range(2)], np.int32)
-    free = [Size(*(reference.Fraction(int(x), units) for x in node)) for node in free_units.T]
+    free = [Size(*(Fraction(int(x), units) for x in node)) for node in free_units.T]
     last_slot = data.draw(st.integers(-1, scenario.cluster.slots - 1))
-    situation = Situation(free, vm, scenario.node, last_slot)
+    situation = Situation(free, scenario.vms[row], scenario.node, last_slot)
 
-    gradient = data.draw(gradients(scenario))
+    gradient = data.draw(gradients())
     policies = {
         **{Heuristic(name): policy for name, policy in reference.HEURISTICS.items()},
         Heuristic("fgd", gradient): plain_gradient(scenario, gradient),
@@ -110,10 +112,28 @@ def test_choices_on_arbitrary_states(data: st.DataObject, scenario: Scenario) ->
         ),
     }
     for heuristic, policy in policies.items():
-        code, fragmentation = heuristic.compile(workload)
-        random = np.zeros(1, np.uint64)
-        chosen = choose(code, free_units, workload.arrays.need[0], capacity, last_slot, random, fragmentation)
+        chosen = choice(heuristic, workload, free_units, row, last_slot)
         assert chosen == (policy(situation) if situation.feasible else -1), heuristic
+
+
+@pytest.mark.parametrize("name", [*reference.HEURISTICS, "fgd"])
+def test_a_long_episode_of_vms_of_all_sizes(name: str) -> None:
+    """Hundreds of VMs wait at once and no two need the same: a deep heap, and more kinds than memo rows."""
+    random = np.random.default_rng(7)
+    cluster = Cluster(servers=4, node_cpu=8, node_memory=16, double_memory_threshold=12)
+    cpu, memory = random.integers(1, 400, 300), random.integers(1, 1400, 300)
+    arrival, lifetime = np.sort(random.integers(0, 100, 300)), random.integers(20, 400, 300)
+    vms = [
+        Vm(Size(Fraction(int(c), 100), Fraction(int(m), 100)), float(a), float(lasts), bool(m > 1200))
+        for c, m, a, lasts in zip(cpu, memory, arrival, lifetime, strict=True)
+    ]
+    node = Size(Fraction(8), Fraction(16))
+    scenario = Scenario(vms, node, cluster, start=0, vm_count=len(vms))
+    workload = scenario.workload
+    assert workload.kind.max() > 250
+    gradient = FragmentationGradient(((1.0, 2.0), (2.0, 2.0), (8.0, 13.0)), (1.0, 0.7, 5.0), 0.1)
+    policy = plain_gradient(scenario, gradient) if name == "fgd" else reference.HEURISTICS[name]
+    assert_same_episode(scenario, workload, Heuristic(name, gradient), policy)
 
 
 @given(st.data(), scenarios())

@@ -4,10 +4,11 @@ VMs of more than 4 GiB are double: half on each node. A VM is written (cpu, GiB,
 """
 
 from math import inf, log, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
-from scenarios import trace_of
+from scenarios import choice, trace_of
 
 from spane_rllib.errors import UserError
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
@@ -21,7 +22,7 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.vm_scheduling.simulator.heuristics import choose, next_random
+from spane_rllib.vm_scheduling.simulator.heuristics import next_random
 
 SERVER = Cluster(servers=1, node_cpu=4, node_memory=8, double_memory_threshold=4)
 LAST_ROW = (1, 1, 1000, 1)  # never placed: an episode ends when it is reached
@@ -130,10 +131,17 @@ def test_the_choice_of_each_heuristic(name: str, small: int, double: int) -> Non
     # costs one of them everywhere but on slot 2. A double one of 1 cpu x 3 GiB per node costs 2, 1 and 2.
     gradient = FragmentationGradient(flavours=((2.0, 4.0),), weights=(1.0,))
     workload = Workload(trace_of([(1, 2, 0, 1), (2, 6, 0, 1)]), SERVER)
-    code, fragmentation = Heuristic(name, gradient).compile(workload)
     free = np.array(FREE, np.int32).T * workload.units_per_core
-    state = (workload.arrays.capacity, 4, np.zeros(1, np.uint64), fragmentation)
-    assert [choose(code, free, need, *state) for need in workload.arrays.need] == [small, double]
+    heuristic = Heuristic(name, gradient)
+    assert [choice(heuristic, workload, free, vm, last_slot=4) for vm in (0, 1)] == [small, double]
+
+
+@pytest.mark.parametrize("name", [name for name in HEURISTICS if name != "random"])
+@pytest.mark.parametrize("memory", [1, 6])
+def test_empty_servers_are_taken_in_order(name: str, memory: int) -> None:
+    workload = Workload(trace_of([(1, memory, 0, 1)] * 2), SERVER)
+    empty = np.repeat(workload.arrays.capacity[:, None], 6, axis=1)
+    assert choice(Heuristic(name), workload, empty) == 0
 
 
 def test_keep_64_keeps_the_server_that_could_host_a_giant() -> None:
@@ -141,14 +149,8 @@ def test_keep_64_keeps_the_server_that_could_host_a_giant() -> None:
     workload = Workload(trace_of([(10, 10, 0, 1)] * 2), cluster)
     # A giant needs 32 cpu x 64 GiB on each node: only the first server could host one, and it is the fuller.
     free = np.array([(40, 90), (32, 64), (31, 90), (40, 90)], np.int32).T * 2
-    chosen = {}
-    for name in ("sbf", "keep-64"):
-        code, fragmentation = Heuristic(name).compile(workload)
-        random = np.zeros(1, np.uint64)
-        chosen[name] = choose(
-            code, free, workload.arrays.need[0], workload.arrays.capacity, -1, random, fragmentation
-        )
-    assert chosen == {"sbf": 0, "keep-64": 3}
+    assert choice(Heuristic("sbf"), workload, free) == 0
+    assert choice(Heuristic("keep-64"), workload, free) == 3
 
 
 def test_flavours_of_a_trace() -> None:
@@ -162,7 +164,30 @@ def test_flavours_in_units() -> None:
     # Hundredths, so a unit is 1/200. 0.07 * 200 is 14.000000000000002 in floating point.
     workload = Workload(trace_of([(0.01, 0.01, 0, 1)] * 2), SERVER)
     gradient = FragmentationGradient(flavours=((0.07, 0.0712), (1.0, 6.0)), weights=(1.0, 1.0))
-    assert gradient.compile(workload).flavours.tolist() == [[14, 15, 0], [100, 600, 1]]
+    hosted = gradient.compile(workload, servers=1)
+    # As many amounts of free units as a flavour needs host none of it.
+    assert [int((table == 0).sum(axis=0)[k]) for table in hosted[:2] for k in (0, 1)] == [14, 100, 15, 600]
+    assert hosted.double.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("flavours", "weights", "message"),
+    [
+        (((1.0, 2.0),), (), "1 flavours but 0 weights"),
+        (((1.0, 2.0),), (inf,), "finite"),
+        (((1.0, inf),), (1.0,), "finite"),
+    ],
+)
+def test_gradients_that_make_no_sense(flavours: Any, weights: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        FragmentationGradient(flavours, weights)
+
+
+def test_a_table_of_flavours_that_would_be_too_large() -> None:
+    cluster = Cluster(servers=1, node_cpu=2**26, node_memory=1)
+    workload = Workload(trace_of([(1, 1, 0, 1)] * 2), cluster)
+    with pytest.raises(UserError, match="fgd: 1 flavours on nodes of 134217728 units"):
+        run_heuristic(workload, cluster, Heuristic("keep-64"), 0, 1)
 
 
 def test_a_node_size_is_rounded_to_the_nearest_unit() -> None:
@@ -179,7 +204,7 @@ def test_unknown_heuristic() -> None:
 
 def test_random_numbers_are_those_of_splitmix64() -> None:
     state = np.array([1234567], np.uint64)
-    # The first outputs for this seed as published with the generator's C source.
+    # The first outputs for this seed that Rosetta Code gives.
     assert [int(next_random(state)) for _ in range(3)] == [
         6457827717110365317,
         3203168211198807973,
@@ -189,11 +214,9 @@ def test_random_numbers_are_those_of_splitmix64() -> None:
 
 def test_random_takes_every_feasible_slot_equally_often() -> None:
     workload = Workload(trace_of([(4, 4, 0, 1)] * 2), SERVER)
-    code, fragmentation = Heuristic("random").compile(workload)
     full = 2 * np.array([(4, 8), (3, 8), (4, 3), (4, 4), (0, 0), (4, 8)], np.int32).T
     random = np.zeros(1, np.uint64)
-    need, capacity = workload.arrays.need[0], workload.arrays.capacity
-    chosen = [choose(code, full, need, capacity, -1, random, fragmentation) for _ in range(3000)]
+    chosen = [choice(Heuristic("random"), workload, full, random=random) for _ in range(3000)]
     slots, counts = np.unique(chosen, return_counts=True)
     assert slots.tolist() == [0, 3, 5]
     assert (abs(counts - 1000) < 5 * sqrt(3000 * (1 / 3) * (2 / 3))).all()  # five standard deviations
