@@ -38,7 +38,7 @@ def local_ray() -> Iterator[None]:
 
 
 def config(kind: str = "spane", seed: int = 0, **training: Any) -> VMSchedulingDQNConfig:
-    """Six gradient steps, one per iteration, on episodes that take no time."""
+    """Six gradient steps, one per iteration."""
     settings = {
         "gradient_steps": 6,
         "gradient_steps_per_iteration": 1,
