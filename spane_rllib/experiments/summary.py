@@ -29,7 +29,9 @@ def read_tables(folder: ResultsFolder) -> dict[str, pd.DataFrame]:
         raise UserError(
             f"{folder.path}: no {missing[0]}.csv yet; finish the experiment with --resume {folder.path}"
         )
-    tables = {name: pd.read_csv(folder.path / f"{name}.csv") for name in _TABLES}
+    # A column of nothing but gaps would be read as numbers.
+    texts = {"model": str, "error": str}
+    tables = {name: pd.read_csv(folder.path / f"{name}.csv", dtype=texts) for name in _TABLES}
     tables["trials"] = tables["trials"].fillna({"model": "", "error": ""})
     return tables
 
