@@ -211,8 +211,7 @@ def placements_per_second(episodes: int, network: torch.nn.Module | None = None)
 def training_iterations(network: torch.nn.Module, count: int) -> list[float]:
     """Seconds of each of `count` iterations of training: one episode and one gradient step.
 
-    Half of the actions are random, which is about the mean of a whole run. Enough episodes are stored before
-    the first one that a batch can be drawn.
+    The share of random actions is the mean of a whole run. A few iterations before are not counted.
     """
     torch.set_num_threads(1)
     trace, cluster = load_trace(), Cluster()

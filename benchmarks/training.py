@@ -40,9 +40,8 @@ def _whole_trial(trials: list[dict[str, Any]], steps: int, quick: bool) -> list[
     totals = tuple(trial["total"] for trial in trials)
     iterations = in_child(_plain_iterations, 2 if quick else 40)
     plain = statistics.mean(iterations)
-    warm_up = 100
     rows = [
-        Row("training", name, "s", totals, 45.0, 25.0, plain * (steps + warm_up)),
+        Row("training", name, "s", totals, 45.0, 25.0, plain * steps),
         Row(
             "training",
             "one iteration: an episode and a gradient step",
