@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from benchmarks.plain_baseline import GreedyPolicy, PlainEnv, PlainReplay, PlainUpdate, first_fit, play
+from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
-from spane_rllib.learning.replay import Batch, EpisodeReplay
+from spane_rllib.learning.replay import EpisodeReplay
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.traces.synthetic import synthesize
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
