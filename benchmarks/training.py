@@ -206,7 +206,6 @@ def _tune(steps: int) -> float:
     from spane_rllib.experiments.trainable import TrialTrainable
     from spane_rllib.experiments.trials import TrialSettings
     from spane_rllib.learning.settings import TrainingSettings
-    from spane_rllib.ray_session import ray_session
     from spane_rllib.traces.loading import load_trace
 
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
@@ -224,7 +223,7 @@ def _tune(steps: int) -> float:
         "env_config": {"trace": "benchmark"},
         "validation": {"episodes": 150, "every": 250, "trim": 0.1, "seed": 0},
     }
-    with ray_session(num_cpus=1), tempfile.TemporaryDirectory() as folder:
+    with _ray_on_any_core(), tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
             tune.with_parameters(TrialTrainable, trace=load_trace()),
             param_space=space,
