@@ -48,9 +48,9 @@ def best_action(network: QNetwork, lanes: Lanes) -> int:
     return int(np.where(seen.action_mask[0] != 0, q[0].numpy(), -np.inf).argmax())
 
 
-@pytest.mark.parametrize("lanes", [1, 7, 256])
-def test_greedy_episodes_equal_a_plain_loop_whatever_the_lanes(
-    workload: Workload, cluster: Cluster, network: QNetwork, lanes: int
+@pytest.mark.parametrize("episodes_per_call", [1, 7, 256])
+def test_greedy_episodes_equal_a_plain_loop_however_they_are_divided(
+    workload: Workload, cluster: Cluster, network: QNetwork, episodes_per_call: int
 ) -> None:
     expected = EpisodeResults.empty(len(STARTS))
     single = Lanes(workload, cluster)
@@ -62,16 +62,15 @@ def test_greedy_episodes_equal_a_plain_loop_whatever_the_lanes(
     assert expected.total_wait.max() > 0  # else any placement would do
     counted: list[int] = []
     results = greedy_episodes(
-        CompiledQNetwork(network), workload, cluster, STARTS, VM_COUNTS, lanes, progress=counted.append
+        CompiledQNetwork(network), workload, cluster, STARTS, VM_COUNTS, episodes_per_call, counted.append
     )
     assert_equal(results, expected)
     assert counted == sorted(set(counted)) and counted[-1] == len(STARTS)
 
 
-def test_lanes_that_end_take_the_remaining_episodes(
+def test_progress_counts_the_episodes_of_every_call(
     workload: Workload, cluster: Cluster, network: QNetwork
 ) -> None:
-    """Far more episodes than lanes, several of them over at the same step."""
     starts = np.tile(np.arange(0, 200, 10), 3)
     vm_counts = 1 + np.arange(len(starts)) % 4
     counted: list[int] = []
@@ -80,7 +79,7 @@ def test_lanes_that_end_take_the_remaining_episodes(
     )
     np.testing.assert_array_equal(results.start, starts)
     np.testing.assert_array_equal(results.placed, vm_counts)
-    assert counted[-1] == len(starts) and counted[0] > 1
+    assert counted == [*range(5, len(starts), 5), len(starts)]
 
 
 def play(
@@ -157,7 +156,7 @@ def test_recorded_arrays_do_not_change_with_the_lanes(
 ) -> None:
     """They may be overwritten by the next `play`, but not while the episodes of one are read."""
     rollout = ExploringRollout(workload, cluster, 3, np.random.default_rng(0))
-    lanes_memory = rollout._lanes.observations
+    lanes_memory = rollout._observations
     for count in (3, 2):  # fewer episodes than lanes: the idle lane is not recorded
         played = list(rollout.play(CompiledQNetwork(network), 0.5, STARTS[:count], VM_COUNTS[:count]))
         assert len(played) == count
