@@ -39,7 +39,9 @@ def write_summary(folder: ResultsFolder) -> list[Path]:
     Reads `trials.csv` and `curves.csv`, just written by `results.write_trial_tables`, and what
     `check_readable` checks.
     """
-    trials = pd.read_csv(folder.path / "trials.csv").fillna({"model": "", "error": ""})
+    # Without the type a column of nothing but empty texts is one of numbers.
+    trials = pd.read_csv(folder.path / "trials.csv", dtype={"model": "str", "error": "str"})
+    trials = trials.fillna({"model": "", "error": ""})
     curves = pd.read_csv(folder.path / "curves.csv")
     episodes, summary = read_evaluation(folder)
     trace = read_trace_record(folder)

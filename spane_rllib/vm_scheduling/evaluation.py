@@ -145,7 +145,8 @@ def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     counts = ("servers", "start", "vm_count", "episodes")
     types = {name: "int64" if name in counts else "float64" for name in columns} | {"policy": "str"}
     try:
-        table = pd.read_csv(file, dtype=types)
+        with np.errstate(invalid="ignore"):  # an infinite count is refused, not warned of
+            table = pd.read_csv(file, dtype=types)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, OverflowError) as error:

@@ -1,7 +1,9 @@
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from refusals import Refuse, refuse_in
+from refusals import MountDisk, Refuse, refuse_in
 
 from spane_rllib.traces import loading
 
@@ -19,3 +21,21 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def refuse(place: Path, capfd: pytest.CaptureFixture[str]) -> Refuse:
     """Runs a bad command line in `place` and returns its error line."""
     return refuse_in(place, capfd)
+
+
+@pytest.fixture
+def mount_disk(place: Path) -> Iterator[MountDisk]:
+    """Mounts a small file system at `disk`."""
+    folder = place / "disk"
+    folder.mkdir()
+
+    def mount(size: int) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        mounted = subprocess.run(command, capture_output=True, text=True)
+        if mounted.returncode:
+            pytest.skip(f"mounting a small file system is not permitted: {mounted.stderr.strip()}")
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(["umount", folder], check=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,17 @@ import pytest
 from spane_rllib.__main__ import main
 
 Refuse = Callable[..., str]
+MountDisk = Callable[[int], Path]
 
 
-def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every path below `folder` with the bytes of the files; None for anything else."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
+def contents(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Every path below `folder` with what changes when a file is written: size, time and inode."""
+
+    def state(path: Path) -> tuple[int, ...]:
+        status = path.lstat()
+        return (status.st_size, status.st_mtime_ns, status.st_ino) if path.is_file() else ()
+
+    return {str(path.relative_to(folder)): state(path) for path in sorted(folder.rglob("*"))}
 
 
 def check_refusal(code: int, errors: str) -> str:
@@ -45,3 +49,10 @@ def refuse_in(folder: Path, capfd: pytest.CaptureFixture[str]) -> Refuse:
         return line
 
     return refuse
+
+
+def fill(disk: Path) -> None:
+    """Leave no page free on the file system mounted at `disk`."""
+    with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass

@@ -25,7 +25,7 @@ TABLE = [
     ("data list extra", "unrecognized arguments: extra"),
     ("data fetch", "arguments are required: NAME"),
     ("data fetch azure", "no dataset is called 'azure'; known: huawei-east-1"),
-    ("data fetch huawei-east-1-lt --output file", "cannot write file/Huawei-East-1-lt.csv.part"),
+    ("data fetch huawei-east-1-lt --output file", "cannot write to file: Not a directory"),
     ("data fetch huawei-east-1-lt --output file/deeper", "Not a directory"),
     (f"data fetch huawei-east-1-lt --output {LONG}", "File name too long"),
     ("data verify", "arguments are required: NAME_OR_PATH"),
