@@ -125,7 +125,7 @@ def restore_results(folder: ResultsFolder) -> ResultGrid:
     """Tune's results of the experiment, without starting Ray.
 
     Raises:
-        UserError: there are none, or Tune cannot read them.
+        UserError: there are none, Tune cannot read them, or they are not ours.
     """
     from ray import tune
 
@@ -135,15 +135,13 @@ def restore_results(folder: ResultsFolder) -> ResultGrid:
         raise UserError(f"{folder.path}: no trials yet; start them with --resume {folder.path}")
     try:
         grid = tune.Tuner.restore(str(folder.tune.resolve()), trainable=TrialTrainable).get_results()
-        for result in grid:
-            trial_of(result)
-    except UserError:
-        raise
     except Exception as error:  # Tune unpickles its state, and a damaged pickle can raise anything
         raise UserError(
             f"Tune's state in {folder.tune} is missing or damaged ({type(error).__name__}: {error}); bring "
             "its tuner.pkl and experiment_state-*.json back from a copy, or begin another experiment"
         ) from error
+    for result in grid:
+        trial_of(result)
     return grid
 
 
