@@ -36,6 +36,13 @@ def is_unfinished(result: Result) -> bool:
     return result.error is None and not (result.metrics or {}).get("done", False)
 
 
+def _in_order(grid: ResultGrid) -> list[tuple[TrialSettings, Result]]:
+    """By method and index: Tune's own order changes when an experiment is restored."""
+    return sorted(
+        ((trial_of(result), result) for result in grid), key=lambda pair: (pair[0].method, pair[0].index)
+    )
+
+
 def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     """One row per trial, ranked within its method by the best validation wait.
 
@@ -43,8 +50,8 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     time_s, rank, model (path in the results folder or ""), each hyper-parameter as options.* or training.*.
     """
     rows = []
-    for result in grid:
-        trial, metrics = trial_of(result), result.metrics or {}
+    for trial, result in _in_order(grid):
+        metrics = result.metrics or {}
         model = model_directory(folder, trial)
         rows.append(
             {
@@ -67,7 +74,7 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
                 **_flat("training", trial.training.model_dump()),
             }
         )
-    table = pd.DataFrame(rows).sort_values(["method", "trial"], kind="stable", ignore_index=True)
+    table = pd.DataFrame(rows)
     for column in ("best_validation_wait_s", "best_gradient_steps", "time_s"):
         table[column] = table[column].astype(float)
     table["rank"] = table.groupby("method")["best_validation_wait_s"].rank(method="first")
@@ -77,13 +84,12 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
 def curve_table(grid: ResultGrid) -> pd.DataFrame:
     """One row per trial and training iteration: validation wait, return, loss over gradient steps."""
     parts = []
-    for result in grid:
+    for trial, result in _in_order(grid):
         frame = result.metrics_dataframe
         if frame is None or "validation_wait" not in frame:
             continue
         # A trial that was restarted from a checkpoint reports some iterations twice; the last one counts.
         frame = frame.drop_duplicates("training_iteration", keep="last")
-        trial = trial_of(result)
         part = frame.reindex(columns=list(_CURVE_COLUMNS)).rename(columns=_CURVE_COLUMNS)
         part.insert(0, "method", trial.method)
         part.insert(0, "trial", trial.name)

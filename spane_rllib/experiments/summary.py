@@ -23,7 +23,7 @@ def is_evaluated(folder: ResultsFolder) -> bool:
 
 def read_evaluation(folder: ResultsFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`episodes.csv` and `summary.csv`; a `UserError` when one is missing or damaged."""
-    return read_episodes(folder.path / "episodes.csv"), read_summary(folder.path / "summary.csv")
+    return read_episodes(folder.path / "episodes.csv"), read_summary(folder.path)
 
 
 def check_readable(folder: ResultsFolder) -> None:
@@ -39,8 +39,8 @@ def write_summary(folder: ResultsFolder) -> list[Path]:
     Reads `trials.csv` and `curves.csv`, just written by `results.write_trial_tables`, and what
     `check_readable` checks.
     """
-    # Without the type a column of nothing but empty texts is one of numbers.
-    trials = pd.read_csv(folder.path / "trials.csv", dtype={"model": "str", "error": "str"})
+    # A column of nothing but gaps would be read as numbers.
+    trials = pd.read_csv(folder.path / "trials.csv", dtype={"model": str, "error": str})
     trials = trials.fillna({"model": "", "error": ""})
     curves = pd.read_csv(folder.path / "curves.csv")
     episodes, summary = read_evaluation(folder)

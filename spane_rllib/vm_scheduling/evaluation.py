@@ -134,9 +134,9 @@ def read_episodes(file: Path) -> pd.DataFrame:
     return _read_table(file, EPISODE_COLUMNS)
 
 
-def read_summary(file: Path) -> pd.DataFrame:
-    """A table with the columns `SUMMARY_COLUMNS`; a `UserError` when it is none."""
-    return _read_table(file, SUMMARY_COLUMNS)
+def read_summary(directory: Path) -> pd.DataFrame:
+    """The `summary.csv` that `write_tables` wrote; a `UserError` when it is damaged."""
+    return _read_table(directory / "summary.csv", SUMMARY_COLUMNS)
 
 
 def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
