@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for n in servers
     ]
     trace = load_trace(arguments.trace)
-    compile_workload(trace, clusters[0])  # complains about VMs that no server can hold
+    workload = compile_workload(trace, clusters[0])  # complains about VMs that no server can hold
     splits = splits_of(trace)
     policies = [load_policy(text, splits.train[1]) for text in dict.fromkeys(arguments.policy)]
     for policy in policies:
@@ -121,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         starts = read_starts(arguments.starts, len(trace))
     else:
         starts = sample_starts(splits, arguments.split, arguments.episodes, arguments.seed)
+    workload.check_starts(starts)
     print(f"trace: {describe_source(trace)}", file=sys.stderr)
     pairs = [(policy, n) for n in servers for policy in policies]
     frames: dict[tuple[str, int], pd.DataFrame] = {}

@@ -66,6 +66,7 @@ STARTS = {
     "two columns": ("s.csv", b"1,2\n", "row 1: '1,2' is no whole number"),
     "negative": ("s.txt", b"-1\n", "row 1: start -1 is outside 0 to 299"),
     "beyond the trace": ("s.txt", b"0\n300\n", "row 2: start 300 is outside 0 to 299"),
+    "last row": ("s.txt", b"299\n", "start 299 (position 0) is outside"),
     "huge": ("s.txt", b"9" * 4000, "is no whole number"),
     "binary": ("s.txt", b"\x00\x01", "is a binary file"),
     "not UTF-8": ("s.txt", b"1\n\xff\n", "row 2: not UTF-8 text"),
