@@ -12,6 +12,7 @@ from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.trials import TrialSettings
 from spane_rllib.files import replacing
 from spane_rllib.rllib.dqn import MODEL_FOLDER
+from spane_rllib.settings import validated
 from spane_rllib.vm_scheduling.networks.weights import load_model, save_model
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ _CURVE_COLUMNS = {
 
 
 def trial_of(result: Result) -> TrialSettings:
-    """What the trial of `result` was told to train."""
-    return TrialSettings.model_validate((result.config or {})["trial"])
+    """What the trial of `result` was told to train; a `UserError` when it is not one of ours."""
+    return validated(TrialSettings, (result.config or {}).get("trial"), f"trial in {result.path}")
 
 
 def is_unfinished(result: Result) -> bool:
@@ -121,20 +122,33 @@ def write_trial_tables(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     return trials
 
 
+def has_trials(folder: ResultsFolder) -> bool:
+    """Whether Tune has left anything of the experiment, be it without the state that names its trials."""
+    return any(any(folder.tune.glob(mark)) for mark in ("experiment_state-*.json", "*/checkpoint_*"))
+
+
 def restore_results(folder: ResultsFolder) -> ResultGrid:
     """Tune's results of the experiment, without starting Ray.
 
     Raises:
-        UserError: there are none, or Tune cannot read them.
+        UserError: there are none, Tune cannot read them, or they are not ours.
     """
     from ray import tune
 
     from spane_rllib.experiments.trainable import TrialTrainable
 
-    path = str(folder.tune.resolve())
-    if not tune.Tuner.can_restore(path):
+    if not has_trials(folder):
         raise UserError(f"{folder.path}: no trials yet; start them with --resume {folder.path}")
-    return tune.Tuner.restore(path, trainable=TrialTrainable).get_results()
+    try:
+        grid = tune.Tuner.restore(str(folder.tune.resolve()), trainable=TrialTrainable).get_results()
+    except Exception as error:  # Tune unpickles its state, and a damaged pickle can raise anything
+        raise UserError(
+            f"Tune's state in {folder.tune} is missing or damaged ({type(error).__name__}: {error}); bring "
+            "its tuner.pkl and experiment_state-*.json back from a copy, or begin another experiment"
+        ) from error
+    for result in grid:
+        trial_of(result)
+    return grid
 
 
 def _flat(section: str, values: dict[str, Any]) -> dict[str, Any]:
