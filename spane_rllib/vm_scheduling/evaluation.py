@@ -27,6 +27,7 @@ EPISODE_COLUMNS = (
     "return",
     "lower_bound_s",
 )
+_FLOAT_COLUMNS = EPISODE_COLUMNS[4:]
 SUMMARY_COLUMNS = (
     "policy",
     "servers",
@@ -131,6 +132,14 @@ def read_summary(directory: Path) -> pd.DataFrame:
     import pandas as pd
 
     return pd.read_csv(directory / "summary.csv")
+
+
+def read_episodes(file: Path) -> pd.DataFrame:
+    """An `episodes.csv`, every number exactly as it was written."""
+    import pandas as pd
+
+    # pandas' own parser of numbers is fast and may be off by one unit in the last place.
+    return pd.read_csv(file, converters=dict.fromkeys(_FLOAT_COLUMNS, float))
 
 
 def write_tables(directory: Path, episodes: pd.DataFrame, summary: pd.DataFrame) -> None:
