@@ -5,10 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spane_rllib.console import Parser, Progress, run_command, whole_number
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+
+if TYPE_CHECKING:
+    from spane_rllib.traces.splits import Splits, Starts
+    from spane_rllib.traces.trace import VmTrace
+    from spane_rllib.vm_scheduling.policies import Policy
+    from spane_rllib.vm_scheduling.simulator import Cluster
 
 _EPILOG = f"""Heuristics: {", ".join(HEURISTICS)}.
 
@@ -31,6 +39,20 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME_OR_MODEL_DIR",
         help="a heuristic, or the directory of a trained model; repeatable",
     )
+    add_episode_arguments(parser)
+    parser.add_argument("--output", metavar="DIR", help="folder for episodes.csv and summary.csv")
+    parser.add_argument(
+        "--workers",
+        type=whole_number(0, 4096),
+        default=0,
+        metavar="W",
+        help="Ray tasks; 0 runs in this process (default)",
+    )
+    return parser
+
+
+def add_episode_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which episodes are played; `read_episodes` reads them."""
     parser.add_argument(
         "--trace",
         metavar="PATH",
@@ -77,15 +99,55 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="seed of drawn starts and `random` (0)",
     )
-    parser.add_argument("--output", metavar="DIR", help="folder for episodes.csv and summary.csv")
-    parser.add_argument(
-        "--workers",
-        type=whole_number(0, 4096),
-        default=0,
-        metavar="W",
-        help="Ray tasks; 0 runs in this process (default)",
-    )
-    return parser
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """What policies are evaluated on: a trace, clusters of one or more sizes, rows where episodes begin."""
+
+    trace: VmTrace
+    clusters: list[Cluster]
+    splits: Splits
+    starts: Starts
+
+    def load_policies(self, names: Sequence[str]) -> list[Policy]:
+        """The policies called `names`, without repetitions.
+
+        Raises:
+            UserError: one is unknown, damaged, or made for another number of servers.
+        """
+        from spane_rllib.errors import UserError
+        from spane_rllib.vm_scheduling.policies import load_policy
+
+        policies = [load_policy(name, self.splits.train[1]) for name in dict.fromkeys(names)]
+        for policy in policies:
+            for cluster in self.clusters:
+                if not policy.accepts(cluster.servers):
+                    raise UserError(
+                        f"policy {policy.name}: was made for another number of servers than {cluster.servers}"
+                    )
+        return policies
+
+
+def read_episodes(arguments: argparse.Namespace) -> Episodes:
+    """Load what the options of `add_episode_arguments` name; raises `UserError` for bad input."""
+    from spane_rllib.traces.loading import load_trace
+    from spane_rllib.traces.splits import read_starts, sample_starts, splits_of
+    from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
+
+    clusters = [
+        Cluster(n, arguments.node_cpu, arguments.node_memory, arguments.double_memory_threshold)
+        for n in dict.fromkeys(arguments.servers or [5])
+    ]
+    trace = load_trace(arguments.trace)
+    workload = compile_workload(trace, clusters[0])  # complains about VMs that no server can hold
+    splits = splits_of(trace)
+    if arguments.starts is not None:
+        starts = read_starts(arguments.starts, len(trace))
+    else:
+        starts = sample_starts(splits, arguments.split, arguments.episodes, arguments.seed)
+    workload.check_starts(starts)
+    return Episodes(trace, clusters, splits, starts)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,48 +155,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     import pandas as pd
 
-    from spane_rllib.errors import UserError
     from spane_rllib.experiments.wait_time import evaluate_pairs
     from spane_rllib.files import check_writable
-    from spane_rllib.traces.loading import describe_source, load_trace
-    from spane_rllib.traces.splits import read_starts, sample_starts, splits_of
+    from spane_rllib.traces.loading import describe_source
     from spane_rllib.vm_scheduling.evaluation import summarize, summary_table, write_tables
-    from spane_rllib.vm_scheduling.policies import load_policy
-    from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
 
     if arguments.output is not None:
         check_writable(arguments.output)
-    servers = list(dict.fromkeys(arguments.servers or [5]))
-    clusters = [
-        Cluster(n, arguments.node_cpu, arguments.node_memory, arguments.double_memory_threshold)
-        for n in servers
-    ]
-    trace = load_trace(arguments.trace)
-    workload = compile_workload(trace, clusters[0])  # complains about VMs that no server can hold
-    splits = splits_of(trace)
-    policies = [load_policy(text, splits.train[1]) for text in dict.fromkeys(arguments.policy)]
-    for policy in policies:
-        for n in servers:
-            if not policy.accepts(n):
-                raise UserError(f"--policy {policy.name}: was made for another number of servers than {n}")
-    if arguments.starts is not None:
-        starts = read_starts(arguments.starts, len(trace))
-    else:
-        starts = sample_starts(splits, arguments.split, arguments.episodes, arguments.seed)
-    workload.check_starts(starts)
+    episodes = read_episodes(arguments)
+    trace, starts = episodes.trace, episodes.starts
+    policies = episodes.load_policies(arguments.policy)
     print(f"trace: {describe_source(trace)}", file=sys.stderr)
-    pairs = [(policy, n) for n in servers for policy in policies]
+    pairs = [(policy, cluster.servers) for cluster in episodes.clusters for policy in policies]
     frames: dict[tuple[str, int], pd.DataFrame] = {}
     progress = Progress("evaluated", len(pairs) * len(starts), "episodes")
     for (policy, n), frame in evaluate_pairs(
-        pairs, trace, clusters[0], starts, seed=arguments.seed, workers=arguments.workers
+        pairs, trace, episodes.clusters[0], starts, seed=arguments.seed, workers=arguments.workers
     ):
         frames[policy.name, n] = frame
         progress.update(len(frames) * len(starts))
-    episodes = pd.concat([frames[policy.name, n] for policy, n in pairs], ignore_index=True)
-    summary = summarize(episodes)
+    table = pd.concat([frames[policy.name, n] for policy, n in pairs], ignore_index=True)
+    summary = summarize(table)
     if arguments.output is not None:
-        write_tables(Path(arguments.output), episodes, summary)
+        write_tables(Path(arguments.output), table, summary)
     print(summary_table(summary))
     return 0
 

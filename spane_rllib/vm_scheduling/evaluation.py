@@ -29,6 +29,7 @@ EPISODE_COLUMNS = (
     "return",
     "lower_bound_s",
 )
+_FLOAT_COLUMNS = EPISODE_COLUMNS[4:]
 SUMMARY_COLUMNS = (
     "policy",
     "servers",
@@ -156,6 +157,14 @@ def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     if table.empty or table[list(columns)].isna().any(axis=None):
         raise UserError(f"{file} is damaged (no rows, or values are missing); {_REMEDY}")
     return table
+
+
+def read_episodes(file: Path) -> pd.DataFrame:
+    """An `episodes.csv`, every number exactly as it was written."""
+    import pandas as pd
+
+    # pandas' own parser of numbers is fast and may be off by one unit in the last place.
+    return pd.read_csv(file, converters=dict.fromkeys(_FLOAT_COLUMNS, float))
 
 
 def write_tables(directory: Path, episodes: pd.DataFrame, summary: pd.DataFrame) -> None:

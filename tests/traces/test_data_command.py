@@ -130,7 +130,7 @@ def test_unknown_names_list_the_known_ones(capsys: pytest.CaptureFixture[str]) -
     assert data("fetch", "azure") == 2
     assert "known: huawei-east-1, huawei-east-1-lt" in capsys.readouterr().err
     assert main(["dta"]) == 2
-    assert "known: data, tune, analyze, evaluate" in capsys.readouterr().err
+    assert "known: data, tune, analyze, evaluate, submit" in capsys.readouterr().err
 
 
 def test_top_level_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,59 @@
+"""What an upload contains, and when it is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spane_rllib.errors import UserError
+from spane_rllib.jobs.packing import pack, package_sources, sources_of
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+
+
+def test_only_sources_are_taken(tmp_path: Path) -> None:
+    kept = ["mine.py", "mine/data/table.csv", "mine/results/code.py"]
+    fill(tmp_path, *kept)
+    fill(
+        tmp_path,
+        ".git/HEAD",
+        ".env",
+        "data/trace.csv",
+        "results/quick/report.md",
+        "mine/__pycache__/mine.pyc",
+        "mine/.cache/x",
+        "environment/pyvenv.cfg",
+        "environment/lib/x.py",
+        "mine.egg-info/PKG-INFO",
+    )
+    assert sorted(sources_of(tmp_path)) == sorted(kept)
+    with pytest.raises(UserError, match="no such folder"):
+        sources_of(tmp_path / "absent")
+
+
+def test_the_package_is_uploaded_with_its_presets() -> None:
+    names = package_sources().keys()
+    assert {"spane_rllib/tune.py", "spane_rllib/vm_scheduling/simulator/rules.py"} <= names
+    assert any(name.endswith("tune_configs/quick.yaml") for name in names)
+    assert all(name.split("/")[0] in ("spane_rllib", "tune_configs") for name in names)
+    assert not any("__pycache__" in name for name in names)
+
+
+def test_an_upload_is_copied_up_to_its_limit(tmp_path: Path) -> None:
+    fill(tmp_path, "a", "b")
+    (tmp_path / "large.bin").write_bytes(bytes(3 << 20))
+    upload = {"x/a": tmp_path / "a", "large.bin": tmp_path / "large.bin"}
+    target = tmp_path / "target"
+    with pytest.raises(UserError, match=r"3\.0 MiB in 2 files, the limit is 2\.0 MiB; .* large\.bin \(3\.0"):
+        pack(upload, target, 2 << 20)
+    assert not target.exists()
+    assert pack(upload, target, 4 << 20) == (3 << 20) + 1
+    assert (target / "x/a").read_text() == "a"
+    with pytest.raises(UserError, match=r"cannot pack .*absent"):
+        pack({"absent": tmp_path / "absent"}, target, 1)
