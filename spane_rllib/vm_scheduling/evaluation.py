@@ -29,7 +29,6 @@ EPISODE_COLUMNS = (
     "return",
     "lower_bound_s",
 )
-_FLOAT_COLUMNS = EPISODE_COLUMNS[4:]
 SUMMARY_COLUMNS = (
     "policy",
     "servers",
@@ -131,7 +130,10 @@ def summary_table(summary: pd.DataFrame) -> str:
 
 
 def read_episodes(file: Path) -> pd.DataFrame:
-    """A table of episodes with the columns `EPISODE_COLUMNS`; a `UserError` when it is none."""
+    """A table of episodes with the columns `EPISODE_COLUMNS`; a `UserError` when it is none.
+
+    Numbers are exactly those that were written.
+    """
     return _read_table(file, EPISODE_COLUMNS)
 
 
@@ -144,10 +146,12 @@ def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     counts = ("servers", "start", "vm_count", "episodes")
-    types = {name: "int64" if name in counts else "float64" for name in columns} | {"policy": "str"}
+    types = {"policy": "str"} | {name: "int64" for name in columns if name in counts}
+    # pandas' own parser of numbers is fast and may be off by one unit in the last place.
+    exact = {name: float for name in columns if name not in types}
     try:
         with np.errstate(invalid="ignore"):  # an infinite count is refused, not warned of
-            table = pd.read_csv(file, dtype=types)
+            table = pd.read_csv(file, dtype=types, converters=exact)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, OverflowError) as error:
@@ -157,14 +161,6 @@ def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     if table.empty or table[list(columns)].isna().any(axis=None):
         raise UserError(f"{file} is damaged (no rows, or values are missing); {_REMEDY}")
     return table
-
-
-def read_episodes(file: Path) -> pd.DataFrame:
-    """An `episodes.csv`, every number exactly as it was written."""
-    import pandas as pd
-
-    # pandas' own parser of numbers is fast and may be off by one unit in the last place.
-    return pd.read_csv(file, converters=dict.fromkeys(_FLOAT_COLUMNS, float))
 
 
 def write_tables(directory: Path, episodes: pd.DataFrame, summary: pd.DataFrame) -> None:
