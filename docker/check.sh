@@ -31,13 +31,14 @@ cd "$HOME/../work"
 tensorboard --version
 python -m spane_rllib.tune --help > /dev/null
 if ray start --head --node-ip-address=127.0.0.1 > refused 2>&1; then echo "Ray started without a token"; exit 1; fi
+grep --quiet --ignore-case token refused
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_TOKEN
 node=(ray start --block --temp-dir "$HOME/../ray" --object-store-memory=100000000)
 "${node[@]}" --head --port=6379 --num-cpus=0 --dashboard-host=0.0.0.0 --node-ip-address=127.0.0.1 > head.log 2>&1 &
-healthy=0
-for _ in $(seq 30); do if ray health-check --address 127.0.0.1:6379 2> /dev/null; then healthy=1; break; fi; sleep 2; done
-[ "$healthy" = 1 ] || { cat head.log; exit 1; }
+within() { for _ in $(seq 100); do if "$@" > /dev/null 2>&1; then return; fi; sleep 2; done; cat head.log; exit 1; }
+within ray health-check --address 127.0.0.1:6379
+within ray job list --address http://127.0.0.1:8265
 "${node[@]}" --address=127.0.0.1:6379 --num-cpus=1 --node-ip-address=127.0.0.2 > worker.log 2>&1 &
 ray job submit --address http://127.0.0.1:8265 -- python -m spane_rllib.tune quick --set trace.source=synthetic:vms=5000 \
     --set training.gradient_steps=20 --set training.warmup_episodes=5 --set validation.every=10 \
@@ -50,7 +51,7 @@ if RAY_AUTH_TOKEN=wrong ray job list --address http://127.0.0.1:8265 > /dev/null
 fi
 echo "head, worker, job and token: as expected"
 EOF
-# The processes of this network end with it: --kill-child ends the namespace's first process, and with it all.
+# All processes in there end with the script, the first of its PID namespace.
 env -i HOME="$work/home" PATH="$work/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin" OMP_NUM_THREADS=1 \
     NUMBA_CACHE_DIR="$work/home/.cache/numba" RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 \
     unshare --map-root-user --net --pid --fork --mount-proc --kill-child bash "$work/run"
