@@ -94,9 +94,9 @@ class Host:
                 stderr=subprocess.STDOUT,
             )
 
-    def set_link(self, state: str) -> None:
-        """Plug the cable in ("up") or out ("down"), on the side of the bridge."""
-        command("ip", "-n", self.switch, "link", "set", self.port, state)
+    def cut_off(self) -> None:
+        """Pull the cable out, on the side of the bridge."""
+        command("ip", "-n", self.switch, "link", "set", self.port, "down")
 
     def kill(self) -> None:
         """Kill the processes of this host, and only those."""
@@ -249,7 +249,7 @@ def run(
         if now - started > JOB_TIMEOUT_S:
             raise SystemExit(f"{name} did not end in {JOB_TIMEOUT_S} s:\n{cluster.logs(name)}")
         if cut and cut_at is None and share_trained(storage / name / "tune") > 1 / 3:
-            cut.set_link("down")
+            cut.cut_off()
             cut_at = now
             print(f"{name}: {cut.name} cut off after {now - started:.0f} s", flush=True)
         if cut_at and lost_at is None and cluster.alive_nodes() < nodes:

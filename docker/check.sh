@@ -13,7 +13,7 @@ constraint=(--constraint docker/constraints.txt)
 if [ "${1:-}" = --freeze ]; then constraint=(); fi
 
 python3.11 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet "${constraint[@]}" --index-url "$index" torch >&2
+"$work/venv/bin/pip" install --quiet --no-deps "${constraint[@]}" --index-url "$index" torch >&2
 "$work/venv/bin/pip" wheel --quiet --no-deps --wheel-dir "$work/wheels" . >&2
 "$work/venv/bin/pip" install --quiet "${constraint[@]}" "$work"/wheels/*.whl >&2
 if [ "${1:-}" = --freeze ]; then
