@@ -56,7 +56,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="many-trials-") as output:
         config = experiment(trials, output)
         folder = ResultsFolder(Path(output, config.name))
-        folder.create(config)
         run_main_job(config, folder, resume=False)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
         started = time.perf_counter()

@@ -41,9 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(argv: Sequence[str] | None) -> int | None:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments:
+        raise UserError(f"name a command: {', '.join(COMMANDS)}; see spane-rllib --help")
+    if arguments[0] in ("-h", "--help"):
         print(usage())
-        return 0 if arguments else 2
+        return 0
     command, *rest = arguments
     if command == "--version":
         print(f"spane-rllib {__version__}")

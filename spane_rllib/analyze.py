@@ -7,17 +7,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import format_table, run_command
+from spane_rllib.console import Parser, format_table, run_command, whole_number
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m spane_rllib.analyze",
         description="Read a results folder back: trials, best policies, figures. Works while the experiment "
         "runs, after it was interrupted, and after the folder was moved.",
     )
     parser.add_argument("folder", metavar="DIR", help="results folder of an experiment")
-    parser.add_argument("--top", type=int, default=3, metavar="K", help="trials to show per method (3)")
+    parser.add_argument(
+        "--top",
+        type=whole_number(1, 1_000_000),
+        default=3,
+        metavar="K",
+        help="trials to show per method (3)",
+    )
     return parser
 
 
@@ -29,10 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = ResultsFolder(Path(arguments.folder))
     folder.load_config()
     from spane_rllib.experiments.results import restore_results, write_trial_tables
-    from spane_rllib.experiments.summary import is_evaluated, write_summary
-    from spane_rllib.vm_scheduling.evaluation import read_summary, summary_table
+    from spane_rllib.experiments.summary import check_readable, is_evaluated, read_evaluation, write_summary
+    from spane_rllib.vm_scheduling.evaluation import summary_table
 
-    trials = write_trial_tables(restore_results(folder), folder)
+    results = restore_results(folder)
+    if is_evaluated(folder):
+        check_readable(folder)  # before anything is written
+    trials = write_trial_tables(results, folder)
     counts = ", ".join(
         f"{count} {status.lower()}" for status, count in trials["status"].value_counts().items()
     )
@@ -44,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     print(format_table(("method", "trial", "validation wait s", "at gradient step", "time s"), rows))
     if is_evaluated(folder):
-        print(f"\n{summary_table(read_summary(folder.path))}")
+        print(f"\n{summary_table(read_evaluation(folder)[1])}")
         for figure in write_summary(folder):
             print(figure)
     else:

@@ -1,24 +1,26 @@
-"""What every command shares: error lines, exit codes, tables and progress."""
+"""What every command shares: arguments, error lines, exit codes, tables and progress."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
-from spane_rllib.errors import UserError
+from spane_rllib.errors import UserError, one_line
 
 
 def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
     """Call `main(argv)` and turn what it raises into an exit code.
 
-    `UserError` prints one line and returns its exit code (2); Ctrl-C returns 130; a closed pipe returns 141.
+    `UserError` and `OSError` print one line and return 2; Ctrl-C returns 130; a closed pipe returns 141.
     """
     try:
         return main(argv) or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -27,6 +29,32 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
         # The reader (head, less) went away; point stdout elsewhere so that the interpreter can flush it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:  # a name too long, a full disk: where no better message was at hand
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return UserError.exit_code
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises `UserError` where argparse prints its usage and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls for a wrong command line."""
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """The `type` of an argument that takes a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}, got {text!r}")
+        return value
+
+    return parse
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

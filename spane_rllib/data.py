@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spane_rllib.console import Progress, format_table, run_command
+from spane_rllib.console import Parser, Progress, format_table, run_command
 from spane_rllib.errors import UserError
 from spane_rllib.traces.catalog import DATASETS, Dataset, find_dataset
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="spane-rllib data", description="Known datasets and trace files.")
+    parser = Parser(prog="spane-rllib data", description="Known datasets and trace files.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:

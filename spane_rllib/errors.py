@@ -1,4 +1,6 @@
-"""The one exception for bad input."""
+"""The one exception for bad input, and messages that fit on one line."""
+
+MAX_MESSAGE = 1000
 
 
 class UserError(Exception):
@@ -9,3 +11,11 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+
+def one_line(message: str) -> str:
+    """`message` without line breaks or what a terminal would act on; the middle of a very long one is cut."""
+    text = " ".join(message.split())
+    text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    half = MAX_MESSAGE // 2
+    return text if len(text) <= MAX_MESSAGE else f"{text[: half - 5]} ... {text[-half:]}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spane_rllib.console import Progress, run_command
+from spane_rllib.console import Parser, Progress, run_command, whole_number
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ more than 300,000 s in total; the lower bound is proven for every policy without
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m spane_rllib.evaluate",
         description="Evaluate scheduling policies by the time VMs wait.",
         epilog=_EPILOG,
@@ -42,7 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     add_episode_arguments(parser)
     parser.add_argument("--output", metavar="DIR", help="folder for episodes.csv and summary.csv")
     parser.add_argument(
-        "--workers", type=int, default=0, metavar="W", help="Ray tasks; 0 runs in this process (default)"
+        "--workers",
+        type=whole_number(0, 4096),
+        default=0,
+        metavar="W",
+        help="Ray tasks; 0 runs in this process (default)",
     )
     return parser
 
@@ -56,7 +60,11 @@ def add_episode_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: what SPANE_RLLIB_DATA names, else synthetic)",
     )
     parser.add_argument(
-        "--servers", action="append", type=int, metavar="N", help="number of servers; repeatable (default: 5)"
+        "--servers",
+        action="append",
+        type=whole_number(1, 10_000),
+        metavar="N",
+        help="number of servers; repeatable (default: 5)",
     )
     parser.add_argument("--node-cpu", type=float, default=40.0, metavar="CORES", help="of a NUMA node (40)")
     parser.add_argument("--node-memory", type=float, default=90.0, metavar="GIB", help="of a NUMA node (90)")
@@ -77,9 +85,19 @@ def add_episode_arguments(parser: argparse.ArgumentParser) -> None:
         default="test",
         help="draw the starts from this part of the trace (default: test)",
     )
-    parser.add_argument("--episodes", type=int, default=1000, metavar="K", help="starts to draw (1000)")
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="seed of drawn starts and `random` (0)"
+        "--episodes",
+        type=whole_number(1, 1_000_000),
+        default=1000,
+        metavar="K",
+        help="starts to draw (1000)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_number(0, 2**32 - 1),
+        default=0,
+        metavar="S",
+        help="seed of drawn starts and `random` (0)",
     )
 
 
@@ -122,12 +140,13 @@ def read_episodes(arguments: argparse.Namespace) -> Episodes:
         for n in dict.fromkeys(arguments.servers or [5])
     ]
     trace = load_trace(arguments.trace)
-    compile_workload(trace, clusters[0])  # complains about VMs that no server can hold
+    workload = compile_workload(trace, clusters[0])  # complains about VMs that no server can hold
     splits = splits_of(trace)
     if arguments.starts is not None:
         starts = read_starts(arguments.starts, len(trace))
     else:
         starts = sample_starts(splits, arguments.split, arguments.episodes, arguments.seed)
+    workload.check_starts(starts)
     return Episodes(trace, clusters, splits, starts)
 
 
@@ -136,13 +155,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     import pandas as pd
 
-    from spane_rllib.errors import UserError
     from spane_rllib.experiments.wait_time import evaluate_pairs
+    from spane_rllib.files import check_writable
     from spane_rllib.traces.loading import describe_source
     from spane_rllib.vm_scheduling.evaluation import summarize, summary_table, write_tables
 
-    if arguments.workers < 0:
-        raise UserError(f"--workers: {arguments.workers} is not allowed; give 0 or more")
+    if arguments.output is not None:
+        check_writable(arguments.output)
     episodes = read_episodes(arguments)
     trace, starts = episodes.trace, episodes.starts
     policies = episodes.load_policies(arguments.policy)

@@ -41,3 +41,20 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` (UTF-8) to `path` in one step."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(folder: str | os.PathLike[str]) -> None:
+    """Raise a `UserError` unless files can be written in `folder`, or where it would be made.
+
+    Writes a file without a name to find out; nothing is left.
+    """
+    target = Path(folder)
+    try:
+        existing = next(path for path in (target, *target.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=existing) as probe:
+            probe.write(bytes(4096))
+            probe.flush()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {target}: {error.strerror or error}; give another folder"
+        ) from error

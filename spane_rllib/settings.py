@@ -11,10 +11,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from spane_rllib.errors import UserError
+from spane_rllib.errors import UserError, one_line
 
 Share = Annotated[float, Field(ge=0, le=1)]
-MAX_MESSAGE = 1000
 
 
 class Settings(BaseModel):
@@ -69,13 +68,6 @@ def suggestion(word: str, allowed: Iterable[str]) -> str:
     allowed = list(allowed)
     near = difflib.get_close_matches(word[:100], allowed, n=1)
     return (f"did you mean {near[0]}? " if near else "") + f"allowed: {', '.join(allowed)}"
-
-
-def one_line(message: str) -> str:
-    """`message`, cut to `MAX_MESSAGE` characters, without line breaks or what a terminal would act on."""
-    text = " ".join(message.split())
-    text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
-    return text[:MAX_MESSAGE]
 
 
 def key_path(error: ErrorDetails) -> str:

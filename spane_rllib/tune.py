@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import run_command
+from spane_rllib.console import Parser, run_command
 
 _EPILOG = """Presets: quick, and {spane,mlp,mlp_aug}_{random,grid,final}. All keys: docs/configuration.md.
 
@@ -16,7 +16,7 @@ spane_rllib.tune). Ctrl-C leaves a state that --resume continues."""
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m spane_rllib.tune",
         description="Train scheduling policies with Ray Tune, compare the best by wait time, write a report.",
         epilog=_EPILOG,
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load_experiment(arguments.config or "quick", arguments.overrides)
         check_extras(config)
         folder = ResultsFolder(Path(config.output) / config.name)
-        folder.create(config)
+        folder.check_free()
     from spane_rllib.experiments.main_job import run_main_job
     from spane_rllib.experiments.training import Interrupted
 

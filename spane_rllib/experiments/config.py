@@ -27,7 +27,7 @@ from spane_rllib.experiments.search_space import Distribution, validate_search_s
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.settings import Settings, Share, distinct, suggestion
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS, NetworkKind
+from spane_rllib.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS, NetworkKind
 
 MAX_TRIALS = 10_000
 """Trials of one experiment; more is a slip in a grid rather than a plan."""
@@ -296,6 +296,15 @@ class ResourceSettings(Settings):
         description="CPU cores that Ray may use; null: all of the machine or of the running Ray cluster.",
     )
 
+    @model_validator(mode="after")
+    def _check_one_trial_fits(self) -> ResourceSettings:
+        if self.num_cpus is not None and self.cpus_per_trial > self.num_cpus:
+            raise ValueError(
+                f"cpus_per_trial {self.cpus_per_trial:g} exceeds num_cpus {self.num_cpus}, so that "
+                "no trial would start"
+            )
+        return self
+
 
 class ExperimentConfig(Settings):
     """One experiment: what to train, on what, and how to compare."""
@@ -342,4 +351,21 @@ class ExperimentConfig(Settings):
                         f"methods.{name}: search.algorithm optuna takes neither seeds nor grid; write choice "
                         "in place of grid, or set search.algorithm to random"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _check_cluster_sizes(self) -> ExperimentConfig:
+        servers = self.cluster.servers
+        fixed = [name for name, method in self.methods.items() if method.network == "mlp"]
+        if fixed and servers > MAX_MLP_SERVERS:
+            raise ValueError(
+                f"methods.{fixed[0]}: network mlp can have at most {MAX_MLP_SERVERS} servers, but "
+                f"cluster.servers is {servers}"
+            )
+        evaluated = self.evaluation.servers or (servers,)
+        if len(fixed) == len(self.methods) and not self.evaluation.heuristics and servers not in evaluated:
+            raise ValueError(
+                "evaluation: nothing to evaluate; there are no heuristics, and network mlp can only play the "
+                f"cluster.servers {servers}, which evaluation.servers {list(evaluated)} leaves out"
+            )
         return self

@@ -8,11 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.loading import dump_experiment, load_experiment
-from spane_rllib.files import write_text
+from spane_rllib.files import check_writable, write_text
+from spane_rllib.settings import user_error
+
+Content = TypeVar("Content")
+_STAGES = TypeAdapter(dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,16 @@ class ResultsFolder:
     def config_file(self) -> Path:
         """The complete configuration, as YAML."""
         return self.path / "config.yaml"
+
+    @property
+    def trace_file(self) -> Path:
+        """Name and hash of the trace, see `identity`."""
+        return self.path / "trace.json"
+
+    @property
+    def fixed_settings_file(self) -> Path:
+        """Settings that must stay as they were when the experiment began, see `identity`."""
+        return self.path / "fixed_settings.json"
 
     @property
     def tune(self) -> Path:
@@ -45,17 +62,18 @@ class ResultsFolder:
         """PNG files."""
         return self.path / "figures"
 
-    def create(self, config: ExperimentConfig) -> None:
-        """Begin a new experiment here.
-
-        Raises:
-            UserError: there is one already.
-        """
+    def check_free(self) -> None:
+        """Raise a `UserError` if there is an experiment already, or none can be written."""
+        check_writable(self.path)
         if self.config_file.exists():
             raise UserError(
                 f"{self.path} holds an experiment already; continue it with --resume {self.path}, "
                 "or choose another name with --set name=NAME"
             )
+
+    def create(self, config: ExperimentConfig) -> None:
+        """Begin a new experiment here; see `check_free`."""
+        self.check_free()
         write_text(self.config_file, dump_experiment(config))
 
     def load_config(self) -> ExperimentConfig:
@@ -80,6 +98,16 @@ class ResultsFolder:
             write_text(self.path / "stages.json", json.dumps(stages, indent=2))
 
     def stages(self) -> dict[str, float]:
-        """Wall seconds spent in each stage so far, in order."""
+        """Wall seconds spent in each stage so far, in order; a `UserError` when the file is damaged."""
         file = self.path / "stages.json"
-        return json.loads(file.read_text()) if file.is_file() else {}
+        return read_json(file, _STAGES) if file.exists() else {}
+
+
+def read_json(file: Path, kind: TypeAdapter[Content]) -> Content:
+    """What `file` of a results folder holds; a `UserError` when it cannot be read or is no `kind`."""
+    try:
+        return kind.validate_json(file.read_bytes())
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise UserError(f"{user_error(error, str(file))}; delete it, --resume writes it again") from error

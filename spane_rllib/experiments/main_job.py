@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,18 +13,26 @@ from spane_rllib.console import Progress
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.results import export_models, trial_table, write_trial_tables
+from spane_rllib.experiments.identity import check_identity, record_identity
+from spane_rllib.experiments.results import (
+    export_models,
+    has_trials,
+    restore_results,
+    trial_table,
+    write_trial_tables,
+)
 from spane_rllib.experiments.summary import write_summary
 from spane_rllib.experiments.training import train
 from spane_rllib.experiments.trials import draw_trials
 from spane_rllib.experiments.wait_time import Pair, evaluate_pairs
-from spane_rllib.files import replacing, write_text
+from spane_rllib.files import check_writable, replacing
 from spane_rllib.ray_session import ray_session
 from spane_rllib.traces.loading import describe_source, load_trace, resolve_source
 from spane_rllib.traces.placement import drop_unplaceable
 from spane_rllib.traces.splits import Splits, sample_starts, splits_of
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.compile_ahead import compile_ahead
+from spane_rllib.vm_scheduling.evaluation import read_episodes, summarize, write_tables
 from spane_rllib.vm_scheduling.networks.weights import load_model
 from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
 from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
@@ -43,7 +51,7 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
     splits = split_rows(config, trace)
     cluster = Cluster(**config.cluster.model_dump())
     compile_workload(trace, cluster)  # complains about VMs that no server can hold
-    _check_same_trace(folder, trace)
+    _prepare_folder(config, folder, trace, resume)
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {describe_source(trace)}")
     compile_ahead()
@@ -95,18 +103,17 @@ def _load_trace(config: ExperimentConfig) -> VmTrace:
     return trace
 
 
-def _check_same_trace(folder: ResultsFolder, trace: VmTrace) -> None:
-    file = folder.path / "trace.json"
-    identity = {"name": trace.name, "sha256": trace.sha256, "vms": len(trace)}
-    if not file.exists():
-        write_text(file, json.dumps(identity, indent=2))
-        return
-    known = json.loads(file.read_text())
-    if known["sha256"] != trace.sha256:
-        raise UserError(
-            f"{folder.path} was made on trace {known['name']} (sha256 {known['sha256'][:12]}), but its "
-            f"trace.source now is {trace.name} (sha256 {trace.sha256[:12]}); give it the first one again"
-        )
+def _prepare_folder(config: ExperimentConfig, folder: ResultsFolder, trace: VmTrace, resume: bool) -> None:
+    """Begin or find the experiment; what is wrong with the folder is said before Ray starts."""
+    if resume:
+        check_writable(folder.path)
+        check_identity(folder, config, trace)
+        folder.stages()
+        if has_trials(folder):
+            restore_results(folder)
+    else:
+        folder.create(config)
+    record_identity(folder, config, trace)
 
 
 def _choose(table: pd.DataFrame, top_k: int) -> pd.DataFrame:
@@ -130,7 +137,7 @@ def _evaluate(
         network, _ = load_model(folder.models / row.method / row.trial)
         policies.append(NetworkPolicy(str(row.trial), network))
     pairs = [(policy, servers) for servers in sizes for policy in policies if policy.accepts(servers)]
-    missing = [pair for pair in pairs if not folder.evaluation_part(pair[0].name, pair[1]).is_file()]
+    missing = [pair for pair in pairs if not _is_evaluated(folder.evaluation_part(pair[0].name, pair[1]))]
     progress = Progress("evaluation", len(pairs), "policies")
     workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
     finished = len(pairs) - len(missing)
@@ -144,10 +151,19 @@ def _evaluate(
     write_evaluation(folder, pairs)
 
 
+def _is_evaluated(part: Path) -> bool:
+    if not part.exists():
+        return False
+    try:
+        read_episodes(part)
+    except UserError:
+        print(f"{part} is damaged and evaluated again")
+        return False
+    return True
+
+
 def write_evaluation(folder: ResultsFolder, pairs: Iterable[Pair]) -> None:
     """Join the evaluated parts of `pairs` to `episodes.csv` and `summary.csv`."""
-    from spane_rllib.vm_scheduling.evaluation import read_episodes, summarize, write_tables
-
     parts = [read_episodes(folder.evaluation_part(policy.name, servers)) for policy, servers in pairs]
     episodes = pd.concat(parts, ignore_index=True)
     write_tables(folder.path, episodes, summarize(episodes))

@@ -12,6 +12,7 @@ from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.trials import TrialSettings
 from spane_rllib.files import replacing
 from spane_rllib.rllib.dqn import MODEL_FOLDER
+from spane_rllib.settings import validated
 from spane_rllib.vm_scheduling.networks.weights import load_model, save_model
 
 if TYPE_CHECKING:
@@ -26,13 +27,20 @@ _CURVE_COLUMNS = {
 
 
 def trial_of(result: Result) -> TrialSettings:
-    """What the trial of `result` was told to train."""
-    return TrialSettings.model_validate((result.config or {})["trial"])
+    """What the trial of `result` was told to train; a `UserError` when it is not one of ours."""
+    return validated(TrialSettings, (result.config or {}).get("trial"), f"trial in {result.path}")
 
 
 def is_unfinished(result: Result) -> bool:
     """Whether the trial was interrupted, so that resuming will go on with it."""
     return result.error is None and not (result.metrics or {}).get("done", False)
+
+
+def _in_order(grid: ResultGrid) -> list[tuple[TrialSettings, Result]]:
+    """By method and index: Tune's own order changes when an experiment is restored."""
+    return sorted(
+        ((trial_of(result), result) for result in grid), key=lambda pair: (pair[0].method, pair[0].index)
+    )
 
 
 def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
@@ -42,8 +50,8 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     time_s, rank, model (path in the results folder or ""), each hyper-parameter as options.* or training.*.
     """
     rows = []
-    for result in grid:
-        trial, metrics = trial_of(result), result.metrics or {}
+    for trial, result in _in_order(grid):
+        metrics = result.metrics or {}
         model = model_directory(folder, trial)
         rows.append(
             {
@@ -66,7 +74,7 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
                 **_flat("training", trial.training.model_dump()),
             }
         )
-    table = pd.DataFrame(rows).sort_values(["method", "trial"], kind="stable", ignore_index=True)
+    table = pd.DataFrame(rows)
     for column in ("best_validation_wait_s", "best_gradient_steps", "time_s"):
         table[column] = table[column].astype(float)
     table["rank"] = table.groupby("method")["best_validation_wait_s"].rank(method="first")
@@ -76,13 +84,12 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
 def curve_table(grid: ResultGrid) -> pd.DataFrame:
     """One row per trial and training iteration: validation wait, return, loss over gradient steps."""
     parts = []
-    for result in grid:
+    for trial, result in _in_order(grid):
         frame = result.metrics_dataframe
         if frame is None or "validation_wait" not in frame:
             continue
         # A trial that was restarted from a checkpoint reports some iterations twice; the last one counts.
         frame = frame.drop_duplicates("training_iteration", keep="last")
-        trial = trial_of(result)
         part = frame.reindex(columns=list(_CURVE_COLUMNS)).rename(columns=_CURVE_COLUMNS)
         part.insert(0, "method", trial.method)
         part.insert(0, "trial", trial.name)
@@ -115,20 +122,33 @@ def write_trial_tables(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     return trials
 
 
+def has_trials(folder: ResultsFolder) -> bool:
+    """Whether Tune has left anything of the experiment, be it without the state that names its trials."""
+    return any(any(folder.tune.glob(mark)) for mark in ("experiment_state-*.json", "*/checkpoint_*"))
+
+
 def restore_results(folder: ResultsFolder) -> ResultGrid:
     """Tune's results of the experiment, without starting Ray.
 
     Raises:
-        UserError: there are none, or Tune cannot read them.
+        UserError: there are none, Tune cannot read them, or they are not ours.
     """
     from ray import tune
 
     from spane_rllib.experiments.trainable import TrialTrainable
 
-    path = str(folder.tune.resolve())
-    if not tune.Tuner.can_restore(path):
+    if not has_trials(folder):
         raise UserError(f"{folder.path}: no trials yet; start them with --resume {folder.path}")
-    return tune.Tuner.restore(path, trainable=TrialTrainable).get_results()
+    try:
+        grid = tune.Tuner.restore(str(folder.tune.resolve()), trainable=TrialTrainable).get_results()
+    except Exception as error:  # Tune unpickles its state, and a damaged pickle can raise anything
+        raise UserError(
+            f"Tune's state in {folder.tune} is missing or damaged ({type(error).__name__}: {error}); bring "
+            "its tuner.pkl and experiment_state-*.json back from a copy, or begin another experiment"
+        ) from error
+    for result in grid:
+        trial_of(result)
+    return grid
 
 
 def _flat(section: str, values: dict[str, Any]) -> dict[str, Any]:

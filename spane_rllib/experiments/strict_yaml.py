@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from spane_rllib.errors import UserError
-from spane_rllib.settings import one_line
+from spane_rllib.errors import UserError, one_line
 
 
 class _Loader(yaml.SafeLoader):

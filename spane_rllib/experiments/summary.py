@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from datetime import date
@@ -10,48 +9,51 @@ from pathlib import Path
 
 import pandas as pd
 
-from spane_rllib.errors import UserError
 from spane_rllib.experiments.figures import draw_figures
 from spane_rllib.experiments.folder import ResultsFolder
+from spane_rllib.experiments.identity import read_trace_record
 from spane_rllib.experiments.report import write_report
-
-_TABLES = ("trials", "curves", "episodes", "summary")
-
-
-def read_tables(folder: ResultsFolder) -> dict[str, pd.DataFrame]:
-    """The tables of a finished experiment by name: trials, curves, episodes, summary.
-
-    Raises:
-        UserError: one is missing, so the experiment is not finished.
-    """
-    missing = [name for name in _TABLES if not (folder.path / f"{name}.csv").is_file()]
-    if missing:
-        raise UserError(
-            f"{folder.path}: no {missing[0]}.csv yet; finish the experiment with --resume {folder.path}"
-        )
-    tables = {name: pd.read_csv(folder.path / f"{name}.csv") for name in _TABLES}
-    tables["trials"] = tables["trials"].fillna({"model": "", "error": ""})
-    return tables
+from spane_rllib.vm_scheduling.evaluation import read_episodes, read_summary
 
 
 def is_evaluated(folder: ResultsFolder) -> bool:
-    """Whether all tables are there."""
-    return all((folder.path / f"{name}.csv").is_file() for name in _TABLES)
+    """Whether the evaluation of the experiment is finished."""
+    return all((folder.path / name).is_file() for name in ("episodes.csv", "summary.csv"))
+
+
+def read_evaluation(folder: ResultsFolder) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`episodes.csv` and `summary.csv`; a `UserError` when one is missing or damaged."""
+    return read_episodes(folder.path / "episodes.csv"), read_summary(folder.path)
+
+
+def check_readable(folder: ResultsFolder) -> None:
+    """Raise a `UserError` if a file that `write_summary` reads, its caller's tables apart, is damaged."""
+    read_evaluation(folder)
+    read_trace_record(folder)
+    folder.stages()
 
 
 def write_summary(folder: ResultsFolder) -> list[Path]:
-    """Draw the figures, whose paths are returned, and write `report.md`."""
-    tables = read_tables(folder)
-    trace = json.loads((folder.path / "trace.json").read_text())
-    figures = draw_figures(folder.figures, tables["trials"], tables["curves"], tables["episodes"])
+    """Draw the figures, whose paths are returned, and write `report.md`.
+
+    Reads `trials.csv` and `curves.csv`, just written by `results.write_trial_tables`, and what
+    `check_readable` checks.
+    """
+    # A column of nothing but gaps would be read as numbers.
+    trials = pd.read_csv(folder.path / "trials.csv", dtype={"model": str, "error": str})
+    trials = trials.fillna({"model": "", "error": ""})
+    curves = pd.read_csv(folder.path / "curves.csv")
+    episodes, summary = read_evaluation(folder)
+    trace = read_trace_record(folder)
+    figures = draw_figures(folder.figures, trials, curves, episodes)
     write_report(
         folder.path,
         folder.load_config(),
-        tables["trials"],
-        tables["summary"],
-        tables["episodes"],
+        trials,
+        summary,
+        episodes,
         folder.stages(),
-        f"{trace['name']}, {trace['vms']:,} VMs, content sha256 {trace['sha256']}",
+        f"{trace.name}, {trace.vms:,} VMs, content sha256 {trace.sha256}",
         figures,
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         date=date.today(),

@@ -10,7 +10,7 @@ from ray import tune
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.results import is_unfinished, trial_of
+from spane_rllib.experiments.results import has_trials, is_unfinished, trial_of
 from spane_rllib.experiments.search import MethodAsha, OptunaTrials
 from spane_rllib.experiments.trainable import TrialTrainable
 from spane_rllib.experiments.trials import TrialSettings
@@ -58,7 +58,7 @@ def train(
     }
     if not suggested:
         param_space["trial"] = tune.grid_search([trial.model_dump(mode="json") for trial in trials])
-    if resume and tune.Tuner.can_restore(str(folder.tune.resolve())):
+    if resume and has_trials(folder):
         tuner = tune.Tuner.restore(
             str(folder.tune.resolve()),
             trainable=trainable,

@@ -13,8 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spane_rllib.errors import UserError
-from spane_rllib.settings import one_line
+from spane_rllib.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from ray.job_submission import JobStatus, JobSubmissionClient

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from spane_rllib.errors import UserError
 
 if TYPE_CHECKING:
-    from spane_rllib.learning.replay import Batch
+    from spane_rllib.learning.batch import Batch
 
 
 class ServerPermutations:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spane_rllib.learning.replay import Batch
+from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.settings import TrainingSettings
 
 

@@ -43,6 +43,10 @@ class VMSchedulingDQN(DQN):
     exactly: they hold replay memory, target network, optimizer and random states.
     """
 
+    # Set by RLlib's base class.
+    config: VMSchedulingDQNConfig
+    _episode_history: list[RolloutMetrics]
+
     @classmethod
     def get_default_config(cls) -> VMSchedulingDQNConfig:
         """The default configuration of this algorithm."""
@@ -155,10 +159,13 @@ class VMSchedulingDQN(DQN):
         return self.run.best_network()
 
     def __getstate__(self) -> dict[str, Any]:
-        # RLlib's own state has neither the target network nor the random states.
-        return super().__getstate__() | {"training_run": self.run.state()}
+        # RLlib's own state has neither the target network nor the random states, nor the episodes that its
+        # running means are over.
+        own = {"training_run": self.run.state(), "episode_history": list(self._episode_history)}
+        return super().__getstate__() | own
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if "training_run" in state:
             self.run.load_state(state["training_run"])
+            self._episode_history = list(state["episode_history"])

@@ -42,7 +42,8 @@ class VMSchedulingDQNConfig(DQNConfig):
         # As a method: setting the two attributes would leave RLlib's exploration settings incomplete.
         self.api_stack(enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False)
         self.framework("torch")
-        self.env_runners(num_env_runners=0)
+        # `TrainingRun` explores by itself; what RLlib samples is for looking at: whole greedy episodes.
+        self.env_runners(num_env_runners=0, batch_mode="complete_episodes", explore=False)
         self.reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
         self.environment(VM_SCHEDULING, env_config={}, disable_env_checking=True)
         # The networks output Q-values; RLlib is to add no layers, and its own replay buffer is not used.
@@ -82,6 +83,25 @@ class VMSchedulingDQNConfig(DQNConfig):
             ) from error
         for key, value in own.items():
             setattr(self, key, value)
+        return self
+
+    def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
+        """Set keys as a Tune `param_space` names them, the aliases of `training()` included.
+
+        Raises:
+            UserError: a key is unknown (RLlib would carry it along unread).
+        """
+        values = dict(config_dict)
+        for alias, name in _ALIASES.items():
+            # A whole configuration written out as a dictionary has both; there, RLlib's own is not read.
+            if alias in values and name not in values:
+                values[name] = values.pop(alias)
+        known = {*vars(self), *self.to_dict(), "class", "multiagent"}
+        for key in values:
+            # Ray adds keys of its own, which begin with an underscore.
+            if key not in known and not key.startswith("_"):
+                raise UserError(f"training: {key}: unknown key; {suggestion(key, _HYPERPARAMETERS)}")
+        super().update_from_dict(values)
         return self
 
     def network(self, kind: str, **options: Any) -> Self:
@@ -132,7 +152,7 @@ class VMSchedulingDQNConfig(DQNConfig):
         self.train_batch_size = settings.batch_size
         parse_options(self.network_kind, self.network_options)
         self.env_config = {**self.env_config, "reward": settings.reward}
-        if self.num_env_runners:
+        if self.num_env_runners and not self.in_evaluation:
             raise UserError(
                 f"num_env_runners: must be 0, got {self.num_env_runners}; episodes run side by side in the "
                 "algorithm's process (see lanes)"

@@ -12,9 +12,9 @@ from spane_rllib.rllib.models import register_models
 
 
 def _make_environment(env_config: dict[str, Any]) -> Env[Any, Any]:
-    from spane_rllib.vm_scheduling.env import VMSchedulingEnv
+    from spane_rllib.vm_scheduling.env import create_env
 
-    return VMSchedulingEnv(**env_config)
+    return create_env(env_config)
 
 
 def register_with_ray() -> None:

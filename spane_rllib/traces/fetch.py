@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spane_rllib.errors import UserError
+from spane_rllib.files import check_writable
 from spane_rllib.traces.catalog import DATASETS, Dataset
 
 ProgressCallback = Callable[[int, int | None], None]
@@ -53,6 +54,7 @@ def fetch(
     if target.exists():
         _check_content(dataset, target, f"{target} exists but is not the published file; move it away")
         return target
+    check_writable(folder)
     part = target.with_name(target.name + ".part")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)

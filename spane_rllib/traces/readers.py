@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.errors import UserError
+from spane_rllib.traces.arrays import map_array
 from spane_rllib.traces.checks import Mask, RowProblems, Rows, in_order, valid_numbers
 from spane_rllib.traces.csv_table import CsvTable, parse_rows, split_header
 from spane_rllib.traces.text import read_text, reading
@@ -178,12 +179,7 @@ def _repeated(numbers: Rows) -> Mask:
 
 
 def _read_npy(file: Path, skip_invalid: bool, never_ending: NeverEnding) -> TraceReading:
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(
-            f"{file}: not a readable .npy array ({error}); write it again with `data convert`"
-        ) from error
+    array = map_array(file)
     if array.dtype != np.float64 or array.ndim != 2 or len(array) != 4 or not array.flags.c_contiguous:
         raise UserError(
             f"{file}: {array.dtype} array of shape {array.shape}; a trace is float64 of shape (4, n) in C "

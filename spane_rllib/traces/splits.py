@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.errors import UserError
+from spane_rllib.traces.arrays import map_array
 from spane_rllib.traces.catalog import recognise
 from spane_rllib.traces.checks import shorten
 from spane_rllib.traces.text import read_text
@@ -98,15 +99,8 @@ def read_starts(path: str | os.PathLike[str], trace_length: int) -> Starts:
 
 
 def _starts_from_npy(file: Path) -> tuple[Starts, Sequence[int]]:
-    try:
-        array = np.load(file, allow_pickle=False)
-    except OSError as error:
-        raise UserError(
-            f"cannot read {file}: {error.strerror or error}; give a .npy, .csv or .txt file"
-        ) from error
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{file}: not a readable .npy array ({error})") from error
-    if not isinstance(array, np.ndarray) or array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+    array = map_array(file)
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise UserError(f"{file}: starts must be a one-dimensional array of whole numbers")
     return array.astype(np.int64), range(len(array))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.console import format_table
+from spane_rllib.errors import UserError
 from spane_rllib.files import replacing
 from spane_rllib.vm_scheduling.policies import Policy
 from spane_rllib.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
@@ -27,7 +29,6 @@ EPISODE_COLUMNS = (
     "return",
     "lower_bound_s",
 )
-_FLOAT_COLUMNS = EPISODE_COLUMNS[4:]
 SUMMARY_COLUMNS = (
     "policy",
     "servers",
@@ -42,6 +43,7 @@ SUMMARY_COLUMNS = (
     "lower_bound_trimmed_mean_10_s",
 )
 CATASTROPHE_S = 300_000.0
+_REMEDY = "delete it, and --resume makes it again"
 
 
 def trimmed_mean(values: npt.ArrayLike, trim: float = 0.1) -> float:
@@ -127,19 +129,35 @@ def summary_table(summary: pd.DataFrame) -> str:
     return format_table(header, rows)
 
 
-def read_summary(directory: Path) -> pd.DataFrame:
-    """The `summary.csv` that `write_tables` wrote."""
-    import pandas as pd
-
-    return pd.read_csv(directory / "summary.csv")
-
-
 def read_episodes(file: Path) -> pd.DataFrame:
-    """An `episodes.csv`, every number exactly as it was written."""
+    """A table of episodes with the columns `EPISODE_COLUMNS`; a `UserError` when it is none."""
+    return _read_table(file, EPISODE_COLUMNS)
+
+
+def read_summary(directory: Path) -> pd.DataFrame:
+    """The `summary.csv` that `write_tables` wrote; a `UserError` when it is damaged."""
+    return _read_table(directory / "summary.csv", SUMMARY_COLUMNS)
+
+
+def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
-    # pandas' own parser of numbers is fast and may be off by one unit in the last place.
-    return pd.read_csv(file, converters=dict.fromkeys(_FLOAT_COLUMNS, float))
+    counts = ("servers", "start", "vm_count", "episodes")
+    types = dict.fromkeys(counts, "int64") | {"policy": "str"}
+    # pandas' own parser of numbers may be off by one unit in the last place.
+    exact = {name: float for name in columns if name not in types}
+    try:
+        with np.errstate(invalid="ignore"):  # an infinite count is refused, not warned of
+            table = pd.read_csv(file, dtype=types, converters=exact)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{file} is damaged ({error}); {_REMEDY}") from error
+    if missing := [name for name in columns if name not in table]:
+        raise UserError(f"{file} is damaged (no column {missing[0]}); {_REMEDY}")
+    if table.empty or table[list(columns)].isna().any(axis=None):
+        raise UserError(f"{file} is damaged (no rows, or values are missing); {_REMEDY}")
+    return table
 
 
 def write_tables(directory: Path, episodes: pd.DataFrame, summary: pd.DataFrame) -> None:

@@ -95,9 +95,10 @@ def load_policy(text: str, training_rows: int | None = None) -> Policy:
     """
     if text in HEURISTICS:
         return HeuristicPolicy(text, training_rows)
-    if not Path(text).exists():
+    if not text or not Path(text).exists():
         raise UserError(
-            f"policy {text}: neither a heuristic ({', '.join(HEURISTICS)}) nor the directory of a saved model"
+            f"policy {text!r}: neither a heuristic ({', '.join(HEURISTICS)}) nor the directory of a saved "
+            "model"
         )
     from spane_rllib.vm_scheduling.networks.weights import load_model
 

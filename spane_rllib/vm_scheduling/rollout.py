@@ -1,19 +1,39 @@
-"""Episodes under a network: greedy ones for evaluation, exploring and recorded ones for training."""
+"""Episodes under a network: greedy ones for evaluation, exploring and recorded ones for training.
+
+Both are one compiled call over simulator and network. A decision does not depend on the other episodes, so
+neither do results depend on how many are played together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.compiling import compiled
+from spane_rllib.compiling import borrowed, compiled, inlined
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.simulator import Cluster, EpisodeResults, Lanes, Workload
+from spane_rllib.vm_scheduling.networks.kernels import row_q_values, scratch_size
+from spane_rllib.vm_scheduling.simulator import Cluster, EpisodeResults, Workload
+from spane_rllib.vm_scheduling.simulator.lanes import Observations, observe
+from spane_rllib.vm_scheduling.simulator.rules import (
+    HEAD,
+    RUNNING,
+    START,
+    STATUS,
+    TOTAL_WAIT,
+    WAIT,
+    LaneState,
+    allocate,
+    place,
+    reset_lane,
+)
+from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
 Rows = npt.NDArray[np.int64]
-EVALUATION_LANES = 256
+Float32Array = npt.NDArray[np.float32]
 
 
 def greedy_episodes(
@@ -22,54 +42,61 @@ def greedy_episodes(
     cluster: Cluster,
     starts: Rows,
     vm_counts: Rows,
-    lanes: int = EVALUATION_LANES,
+    episodes_per_call: int = 256,
     progress: Callable[[int], None] | None = None,
 ) -> EpisodeResults:
     """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e, always taking the best action.
 
-    A lane whose episode ends takes the next one at once, longest episodes first, so that few lanes idle at
-    the end. The results do not depend on `lanes`. `progress` is called with the number of finished episodes.
+    `progress` is called with the number of finished episodes every `episodes_per_call` of them.
     """
-    batch = Lanes(workload, cluster, max(1, min(lanes, len(starts))))
-    queue = np.argsort(-vm_counts, kind="stable")
-    episode_of = queue[: len(batch)].copy()
-    batch.reset(np.arange(len(episode_of)), starts[episode_of], vm_counts[episode_of])
-    waiting = len(episode_of)
-    finished = 0
-    results = EpisodeResults.empty(len(starts))
-    actions = np.empty(len(batch), np.int64)
-    while finished < len(starts):
-        network.greedy_actions(*batch.observations, out=actions)
-        if batch.step(actions) == 0:
-            continue
-        ended = np.flatnonzero(~batch.running & (episode_of >= 0))
-        results.store(episode_of[ended], batch.results(ended))
-        finished += len(ended)
-        refill = queue[waiting : waiting + len(ended)]
-        waiting += len(refill)
-        episode_of[ended] = -1
-        episode_of[ended[: len(refill)]] = refill
-        batch.reset(ended[: len(refill)], starts[refill], vm_counts[refill])
+    workload.check_cluster(cluster)
+    network.check_servers(cluster.servers)
+    starts, vm_counts = workload.check_episodes(starts, vm_counts)
+    state = allocate(1, cluster.slots, int(vm_counts.max(initial=1)))
+    finished = allocate(len(starts), 0, 0)
+    for first in range(0, len(starts), episodes_per_call):
+        chunk = slice(first, first + episodes_per_call)
+        _play_greedily(
+            workload.arrays,
+            state,
+            Observations.empty(1, cluster.servers),
+            network.packed.weights,
+            network.packed.layout,
+            starts[chunk],
+            vm_counts[chunk],
+            finished.counters[chunk],
+            finished.clocks[chunk],
+        )
         if progress is not None:
-            progress(finished)
-    return results
+            progress(min(first + episodes_per_call, len(starts)))
+    return EpisodeResults.of_state(finished.counters, finished.clocks)
 
 
 @dataclass(frozen=True)
 class RecordedEpisode:
     """One finished training episode of T decisions; the arrays are views, copy what you keep."""
 
-    servers: npt.NDArray[np.float32]  # (T, N, 2, 2)
-    request: npt.NDArray[np.float32]  # (T, 3)
+    servers: Float32Array  # (T, N, 2, 2)
+    request: Float32Array  # (T, 3)
     action_mask: npt.NDArray[np.int8]  # (T, 2N)
     action: Rows  # (T,)
     wait: npt.NDArray[np.float64]  # (T,) seconds
-    servers_after: npt.NDArray[np.float32]  # (T, N, 2, 2) what the next decision sees
+    servers_after: Float32Array  # (T, N, 2, 2) what the next decision sees
     total_wait: float  # seconds
 
 
+class _Record(NamedTuple):
+    """Decisions of all lanes; the state after the last decision has a row of its own."""
+
+    servers: Float32Array  # (lanes, decisions + 1, N, 2, 2)
+    request: Float32Array  # (lanes, decisions + 1, 3)
+    action_mask: npt.NDArray[np.int8]  # (lanes, decisions + 1, 2N)
+    action: Rows  # (lanes, decisions + 1)
+    wait: npt.NDArray[np.float64]  # (lanes, decisions + 1)
+
+
 class ExploringRollout:
-    """Plays training episodes side by side and records them.
+    """Plays training episodes side by side, one decision each in turn, and records them.
 
     Args:
         workload, cluster: what is simulated.
@@ -78,73 +105,161 @@ class ExploringRollout:
     """
 
     def __init__(self, workload: Workload, cluster: Cluster, lanes: int, random: np.random.Generator) -> None:
-        self._lanes = Lanes(workload, cluster, lanes)
-        self._random = random
-        self._room = 0
+        workload.check_cluster(cluster)
+        self._workload, self._cluster, self._lanes, self._random = workload, cluster, lanes, random
+        self._observations = Observations.empty(lanes, cluster.servers)
+        self._make_room(1024)
 
-    def _make_room(self, ticks: int) -> None:
-        if ticks + 1 <= self._room:
-            return
-        # One row more than decisions: the state after the last one.
-        self._room = max(ticks + 1, 2 * self._room)
-        seen = self._lanes.observations
-        self._servers = np.zeros((self._room, *seen.servers.shape), np.float32)
-        self._request = np.zeros((self._room, *seen.request.shape), np.float32)
-        self._mask = np.zeros((self._room, *seen.action_mask.shape), np.int8)
-        self._action = np.zeros((self._room, len(seen.request)), np.int64)
-        self._wait = np.zeros((self._room, len(seen.request)), np.float64)
+    def _make_room(self, decisions: int) -> None:
+        lanes, servers, slots = self._lanes, self._cluster.servers, self._cluster.slots
+        self._room = decisions
+        self._state = allocate(lanes, slots, decisions)
+        self._record = _Record(
+            np.zeros((lanes, decisions + 1, servers, 2, 2), np.float32),
+            np.zeros((lanes, decisions + 1, 3), np.float32),
+            np.zeros((lanes, decisions + 1, slots), np.int8),
+            np.zeros((lanes, decisions + 1), np.int64),
+            np.zeros((lanes, decisions + 1), np.float64),
+        )
 
     def play(
         self, network: CompiledQNetwork, epsilon: float, starts: Rows, vm_counts: Rows
     ) -> Iterator[RecordedEpisode]:
         """Play one episode per start, at most one per lane; each action is random with chance `epsilon`."""
-        lanes, count = self._lanes, len(starts)
-        lanes.reset(np.arange(count), starts, vm_counts)
-        self._make_room(int(vm_counts.max()))
-        seen, actions = lanes.observations, np.empty(len(lanes), np.int64)
-        tick, running = 0, count
-        while running:
-            network.greedy_actions(*seen, out=actions)
-            if epsilon > 0:
-                _explore(actions, seen.action_mask, self._random.random((2, len(lanes))), epsilon)
-            self._servers[tick] = seen.servers
-            self._request[tick] = seen.request
-            self._mask[tick] = seen.action_mask
-            self._action[tick] = actions
-            running -= lanes.step(actions)
-            self._wait[tick] = lanes.wait
-            tick += 1
-        self._servers[tick] = seen.servers
-        totals = lanes.results(np.arange(count))
-        for lane in range(count):
-            length = int(totals.placed[lane])
+        if len(starts) > self._lanes:
+            raise ValueError(f"{len(starts)} episodes do not fit into {self._lanes} lanes")
+        network.check_servers(self._cluster.servers)
+        starts, vm_counts = self._workload.check_episodes(starts, vm_counts)
+        longest = int(vm_counts.max(initial=1))
+        if longest > self._room:
+            self._make_room(max(longest, 2 * self._room))
+        _play_exploring(
+            self._workload.arrays,
+            self._state,
+            self._observations,
+            network.packed.weights,
+            network.packed.layout,
+            starts,
+            vm_counts,
+            epsilon,
+            self._random,
+            self._record,
+        )
+        record = self._record
+        for lane in range(len(starts)):
+            counters = self._state.counters[lane]
+            length = int(counters[HEAD] - counters[START])
             yield RecordedEpisode(
-                servers=self._servers[:length, lane],
-                request=self._request[:length, lane],
-                action_mask=self._mask[:length, lane],
-                action=self._action[:length, lane],
-                wait=self._wait[:length, lane],
-                servers_after=self._servers[1 : length + 1, lane],
-                total_wait=float(totals.total_wait[lane]),
+                servers=record.servers[lane, :length],
+                request=record.request[lane, :length],
+                action_mask=record.action_mask[lane, :length],
+                action=record.action[lane, :length],
+                wait=record.wait[lane, :length],
+                servers_after=record.servers[lane, 1 : length + 1],
+                total_wait=float(self._state.clocks[lane, TOTAL_WAIT]),
             )
 
 
+@inlined
+def _best_action(
+    weights: Float32Array,
+    layout: Rows,
+    observations: Observations,
+    lane: int,
+    scratch: Float32Array,
+    q: Float32Array,
+) -> int:
+    """The feasible action of the highest Q-value in a running lane, the first of equals."""
+    servers = observations.servers[lane].reshape(2 * len(q))
+    row_q_values(weights, layout, servers, observations.request[lane], scratch, q)
+    mask = observations.action_mask[lane]
+    best = -1
+    for action in range(len(q)):
+        if mask[action] and (best < 0 or q[action] > q[best]):
+            best = action
+    return best
+
+
 @compiled
-def _explore(
-    actions: Rows, action_mask: npt.NDArray[np.int8], uniform: npt.NDArray[np.float64], epsilon: float
+def _play_greedily(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    weights: Float32Array,
+    layout: Rows,
+    starts: Rows,
+    vm_counts: Rows,
+    counters: Rows,
+    clocks: npt.NDArray[np.float64],
 ) -> None:
-    """Replace each action, with chance `epsilon`, by a feasible one drawn uniformly."""
-    for lane in range(len(actions)):
-        if actions[lane] < 0 or uniform[0, lane] >= epsilon:
-            continue
-        mask = action_mask[lane]
-        feasible = 0
-        for slot in range(len(mask)):
-            feasible += mask[slot] != 0
-        pick = int(uniform[1, lane] * feasible)
-        for slot in range(len(mask)):
-            if mask[slot] != 0:
-                if pick == 0:
-                    actions[lane] = slot
-                    break
-                pick -= 1
+    """Play one episode after the other in the one lane of `state`; keep its final counters and clocks."""
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    weights, layout = borrowed(weights), borrowed(layout)
+    scratch = np.empty(scratch_size(layout, observations.servers.shape[1]), np.float32)
+    q = np.empty(observations.action_mask.shape[1], np.float32)
+    for episode in range(len(starts)):
+        reset_lane(work, state, 0, starts[episode], vm_counts[episode])
+        observe(work, state, observations, 0)
+        while state.counters[0, STATUS] == RUNNING:
+            place(work, state, 0, _best_action(weights, layout, observations, 0, scratch, q))
+            observe(work, state, observations, 0)
+        counters[episode] = state.counters[0]
+        clocks[episode] = state.clocks[0]
+
+
+@compiled
+def _play_exploring(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    weights: Float32Array,
+    layout: Rows,
+    starts: Rows,
+    vm_counts: Rows,
+    epsilon: float,
+    random: np.random.Generator,
+    record: _Record,
+) -> None:
+    """Play one episode per lane in lockstep and write every decision to `record`."""
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    weights, layout, record = borrowed(weights), borrowed(layout), borrowed(record)
+    scratch = np.empty(scratch_size(layout, observations.servers.shape[1]), np.float32)
+    q = np.empty(observations.action_mask.shape[1], np.float32)
+    for lane in range(len(starts)):
+        reset_lane(work, state, lane, starts[lane], vm_counts[lane])
+        observe(work, state, observations, lane)
+        record.servers[lane, 0] = observations.servers[lane]
+    running = len(starts)
+    while running:
+        running = 0
+        for lane in range(len(starts)):
+            if state.counters[lane, STATUS] != RUNNING:
+                continue
+            if random.random() < epsilon:
+                action = _random_action(observations.action_mask[lane], random)
+            else:
+                action = _best_action(weights, layout, observations, lane, scratch, q)
+            decision = state.counters[lane, HEAD] - state.counters[lane, START]
+            record.request[lane, decision] = observations.request[lane]
+            record.action_mask[lane, decision] = observations.action_mask[lane]
+            record.action[lane, decision] = action
+            place(work, state, lane, action)
+            observe(work, state, observations, lane)
+            record.wait[lane, decision] = state.clocks[lane, WAIT]
+            record.servers[lane, decision + 1] = observations.servers[lane]
+            running += state.counters[lane, STATUS] == RUNNING
+
+
+@inlined
+def _random_action(mask: npt.NDArray[np.int8], random: np.random.Generator) -> int:
+    """A feasible action, each with the same chance."""
+    feasible = 0
+    for action in range(len(mask)):
+        feasible += mask[action] != 0
+    pick = int(random.random() * feasible)
+    for action in range(len(mask)):
+        if mask[action] != 0:
+            if pick == 0:
+                return action
+            pick -= 1
+    return -1

@@ -7,8 +7,9 @@ from torch import nn
 
 from spane_rllib.errors import UserError
 from spane_rllib.learning.augmentation import ServerPermutations
+from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
-from spane_rllib.learning.replay import Batch, EpisodeReplay
+from spane_rllib.learning.replay import EpisodeReplay
 from spane_rllib.learning.settings import TrainingSettings
 
 

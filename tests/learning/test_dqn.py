@@ -8,8 +8,9 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
-from spane_rllib.learning.replay import Batch, EpisodeReplay
+from spane_rllib.learning.replay import EpisodeReplay
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.settings import user_error
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spane_rllib.learning.replay import Batch, EpisodeReplay, Observation
+from spane_rllib.learning.batch import Batch, Observation
+from spane_rllib.learning.replay import EpisodeReplay
 
 N = 2
 

@@ -34,6 +34,10 @@ class CompiledQNetwork:
         """Take over the network's present weights, in place."""
         self.packed.refresh()
 
+    def check_servers(self, servers: int) -> None:
+        """Raise a `UserError` unless the network takes that many servers."""
+        check_servers(self._network, servers)
+
     def q_values(
         self, servers: npt.ArrayLike, request: npt.ArrayLike, out: Float32Array | None = None
     ) -> Float32Array:
@@ -97,7 +101,7 @@ class CompiledQNetwork:
                 f"servers must be (B, N, 2, 2) and request (B, 3), got {servers.shape} and {request.shape}"
             )
         count = servers.shape[1]
-        check_servers(self._network, count)
+        self.check_servers(count)
         return servers.reshape(rows, SERVER_FEATURES * count), request
 
 

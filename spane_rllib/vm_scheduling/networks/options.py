@@ -19,6 +19,9 @@ Aggregation = Literal["mean", "max", "std"]
 NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 
+MAX_MLP_SERVERS = 4096
+"""The multilayer perceptron's last layer has (2N)^2 weights: 256 MiB at this limit."""
+
 Width = Annotated[int, Field(ge=1, le=1024)]
 Depth = Annotated[int, Field(ge=1, le=64)]
 

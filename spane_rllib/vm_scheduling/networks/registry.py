@@ -9,11 +9,8 @@ import torch
 from spane_rllib.errors import UserError
 from spane_rllib.vm_scheduling.networks.base import QNetwork, initialise
 from spane_rllib.vm_scheduling.networks.mlp import MlpNetwork
-from spane_rllib.vm_scheduling.networks.options import MlpOptions, parse_options
+from spane_rllib.vm_scheduling.networks.options import MAX_MLP_SERVERS, MlpOptions, parse_options
 from spane_rllib.vm_scheduling.networks.spane import SpaneNetwork
-
-MAX_MLP_SERVERS = 4096
-"""The multilayer perceptron's last layer has (2N)^2 weights: 256 MiB at this limit."""
 
 
 def network_skeleton(kind: str, options: Mapping[str, object], servers: int) -> QNetwork:

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, deserialize
 from torch import Tensor
 
 import spane_rllib
-from spane_rllib.errors import UserError
-from spane_rllib.settings import Settings, one_line, user_error
+from spane_rllib.errors import UserError, one_line
+from spane_rllib.settings import Settings, user_error
 from spane_rllib.vm_scheduling.networks.base import QNetwork
 from spane_rllib.vm_scheduling.networks.registry import network_skeleton
 

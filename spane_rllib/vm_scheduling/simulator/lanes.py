@@ -36,6 +36,15 @@ class Observations(NamedTuple):
     request: npt.NDArray[np.float32]  # (L, 3) cpu and memory as shares of a node's capacity, 1 if double
     action_mask: npt.NDArray[np.int8]  # (L, 2N) 1 where the VM at the head of the queue fits
 
+    @classmethod
+    def empty(cls, lanes: int, servers: int) -> Observations:
+        """Those of idle lanes."""
+        return cls(
+            np.zeros((lanes, servers, NODES_PER_SERVER, 2), np.float32),
+            np.zeros((lanes, 3), np.float32),
+            np.zeros((lanes, NODES_PER_SERVER * servers), np.int8),
+        )
+
 
 class InfeasibleAction(ValueError):
     """An action that does not name a slot with room for the VM at the head of the queue."""
@@ -58,11 +67,7 @@ class Lanes:
         self.workload = workload
         self.cluster = cluster
         self._state = allocate(lanes, cluster.slots, 1024)
-        self.observations = Observations(
-            np.zeros((lanes, cluster.servers, NODES_PER_SERVER, 2), np.float32),
-            np.zeros((lanes, 3), np.float32),
-            np.zeros((lanes, cluster.slots), np.int8),
-        )
+        self.observations = Observations.empty(lanes, cluster.servers)
 
     def __len__(self) -> int:
         return len(self.observations.request)
@@ -158,7 +163,8 @@ _OBSERVATIONS = _STATE + len(LaneState._fields)
 
 
 @inlined
-def _observe(work: WorkloadArrays, state: LaneState, observations: Observations, lane: int) -> None:
+def observe(work: WorkloadArrays, state: LaneState, observations: Observations, lane: int) -> None:
+    """Write what the lane's policy sees now."""
     free, mask = state.free[lane], observations.action_mask[lane]
     servers, request = observations.servers[lane], observations.request[lane]
     capacity_cpu, capacity_memory = np.float32(work.capacity[CPU]), np.float32(work.capacity[MEMORY])
@@ -190,7 +196,7 @@ def _reset(
     work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
     for index in range(len(lanes)):
         reset_lane(work, state, lanes[index], starts[index], vm_counts[index])
-        _observe(work, state, observations, lanes[index])
+        observe(work, state, observations, lanes[index])
 
 
 @compiled
@@ -213,6 +219,6 @@ def _step(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
     for lane in range(len(actions)):
         if state.counters[lane, STATUS] == RUNNING:
             place(work, state, lane, actions[lane])
-            _observe(work, state, observations, lane)
+            observe(work, state, observations, lane)
             ended += state.counters[lane, STATUS] != RUNNING
     return ended

@@ -1,0 +1,27 @@
+"""Greedy evaluation of a model."""
+
+from __future__ import annotations
+
+from benchmarks import plain_baseline
+from benchmarks.clusters import five_server_episodes
+from benchmarks.measuring import Row, in_child, seconds
+from spane_rllib.vm_scheduling.networks.registry import build_network
+from spane_rllib.vm_scheduling.policies import NetworkPolicy
+
+
+def measure(quick: bool) -> list[Row]:
+    """One core; the weights are random, since their values do not change the work."""
+    return in_child(_measure, quick)
+
+
+def _measure(quick: bool) -> list[Row]:
+    repeats, episodes, plain_episodes = (1, 20, 1) if quick else (5, 1000, 20)
+    network = build_network("spane", {}, servers=5, seed=0)
+    problem = five_server_episodes(episodes)
+    policy = NetworkPolicy("spane", network)
+    samples = seconds(lambda: policy.run(*problem, seed=0), repeats)
+    # A few episodes of the baseline, scaled by the number of VMs placed.
+    rate = plain_baseline.placements_per_second(plain_episodes, network)
+    baseline = float(problem[3].sum()) / rate
+    name = f"greedy evaluation of a SPANE model, {episodes:,} episodes"
+    return [Row("evaluation", name, "s", samples, 2.0, 0.7, baseline)]

@@ -1,0 +1,19 @@
+"""Names that are written down twice, so that a configuration is checked without numba, agree."""
+
+from typing import get_args
+
+from spane_rllib.experiments.config import EvaluationSettings
+from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.vm_scheduling.rewards import REWARDS
+from spane_rllib.vm_scheduling.simulator import Heuristic
+
+
+def test_the_rewards_that_a_configuration_offers_exist() -> None:
+    assert set(get_args(TrainingSettings.model_fields["reward"].annotation)) == set(REWARDS)
+
+
+def test_the_heuristics_that_a_configuration_offers_exist() -> None:
+    offered = EvaluationSettings.model_json_schema()["properties"]["heuristics"]["items"]["enum"]
+    assert offered == [Heuristic(name).name for name in HEURISTICS]
+    assert EvaluationSettings().heuristics == tuple(HEURISTICS)
