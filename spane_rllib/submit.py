@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
             "--installed", action="store_true", help="the nodes have the package; upload no sources"
         )
         command.add_argument(
-            "--max-upload", type=float, default=20.0, metavar="MIB", help="refuse to upload more (20)"
+            "--max-upload", type=int, default=20, metavar="MIB", help="refuse to upload more (20)"
         )
     return parser
 
@@ -105,7 +105,7 @@ def _upload(arguments: argparse.Namespace, extra: dict[str, str]) -> Iterator[Pa
         for name, text in extra.items():
             (written / name).write_text(text, encoding="utf-8")
             upload[name] = written / name
-        size = pack(upload, target, int(arguments.max_upload * 2**20))
+        size = pack(upload, target, arguments.max_upload * 2**20)
         if upload:
             print(f"upload: {len(upload)} files, {size / 1024:,.0f} KiB", file=sys.stderr)
         yield target if upload else None

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
     from spane_rllib.errors import UserError
+    from spane_rllib.experiments.extras import check_extras
     from spane_rllib.experiments.folder import ResultsFolder
     from spane_rllib.experiments.loading import load_experiment
 
@@ -51,11 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         folder = ResultsFolder(Path(arguments.resume))
         config = folder.load_config()
+        check_extras(config)
     else:
         config = load_experiment(arguments.config or "quick", arguments.overrides)
+        check_extras(config)
         folder = ResultsFolder(Path(config.output) / config.name)
         folder.check_free()
-    from spane_rllib.experiments.main_job import Interrupted, run_main_job
+    from spane_rllib.experiments.main_job import run_main_job
+    from spane_rllib.experiments.training import Interrupted
 
     try:
         run_main_job(config, folder, resume=arguments.resume is not None)

@@ -179,8 +179,7 @@ class MethodSettings(Settings):
 
     @model_validator(mode="after")
     def _check_sampled(self) -> MethodSettings:
-        leaves = [*self.options.values(), *self.training.values()]
-        sampled = any(isinstance(leaf, Distribution) and leaf.kind != "grid" for leaf in leaves)
+        sampled = any(leaf.kind != "grid" for leaf in self.distributions())
         if self.trials > 1 and not sampled:
             raise ValueError(
                 f"trials: {self.trials} samples, but no key is sampled (by choice, uniform, ...); "
@@ -188,9 +187,61 @@ class MethodSettings(Settings):
             )
         return self
 
+    def distributions(self) -> list[Distribution]:
+        """The distributions among the keys."""
+        leaves = [*self.options.values(), *self.training.values()]
+        return [leaf for leaf in leaves if isinstance(leaf, Distribution)]
+
     @field_serializer("options", "training")
     def _write_space(self, space: dict[str, Any]) -> dict[str, Any]:
         return {key: written(leaf) for key, leaf in space.items()}
+
+
+class SearchSettings(Settings):
+    """How the sampled keys get their values, and which trials end early."""
+
+    algorithm: Literal["random", "optuna"] = Field(
+        default="random",
+        description="`random`: drawn before anything starts; `optuna`: suggested by Optuna (TPE) from the "
+        "waits of the method's earlier trials, for methods without `grid` and `seeds`.",
+    )
+    scheduler: Literal["none", "asha"] = Field(
+        default="none",
+        description="`asha`: asynchronous successive halving among the trials of each method by "
+        "`validation_wait`; `none`: every trial makes all its gradient steps.",
+    )
+    grace_steps: int = Field(
+        default=1000, ge=1, le=10_000_000, description="Gradient steps before `asha` may stop a trial."
+    )
+    reduction_factor: float = Field(
+        default=3, ge=1.1, le=100, description="Of this many trials at a rung of `asha`, one goes on."
+    )
+
+
+class WandbSettings(Settings):
+    """Weights & Biases."""
+
+    project: Name = Field(description="Project that receives a run per trial.")
+
+
+class MlflowSettings(Settings):
+    """MLflow."""
+
+    tracking_uri: PathText = Field(
+        description="Server or folder, as in `http://host:5000` or `file:/mlruns`."
+    )
+    experiment: Name | None = Field(
+        default=None, description="MLflow's experiment; null: the experiment's name."
+    )
+
+
+class LoggingSettings(Settings):
+    """Where Tune's results go beside the results folder and TensorBoard; each needs its own package."""
+
+    wandb: WandbSettings | None = Field(default=None, description="`{project: ...}` for Weights & Biases.")
+    mlflow: MlflowSettings | None = Field(
+        default=None, description="`{tracking_uri: ..., experiment: ...}` for MLflow."
+    )
 
 
 class EvaluationSettings(Settings):
@@ -280,12 +331,27 @@ class ExperimentConfig(Settings):
     methods: Annotated[dict[Name, MethodSettings], Field(min_length=1)] = Field(
         description="Methods to compare, by display name."
     )
+    search: SearchSettings = Field(default_factory=SearchSettings, description="How Tune searches.")
     evaluation: EvaluationSettings = Field(
         default_factory=EvaluationSettings, description="The final comparison."
     )
     resources: ResourceSettings = Field(
         default_factory=ResourceSettings, description="How Ray runs the trials."
     )
+    logging: LoggingSettings = Field(
+        default_factory=LoggingSettings, description="Trackers that receive the results too."
+    )
+
+    @model_validator(mode="after")
+    def _check_search(self) -> ExperimentConfig:
+        if self.search.algorithm == "optuna":
+            for name, method in self.methods.items():
+                if method.seeds > 1 or any(leaf.kind == "grid" for leaf in method.distributions()):
+                    raise ValueError(
+                        f"methods.{name}: search.algorithm optuna takes neither seeds nor grid; write choice "
+                        "in place of grid, or set search.algorithm to random"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _check_cluster_sizes(self) -> ExperimentConfig:

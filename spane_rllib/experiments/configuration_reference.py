@@ -13,11 +13,15 @@ from spane_rllib.experiments.config import (
     ClusterSettings,
     EvaluationSettings,
     ExperimentConfig,
+    LoggingSettings,
     MethodSettings,
+    MlflowSettings,
     ResourceSettings,
+    SearchSettings,
     SplitSettings,
     TraceSettings,
     ValidationSettings,
+    WandbSettings,
 )
 from spane_rllib.experiments.search_space import KINDS
 from spane_rllib.learning.settings import TrainingSettings
@@ -34,8 +38,12 @@ SECTIONS: dict[str, type[Settings]] = {
     "`methods.<name>`": MethodSettings,
     "`methods.<name>.options` of the network `spane`": SpaneOptions,
     "`methods.<name>.options` of the network `mlp`": MlpOptions,
+    "`search`": SearchSettings,
     "`evaluation`": EvaluationSettings,
     "`resources`": ResourceSettings,
+    "`logging`": LoggingSettings,
+    "`logging.wandb`": WandbSettings,
+    "`logging.mlflow`": MlflowSettings,
 }
 
 INTRODUCTION = """\

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import ray
-from ray import tune
 
 from spane_rllib.console import Progress
 from spane_rllib.errors import UserError
@@ -20,31 +17,25 @@ from spane_rllib.experiments.identity import check_identity, record_identity
 from spane_rllib.experiments.results import (
     export_models,
     has_trials,
-    is_unfinished,
     restore_results,
-    trial_of,
     trial_table,
     write_trial_tables,
 )
 from spane_rllib.experiments.summary import write_summary
-from spane_rllib.experiments.trainable import TrialTrainable
-from spane_rllib.experiments.trials import TrialSettings, draw_trials
+from spane_rllib.experiments.training import train
+from spane_rllib.experiments.trials import draw_trials
 from spane_rllib.experiments.wait_time import Pair, evaluate_pairs
 from spane_rllib.files import check_writable, replacing
 from spane_rllib.ray_session import ray_session
 from spane_rllib.traces.loading import describe_source, load_trace, resolve_source
 from spane_rllib.traces.placement import drop_unplaceable
-from spane_rllib.traces.splits import SPLIT_NAMES, Splits, sample_starts, splits_of
+from spane_rllib.traces.splits import Splits, sample_starts, splits_of
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.compile_ahead import compile_ahead
 from spane_rllib.vm_scheduling.evaluation import read_episodes, summarize, write_tables
 from spane_rllib.vm_scheduling.networks.weights import load_model
 from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
 from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
-
-
-class Interrupted(Exception):
-    """The user stopped the run; what is finished is kept."""
 
 
 def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) -> None:
@@ -69,7 +60,7 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
             print(f"Ray dashboard: {dashboard}")
         print(f"TensorBoard: tensorboard --logdir {folder.tune}")
         with folder.stage("training"):
-            grid = _train(config, folder, trials, trace, splits, resume)
+            grid = train(config, folder, trials, trace, splits, resume)
         finished = trial_table(grid, folder)
         evaluated = _choose(finished, config.evaluation.top_k)
         kept = finished if config.keep_weights == "all" else evaluated
@@ -123,113 +114,6 @@ def _prepare_folder(config: ExperimentConfig, folder: ResultsFolder, trace: VmTr
     else:
         folder.create(config)
     record_identity(folder, config, trace)
-
-
-# Tune's own progress display repeats ours, and its advice on snapshots is about synchronising to a cloud.
-_QUIET_TUNE = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0"}
-
-
-def _train(
-    config: ExperimentConfig,
-    folder: ResultsFolder,
-    trials: list[TrialSettings],
-    trace: VmTrace,
-    splits: Splits,
-    resume: bool,
-) -> tune.ResultGrid:
-    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET_TUNE.items()})
-    trainable: Any = tune.with_resources(
-        tune.with_parameters(TrialTrainable, trace=trace), {"cpu": config.resources.cpus_per_trial}
-    )
-    param_space = {
-        "trial": tune.grid_search([trial.model_dump(mode="json") for trial in trials]),
-        "env_config": {
-            # A name for the trace that with_parameters ships: workers need not find the file.
-            "trace": f"content:{trace.sha256}",
-            "splits": {name: list(splits.range_of(name)) for name in SPLIT_NAMES},
-            **config.cluster.model_dump(),
-        },
-        "validation": config.validation.model_dump(),
-    }
-    if resume and has_trials(folder):
-        tuner = tune.Tuner.restore(
-            str(folder.tune.resolve()),
-            trainable=trainable,
-            param_space=param_space,
-            resume_unfinished=True,
-            restart_errored=True,
-        )
-    else:
-        tuner = tune.Tuner(
-            trainable,
-            param_space=param_space,
-            tune_config=tune.TuneConfig(
-                max_concurrent_trials=config.resources.max_concurrent_trials,
-                reuse_actors=True,
-                trial_name_creator=_trial_name,
-                trial_dirname_creator=_trial_name,
-            ),
-            run_config=tune.RunConfig(
-                name=folder.tune.name,
-                storage_path=str(folder.path.resolve()),
-                failure_config=tune.FailureConfig(max_failures=config.resources.max_failures),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=config.resources.checkpoint_every,
-                    checkpoint_at_end=True,
-                    num_to_keep=1,
-                ),
-                callbacks=[
-                    TrainingProgress(sum(trial.training.gradient_steps for trial in trials), len(trials))
-                ],
-                verbose=0,
-            ),
-        )
-    grid = tuner.fit()
-    if any(is_unfinished(result) for result in grid) or len(grid) < len(trials):
-        # Tune catches Ctrl-C, saves its state and returns.
-        raise Interrupted
-    failed = [trial_of(result).name for result in grid if result.error]
-    if len(failed) == len(grid):
-        raise UserError(f"all {len(failed)} trials failed; see {folder.tune}/*/error.txt")
-    if failed:
-        print(f"{len(failed)} trials failed ({', '.join(failed[:5])}...); see {folder.tune}/*/error.txt")
-    return grid
-
-
-def _trial_name(trial: Any) -> str:
-    return str(trial.config["trial"]["name"])
-
-
-class TrainingProgress(tune.Callback):
-    """Shows gradient steps of all trials together, and the best validation wait so far."""
-
-    def __init__(self, total_steps: int, trials: int) -> None:
-        self._total, self._trials = total_steps, trials
-        self._steps: dict[str, int] = {}
-        self._finished: set[str] = set()
-        self._best: dict[str, float] = {}
-        self._progress: Progress | None = None
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
-    ) -> None:
-        """Tune's hook for every result."""
-        if self._progress is None:
-            self._progress = Progress("training", self._total, "gradient steps")
-        name, method = _trial_name(trial), trial.config["trial"]["method"]
-        self._steps[name] = result.get("gradient_steps", 0)
-        if result.get("done"):
-            self._finished.add(name)
-        wait = result.get("best_validation_wait", np.inf)
-        self._best[method] = min(wait, self._best.get(method, np.inf))
-        best = ", ".join(f"{method} {wait:,.0f} s" for method, wait in self._best.items())
-        self._progress.update(
-            sum(self._steps.values()), f"{len(self._finished)}/{self._trials} trials; best validation: {best}"
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; clocks of this process mean nothing in another.
-        return self.__dict__ | {"_progress": None}
 
 
 def _choose(table: pd.DataFrame, top_k: int) -> pd.DataFrame:

@@ -9,8 +9,10 @@ import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from spane_rllib.experiments.trials import TrialSettings
+from spane_rllib.experiments.watching import Gauges
 from spane_rllib.rllib.dqn import VMSchedulingDQN
 from spane_rllib.rllib.dqn_config import VMSchedulingDQNConfig
+from spane_rllib.settings import validated
 from spane_rllib.traces.loading import provide_trace
 from spane_rllib.traces.trace import VmTrace
 
@@ -67,13 +69,13 @@ class TrialTrainable(VMSchedulingDQN):
     def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         # RLlib builds its environment within setup(), so the trace has to be there by its name before that.
         self._param_space = dict(config or {})
+        self._gauges = Gauges()
         super().__init__(self._algorithm_config(), **kwargs)
 
     def _algorithm_config(self) -> VMSchedulingDQNConfig:
         space = self._param_space
-        config = algorithm_config(
-            TrialSettings.model_validate(space["trial"]), space["env_config"], space["validation"]
-        )
+        trial = validated(TrialSettings, space["trial"], "trial")
+        config = algorithm_config(trial, space["env_config"], space["validation"])
         config.algo_class = type(self)
         return config
 
@@ -92,6 +94,8 @@ class TrialTrainable(VMSchedulingDQN):
     def step(self) -> dict[str, Any]:
         """One training iteration; RLlib's several hundred values are cut down to those that are read."""
         result = super().step()
+        trial = self._param_space["trial"]
+        self._gauges.set(result, trial["name"], trial["method"])
         returns = result["env_runners"]
         kept = {name: result[name] for name in _KEPT_METRICS if name in result}
         return kept | {

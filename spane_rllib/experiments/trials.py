@@ -41,8 +41,8 @@ def draw_trials(config: ExperimentConfig) -> list[TrialSettings]:
 
     Per method: every combination of the `grid`s, times `trials` samples of the other distributions, times
     `seeds`. The draws of a sample depend on the seed, the method's name and the sample's position alone, so
-    other methods or more trials change nothing about it. A searcher or scheduler of Ray Tune that suggests
-    settings while trials run would replace this function; `Distribution` carries what it needs.
+    other methods or more trials change nothing about it. With `search.algorithm: optuna` these are stand-ins:
+    their number, names, seeds and fixed keys hold, the sampled values are suggested while trials run.
 
     Raises:
         UserError: a combination is invalid, or there are more than `MAX_TRIALS` trials.
@@ -57,13 +57,14 @@ def draw_trials(config: ExperimentConfig) -> list[TrialSettings]:
     return [trial for name, method in config.methods.items() for trial in _draw(config, name, method)]
 
 
-def _leaves(method: MethodSettings) -> dict[tuple[str, str], Any]:
+def searched_keys(method: MethodSettings) -> dict[tuple[str, str], Any]:
+    """Values and distributions of `method` by section (`options`, `training`) and key."""
     sections = {"options": method.options, "training": method.training}
     return {(section, key): leaf for section, space in sections.items() for key, leaf in space.items()}
 
 
 def _grids(method: MethodSettings) -> dict[tuple[str, str], tuple[Any, ...]]:
-    leaves = _leaves(method).items()
+    leaves = searched_keys(method).items()
     return {
         path: leaf.values for path, leaf in leaves if isinstance(leaf, Distribution) and leaf.kind == "grid"
     }
@@ -74,7 +75,7 @@ def _count_trials(method: MethodSettings) -> int:
 
 
 def _draw(config: ExperimentConfig, name: str, method: MethodSettings) -> Iterator[TrialSettings]:
-    leaves, grids = _leaves(method), _grids(method)
+    leaves, grids = searched_keys(method), _grids(method)
     index = 0
     for point, combination in enumerate(itertools.product(*grids.values())):
         for sample in range(method.trials):
@@ -84,18 +85,18 @@ def _draw(config: ExperimentConfig, name: str, method: MethodSettings) -> Iterat
                 if path not in values:
                     values[path] = leaf.sample(rng) if isinstance(leaf, Distribution) else leaf
             for _ in range(method.seeds):
-                yield _trial(config, name, method, index, int(rng.integers(2**31)), values)
+                yield make_trial(config, name, index, int(rng.integers(2**31)), values)
                 index += 1
 
 
-def _trial(
+def make_trial(
     config: ExperimentConfig,
     name: str,
-    method: MethodSettings,
     index: int,
     seed: int,
     values: dict[tuple[str, str], Any],
 ) -> TrialSettings:
+    """Trial `index` of the method `name` with these `values`; raises `UserError` if they do not fit."""
     where = f"methods.{name}: trial {index}"
     try:
         trial = TrialSettings(
@@ -103,7 +104,7 @@ def _trial(
             method=name,
             index=index,
             seed=seed,
-            network=method.network,
+            network=config.methods[name].network,
             options={key: value for (section, key), value in values.items() if section == "options"},
             training=TrainingSettings(
                 **{

@@ -63,7 +63,7 @@ class Part:
         starts, sizes = self.episodes.starts, [cluster.servers for cluster in self.episodes.clusters]
         try:
             table = read_episodes(self.folder / "episodes.csv")
-        except (OSError, ValueError):  # absent, or not a table
+        except UserError:  # absent or damaged
             return None
         if tuple(table.columns) != EPISODE_COLUMNS or len(table) != len(sizes) * len(self.policies) * len(
             starts

@@ -144,4 +144,4 @@ def test_tampered_model(refuse: Refuse, model: Path, tamper: Tamper, expected: s
 
 def test_a_model_for_another_number_of_servers(refuse: Refuse, model: Path) -> None:
     arguments = ("--trace", "synthetic:vms=300", "--policy", "model", "--servers", "9")
-    assert "--policy model: was made for another number of servers than 9" in refuse("evaluate", *arguments)
+    assert "policy model: was made for another number of servers than 9" in refuse("evaluate", *arguments)

@@ -41,7 +41,16 @@ def test_a_preset_loads_is_named_like_its_file_and_explains_every_key(name: str)
 def test_quick_shows_every_key_and_is_small() -> None:
     data = parse_yaml(preset_text("quick"), "quick")
     assert list(data) == list(ExperimentConfig.model_fields)
-    for section in ("trace", "cluster", "training", "validation", "evaluation", "resources"):
+    for section in (
+        "trace",
+        "cluster",
+        "training",
+        "validation",
+        "search",
+        "evaluation",
+        "resources",
+        "logging",
+    ):
         title = f"`{section}`"
         assert list(data[section]) == list(SECTIONS[title].model_fields), section
     config = load_experiment("quick")

@@ -1,0 +1,84 @@
+"""Gauges as Ray exports them, and a search with Optuna and ASHA to its report."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import ray
+import requests
+
+from spane_rllib import analyze, tune
+from spane_rllib.experiments.watching import Gauges
+from spane_rllib.ray_session import ray_session
+
+EXPERIMENT = """
+name: search
+trace: {source: synthetic, synthetic_vms: 3000}
+cluster: {servers: 1}
+training: {gradient_steps: 60, warmup_episodes: 4, lanes: 4, batch_size: 32, replay_capacity: 5000, n_step: 5}
+validation: {episodes: 4, every: 10}
+methods:
+  spane: {network: spane, trials: 6, training: {learning_rate: {loguniform: [0.001, 0.1]}}}
+  mlp: {network: mlp, trials: 2, options: {width: {choice: [8, 16]}}}
+evaluation: {episodes: 4, heuristics: [first-fit]}
+search: {algorithm: optuna, scheduler: asha, grace_steps: 10, reduction_factor: 2}
+resources: {num_cpus: 2}
+"""
+
+
+@pytest.mark.slow
+def test_ray_exports_the_gauges_with_trial_and_method() -> None:
+    @ray.remote
+    class Trial:
+        def __init__(self) -> None:
+            self.gauges = Gauges()
+
+        def report(self) -> None:
+            self.gauges.set({"validation_wait": 123.5, "replay_size": 77}, "spane-0003", "spane")
+
+    with ray_session(num_cpus=1):
+        trial = Trial.remote()
+        ray.get(trial.report.remote())
+        [node] = ray.nodes()
+        url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+        deadline, lines = time.monotonic() + 60, []
+        while len(lines) < 2 and time.monotonic() < deadline:
+            time.sleep(1)
+            text = requests.get(url, timeout=10).text
+            lines = [line for line in text.splitlines() if line.startswith("ray_spane_rllib_")]
+    values = {line.split("{")[0]: line for line in lines}
+    assert values.keys() == {"ray_spane_rllib_validation_wait", "ray_spane_rllib_replay_size"}
+    for line, value in zip((values[name] for name in sorted(values)), (77.0, 123.5), strict=True):
+        assert 'trial="spane-0003"' in line.lower()
+        assert 'method="spane"' in line.lower()
+        assert float(line.split()[-1]) == value
+
+
+@pytest.mark.slow
+def test_a_search_with_optuna_and_asha_ends_in_named_trials(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("optuna", reason="the extra `optuna` is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config, results = tmp_path / "search.yaml", tmp_path / "search"
+    config.write_text(EXPERIMENT)
+    assert tune.main([str(config), "--set", f"output={tmp_path}"]) == 0
+    trials = pd.read_csv(results / "trials.csv")
+    assert list(trials["trial"]) == ["mlp-0000", "mlp-0001"] + [f"spane-{i:04d}" for i in range(6)]
+    assert set(trials["status"]) == {"TERMINATED"}
+    spane = trials[trials["method"] == "spane"]
+    assert spane["training.learning_rate"].nunique() == 6
+    assert spane["training.learning_rate"].between(0.001, 0.1).all()
+    # ASHA's first rung is at the first validation; nobody who passes all rungs stops before 60 steps.
+    assert trials["gradient_steps"].between(10, 60).all()
+    assert (trials["gradient_steps"] == 60).any()
+    events = EventAccumulator(str(results / "tune" / "spane-0000")).Reload()
+    shown = {tag.removeprefix("ray/tune/") for tag in events.Tags()["scalars"]}
+    assert {"validation_wait", "placements_per_s", "replay_size"} <= shown
+    capsys.readouterr()
+    assert analyze.main([str(results)]) == 0
+    assert "8 trials (8 terminated)" in capsys.readouterr().out
