@@ -251,7 +251,7 @@ def test_wait_times_by_jobs_equal_those_of_evaluate(head: Head) -> None:
         (["wait-time", "m", "--output", "o", "--parallel", "0"], "--parallel: 0 is not allowed"),
         (["wait-time", "m", "--output", "o", "--retries", "-1"], "--retries: -1 is not allowed"),
         (["wait-time", "m", "--output", "o", "--trace", "/absent"], "no trace at /absent"),
-        (["wait-time", "m", "--output", "o", "--trace", TRACE], "policy m: neither"),
+        (["wait-time", "m", "--output", "o", "--trace", TRACE], "policy 'm': neither"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_submitted(
