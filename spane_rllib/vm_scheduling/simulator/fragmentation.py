@@ -28,7 +28,7 @@ class FragmentationArrays(NamedTuple):
     weights: npt.NDArray[np.float64]  # (F,)
     fullness: float
     # Few servers change between two VMs of one kind, so costs are remembered with the free units they are
-    # true for. Kind k has row k modulo R; zeros are right for a full server.
+    # true for. Kind k has row k modulo R; zeros stand for a full server, where nothing is placed.
     kind: npt.NDArray[np.int32]  # (n,) as Workload.kind
     memo_kind: npt.NDArray[np.int32]  # (R,) the kind whose costs the row holds
     memo_free: npt.NDArray[np.int32]  # (R, N, 4) free units of cpu on both nodes, then of memory
@@ -166,7 +166,6 @@ def least_fragmenting(
     if fragmentation.memo_kind[row] != kind:
         fragmentation.memo_kind[row] = kind
         memo_free[:] = 0
-        memo_cost[:] = 0.0
     chosen, least_cost, least_server, most_node = -1, np.inf, np.inf, 0.0
     for first in range(0, free.shape[1], 2):
         fits_0, fits_1 = fits_slot(free, need, first), fits_slot(free, need, first + 1)

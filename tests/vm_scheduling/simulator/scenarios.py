@@ -14,6 +14,7 @@ from reference_simulator import Size, Vm
 
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.simulator import Cluster, Heuristic, Workload
+from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.vm_scheduling.simulator.heuristics import choose
 from spane_rllib.vm_scheduling.simulator.rules import FIRST_SLOT, HEAD, LAST_SLOT, allocate, first_fit
 
@@ -30,15 +31,19 @@ def choice(
     vm: int = 0,
     last_slot: int = -1,
     random: npt.NDArray[np.uint64] | None = None,
+    parameters: tuple[int, FragmentationArrays] | None = None,
 ) -> int:
-    """What a heuristic chooses for row `vm` on a cluster with the free units `free` (2, slots)."""
+    """What a heuristic chooses for row `vm` on a cluster with the free units `free` (2, slots).
+
+    `parameters` are those of an earlier call to `compile`, with what they remember.
+    """
     state = allocate(1, free.shape[1], 1)
     state.free[0] = free
     state.share[0] = (free / workload.arrays.capacity[:, None]).min(axis=0)
     state.counters[0, HEAD] = vm
     state.counters[0, FIRST_SLOT] = first_fit(free, workload.arrays.need[vm])
     state.counters[0, LAST_SLOT] = last_slot
-    code, fragmentation = heuristic.compile(workload, free.shape[1] // 2)
+    code, fragmentation = parameters or heuristic.compile(workload, free.shape[1] // 2)
     random = np.zeros(1, np.uint64) if random is None else random
     return int(choose(code, workload.arrays, state, 0, random, fragmentation))
 

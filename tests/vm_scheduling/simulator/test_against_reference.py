@@ -9,7 +9,7 @@ import reference_simulator as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_simulator import Choose, Episode, Situation, Size, Vm
-from scenarios import Scenario, choice, scenarios
+from scenarios import Scenario, choice, scenarios, trace_of
 
 from spane_rllib.vm_scheduling.simulator import (
     Cluster,
@@ -114,6 +114,22 @@ def test_choices_on_arbitrary_states(data: st.DataObject, scenario: Scenario) ->
     for heuristic, policy in policies.items():
         chosen = choice(heuristic, workload, free_units, row, last_slot)
         assert chosen == (policy(situation) if situation.feasible else -1), heuristic
+
+
+def test_costs_are_remembered_only_for_the_same_kind_and_the_same_free_units() -> None:
+    sizes = [(cpu / 4, memory / 4, 0, 1) for cpu in range(1, 14) for memory in range(1, 11)]
+    cluster = Cluster(servers=3, node_cpu=4, node_memory=8, double_memory_threshold=2)
+    workload = Workload(trace_of(sizes), cluster)
+    gradient = FragmentationGradient(((0.5, 1.0), (1.0, 1.5), (2.0, 4.0)), (1.0, 2.3, 4.1), fullness=0.2)
+    fgd = Heuristic("fgd", gradient)
+    remembering = fgd.compile(workload, cluster.servers)
+    random = np.random.default_rng(3)
+    free = np.repeat(workload.arrays.capacity[:, None], cluster.slots, axis=1)
+    for _ in range(1500):
+        resource, slot = random.integers(2), random.integers(cluster.slots)
+        free[resource, slot] = random.integers(workload.arrays.capacity[resource] + 1)
+        vm = random.choice([0, 10, 33, 64, 74, 97])  # three pairs that share a row of the memo
+        assert choice(fgd, workload, free, vm, parameters=remembering) == choice(fgd, workload, free, vm)
 
 
 @pytest.mark.parametrize("name", [*reference.HEURISTICS, "fgd"])

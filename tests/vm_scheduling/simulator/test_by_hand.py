@@ -144,6 +144,14 @@ def test_empty_servers_are_taken_in_order(name: str, memory: int) -> None:
     assert choice(Heuristic(name), workload, empty) == 0
 
 
+@pytest.mark.parametrize("name", ["sbf", "fgd"])
+def test_of_servers_equally_full_the_one_with_the_roomier_node(name: str) -> None:
+    workload = Workload(trace_of([(1, 2, 0, 1)] * 2), SERVER)
+    free = np.array([(3, 6), (3, 6), (2, 4), (4, 8)], np.int32).T * workload.units_per_core  # .75 .75 | .5 1
+    too_large = FragmentationGradient(flavours=((9.0, 18.0),), weights=(1.0,))
+    assert choice(Heuristic(name, too_large), workload, free) == 3
+
+
 def test_keep_64_keeps_the_server_that_could_host_a_giant() -> None:
     cluster = Cluster(servers=2)
     workload = Workload(trace_of([(10, 10, 0, 1)] * 2), cluster)
