@@ -225,7 +225,7 @@ def _tune(steps: int) -> float:
     }
     with _ray_on_any_core(), tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
-            tune.with_parameters(TrialTrainable, trace=load_trace()),
+            tune.with_resources(tune.with_parameters(TrialTrainable, trace=load_trace()), {"cpu": 1}),
             param_space=space,
             run_config=tune.RunConfig(
                 storage_path=folder,
