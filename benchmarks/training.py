@@ -11,7 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.measuring import Row, cores, in_child, peak_memory_mb
+import numpy as np
+
+from benchmarks.clusters import five_server_episodes
+from benchmarks.measuring import Row, cores, in_child, peak_memory_mb, seconds
 
 PARTS = {
     "rollout": "episodes",
@@ -159,30 +162,31 @@ def _ray_on_any_core() -> Iterator[None]:
         yield
 
 
-def _split_rollout(steps: int) -> dict[str, float]:
-    """Shares of the time of training episodes: network, simulator, and all else (recording, exploring)."""
+def _split_rollout(episodes: int) -> dict[str, float]:
+    """Shares of the time of training episodes: network, simulator, and all else (observing, recording).
+
+    Episodes are one compiled call, so its parts are taken from calls of their own: the forward pass over the
+    observations of those episodes, and as many episodes under the heuristic `random`.
+    """
     from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-    from spane_rllib.vm_scheduling.simulator import Lanes
+    from spane_rllib.vm_scheduling.networks.registry import build_network
+    from spane_rllib.vm_scheduling.rollout import ExploringRollout
+    from spane_rllib.vm_scheduling.simulator import Heuristic, run_heuristic
 
-    elapsed = {"network": 0.0, "simulator": 0.0}
-
-    def clock(owner: type, method: str, part: str) -> None:
-        call = getattr(owner, method)
-
-        def timed(*arguments: Any, **keywords: Any) -> Any:
-            started = time.perf_counter()
-            result = call(*arguments, **keywords)
-            elapsed[part] += time.perf_counter() - started
-            return result
-
-        setattr(owner, method, timed)
-
-    clock(CompiledQNetwork, "greedy_actions", "network")
-    clock(Lanes, "step", "simulator")
-    clock(Lanes, "reset", "simulator")
-    trial = train(steps, validation_episodes=1)
-    shares = {part: value / trial["parts"]["rollout"] for part, value in elapsed.items()}
-    return shares | {"recording and exploration": 1 - sum(shares.values())}
+    workload, cluster, starts, vm_counts = five_server_episodes(episodes)
+    network = CompiledQNetwork(build_network("spane", {}, cluster.servers, seed=0))
+    rollout = ExploringRollout(workload, cluster, episodes, np.random.default_rng(0))
+    played = list(rollout.play(network, 0.3, starts, vm_counts))
+    servers = np.concatenate([episode.servers for episode in played])
+    request = np.concatenate([episode.request for episode in played])
+    calls = {
+        "all": lambda: list(rollout.play(network, 0.3, starts, vm_counts)),
+        "network": lambda: network.q_values(servers, request),
+        "simulator": lambda: run_heuristic(workload, cluster, Heuristic("random"), starts, vm_counts),
+    }
+    elapsed = {name: min(seconds(call, 5)) for name, call in calls.items()}
+    shares = {name: elapsed[name] / elapsed["all"] for name in ("network", "simulator")}
+    return shares | {"observing and recording": 1 - sum(shares.values())}
 
 
 def _plain_iterations(count: int) -> list[float]:

@@ -54,7 +54,8 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
     _prepare_folder(config, folder, trace, resume)
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {describe_source(trace)}")
-    compile_ahead()
+    with folder.stage("compilation"):
+        compile_ahead()
     with ray_session(config.resources.num_cpus, dashboard=True) as dashboard:
         if dashboard:
             print(f"Ray dashboard: {dashboard}")
