@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from ray import tune
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
+from spane_rllib.errors import one_line
 from spane_rllib.experiments.trials import TrialSettings
 from spane_rllib.experiments.watching import Gauges
 from spane_rllib.rllib.dqn import VMSchedulingDQN
@@ -70,6 +73,7 @@ class TrialTrainable(VMSchedulingDQN):
         # RLlib builds its environment within setup(), so the trace has to be there by its name before that.
         self._param_space = dict(config or {})
         self._gauges = Gauges()
+        self._notice = ""
         super().__init__(self._algorithm_config(), **kwargs)
 
     def _algorithm_config(self) -> VMSchedulingDQNConfig:
@@ -91,6 +95,36 @@ class TrialTrainable(VMSchedulingDQN):
         self._param_space = dict(new_config)
         return super().reset_config(self._algorithm_config())
 
+    def restore(self, checkpoint_path: Any) -> None:
+        """Continue from the checkpoint that Tune names, else from the newest other one, else start again.
+
+        Tune alone would give up a trial whose checkpoint is damaged, or was replaced by the next one just
+        before the driver was killed. The next result says what was done, as `notice`.
+
+        Args:
+            checkpoint_path: what `save()` returned, a checkpoint and its metrics.
+        """
+        named, metrics = Path(checkpoint_path.checkpoint.path), checkpoint_path.metrics
+        others = sorted(set(named.parent.glob("checkpoint_*")) - {named}, reverse=True)
+        problem = ""
+        for folder in (named, *others):
+            try:
+                super().restore(type(checkpoint_path)(tune.Checkpoint.from_directory(folder), metrics))
+            except Exception as error:  # unpickling what is damaged can raise anything
+                if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                    raise  # the storage, not the checkpoint; Tune tries again
+                problem = problem or f"{type(error).__name__}: {error}"
+                self.reset_config(self._param_space)
+            else:
+                origin = folder.name
+                break
+        else:
+            origin = "its beginning"
+        if problem:
+            named.mkdir(exist_ok=True)  # Tune will delete it when the next one is saved
+            self._iteration = -(-self.run.gradient_steps // self.config.gradient_steps_per_iteration)
+            self._notice = one_line(f"{named.name} is lost or damaged ({problem}); goes on from {origin}")
+
     def step(self) -> dict[str, Any]:
         """One training iteration; RLlib's several hundred values are cut down to those that are read."""
         result = super().step()
@@ -98,6 +132,8 @@ class TrialTrainable(VMSchedulingDQN):
         self._gauges.set(result, trial["name"], trial["method"])
         returns = result["env_runners"]
         kept = {name: result[name] for name in _KEPT_METRICS if name in result}
+        if self._notice:
+            kept["notice"], self._notice = self._notice, ""
         return kept | {
             "env_runners": {
                 name: returns[name] for name in ("episode_return_mean", "episode_len_mean") if name in returns

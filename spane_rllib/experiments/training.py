@@ -23,8 +23,13 @@ class Interrupted(Exception):
     """The user stopped the run; what is finished is kept."""
 
 
-# Tune's own progress display repeats ours, and its advice on snapshots is about synchronising to a cloud.
-_QUIET_TUNE = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0"}
+# Tune's own progress display repeats ours, its advice on snapshots is about synchronising to a cloud, and the
+# traceback of a trial that failed is in the trial's error.txt.
+_QUIET_TUNE = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
 
 
 def train(

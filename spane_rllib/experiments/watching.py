@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,6 +58,8 @@ class TrainingProgress(tune.Callback):
         if self._progress is None:
             self._progress = Progress("training", self._total, "gradient steps")
         name, method = trial.config["trial"]["name"], trial.config["trial"]["method"]
+        if "notice" in result:
+            print(f"{name}: {result['notice']}", file=sys.stderr)
         self._steps[name] = result.get("gradient_steps", 0)
         self._speed[name] = result.get("placements_per_s", 0.0)
         self._replay = max(self._replay, result.get("replay_size", 0))
@@ -66,6 +69,15 @@ class TrainingProgress(tune.Callback):
         wait, gap = (result.get(key, math.inf) for key in ("validation_wait", "validation_gap"))
         self._best[method] = min((wait, gap), self._best.get(method, (math.inf, math.inf)))
         self._progress.update(sum(self._steps.values()), self._note())
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Tune's hook for a trial that failed and is tried again."""
+        failures = f"{trial.run_metadata.num_failures} of at most {trial.max_failures} times"
+        origin = "last checkpoint" if trial.checkpoint else "beginning"
+        print(
+            f"{trial}: failed ({failures}), goes on from its {origin}; see {trial.path}/error.txt",
+            file=sys.stderr,
+        )
 
     def _note(self) -> str:
         best = ", ".join(
