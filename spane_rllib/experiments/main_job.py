@@ -15,6 +15,7 @@ from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.identity import check_identity, record_identity
 from spane_rllib.experiments.results import (
+    drop_torn_lines,
     export_models,
     has_trials,
     restore_results,
@@ -55,7 +56,8 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {describe_source(trace)}")
     compile_ahead()
-    with ray_session(config.resources.num_cpus, dashboard=True) as dashboard:
+    if_lost = f"what is finished is kept: python -m spane_rllib.tune --resume {folder.path} continues"
+    with ray_session(config.resources.num_cpus, dashboard=True, if_lost=if_lost) as dashboard:
         if dashboard:
             print(f"Ray dashboard: {dashboard}")
         print(f"TensorBoard: tensorboard --logdir {folder.tune}")
@@ -111,6 +113,7 @@ def _prepare_folder(config: ExperimentConfig, folder: ResultsFolder, trace: VmTr
         folder.stages()
         if has_trials(folder):
             restore_results(folder)
+            drop_torn_lines(folder)
     else:
         folder.create(config)
     record_identity(folder, config, trace)

@@ -127,6 +127,18 @@ def has_trials(folder: ResultsFolder) -> bool:
     return any(any(folder.tune.glob(mark)) for mark in ("experiment_state-*.json", "*/checkpoint_*"))
 
 
+def drop_torn_lines(folder: ResultsFolder) -> None:
+    """Cut off the half-written last line that a killed driver can leave in a trial's `result.json`.
+
+    Tune appends to the file, and would read none of it with such a line inside.
+    """
+    for file in folder.tune.glob("*/result.json"):
+        text = file.read_bytes()
+        if not text.endswith(b"\n"):
+            with replacing(file) as temporary:
+                temporary.write_bytes(text[: text.rfind(b"\n") + 1])
+
+
 def restore_results(folder: ResultsFolder) -> ResultGrid:
     """Tune's results of the experiment, without starting Ray.
 
