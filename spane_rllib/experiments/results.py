@@ -36,10 +36,16 @@ def is_unfinished(result: Result) -> bool:
     return result.error is None and not (result.metrics or {}).get("done", False)
 
 
+def _begun(grid: ResultGrid) -> list[Result]:
+    """All but the trials whose process could never be started: of those Tune keeps only the error."""
+    return [result for result in grid if result.config or not result.error]
+
+
 def _in_order(grid: ResultGrid) -> list[tuple[TrialSettings, Result]]:
     """By method and index: Tune's own order changes when an experiment is restored."""
     return sorted(
-        ((trial_of(result), result) for result in grid), key=lambda pair: (pair[0].method, pair[0].index)
+        ((trial_of(result), result) for result in _begun(grid)),
+        key=lambda pair: (pair[0].method, pair[0].index),
     )
 
 
@@ -105,7 +111,7 @@ def model_directory(folder: ResultsFolder, trial: TrialSettings) -> Path:
 
 def export_models(grid: ResultGrid, folder: ResultsFolder, names: set[str]) -> None:
     """Copy the best weights of the named trials out of their checkpoints."""
-    for result in grid:
+    for result in _begun(grid):
         trial = trial_of(result)
         target = model_directory(folder, trial)
         if trial.name in names and result.checkpoint is not None and not target.is_dir():
@@ -158,7 +164,7 @@ def restore_results(folder: ResultsFolder) -> ResultGrid:
             f"Tune's state in {folder.tune} is missing or damaged ({type(error).__name__}: {error}); bring "
             "its tuner.pkl and experiment_state-*.json back from a copy, or begin another experiment"
         ) from error
-    for result in grid:
+    for result in _begun(grid):
         trial_of(result)
     return grid
 

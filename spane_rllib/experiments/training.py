@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -10,7 +11,7 @@ from ray import tune
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.results import has_trials, is_unfinished, trial_of
+from spane_rllib.experiments.results import has_trials, is_unfinished
 from spane_rllib.experiments.search import MethodAsha, OptunaTrials
 from spane_rllib.experiments.trainable import TrialTrainable
 from spane_rllib.experiments.trials import TrialSettings
@@ -103,7 +104,7 @@ def train(
     if any(is_unfinished(result) for result in grid) or len(grid) < len(trials):
         # Tune catches Ctrl-C, saves its state and returns.
         raise Interrupted
-    failed = [trial_of(result).name for result in grid if result.error]
+    failed = [Path(result.path).name for result in grid if result.error]
     if len(failed) == len(grid):
         raise UserError(f"all {len(failed)} trials failed; see {folder.tune}/*/error.txt")
     if failed:
