@@ -55,13 +55,13 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
     _prepare_folder(config, folder, trace, resume)
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {describe_source(trace)}")
-    with folder.stage("compilation"):
-        compile_ahead()
     if_lost = f"what is finished is kept: python -m spane_rllib.tune --resume {folder.path} continues"
     with ray_session(config.resources.num_cpus, dashboard=True, if_lost=if_lost) as dashboard:
         if dashboard:
             print(f"Ray dashboard: {dashboard}")
         print(f"TensorBoard: tensorboard --logdir {folder.tune}")
+        with folder.stage("compilation"):
+            compile_ahead()
         with folder.stage("training"):
             grid = train(config, folder, trials, trace, splits, resume)
         finished = trial_table(grid, folder)

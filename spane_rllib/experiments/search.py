@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import json
 import zlib
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ class OptunaTrials(Searcher):
         self._slots = [(trial.method, trial.index, trial.seed) for trial in draw_trials(config)]
         self._suggested = 0
         self._running: dict[str, tuple[str, int]] = {}
+        self._events: list[tuple[str, float | None] | tuple[str]] = []  # learned, or suggested
 
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
@@ -118,30 +119,41 @@ class OptunaTrials(Searcher):
             raise UserError(f"{_MAX_INVALID} suggestions in a row are invalid, the last one: {reason}")
         self._suggested += 1
         self._running[trial_id] = name, asked.number
+        self._events.append((trial_id,))
         return {"trial": trial.model_dump(mode="json")}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tune's hook: learn from the trial's best validation wait."""
+        wait = None if error else (result or {}).get(self.metric)
+        if trial_id in self._running:
+            self._learn(trial_id, wait)
+
+    def _learn(self, trial_id: str, wait: float | None) -> None:
         import optuna
 
-        if trial_id not in self._running:
-            return
         name, number = self._running.pop(trial_id)
-        wait = (result or {}).get(self.metric)
-        if error or wait is None:
+        if wait is None:
             self._studies[name].tell(number, state=optuna.trial.TrialState.FAIL)
         else:
             self._studies[name].tell(number, wait)
+        self._events.append((trial_id, wait))
 
     def save(self, checkpoint_path: str) -> None:
-        """Write the state that `restore` reads."""
-        Path(checkpoint_path).write_bytes(pickle.dumps((self._studies, self._suggested, self._running)))
+        """Write what `restore` reads: what was suggested and learned, in order, as JSON."""
+        Path(checkpoint_path).write_text(json.dumps(self._events))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Go on from the state of an interrupted experiment."""
-        self._studies, self._suggested, self._running = pickle.loads(Path(checkpoint_path).read_bytes())
+        """Go on from the state of an interrupted experiment.
+
+        The seeded studies repeat what they did, which needs no pickle of them.
+        """
+        for trial_id, *learned in json.loads(Path(checkpoint_path).read_text()):
+            if learned:
+                self._learn(trial_id, learned[0])
+            else:
+                self.suggest(trial_id)
 
 
 def _optuna_distribution(leaf: Distribution) -> Any:

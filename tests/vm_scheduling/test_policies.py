@@ -103,7 +103,7 @@ def test_a_network_for_one_number_of_servers(workload: Workload) -> None:
 
 
 def test_neither_heuristic_nor_model(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"policy frist-fit: neither a heuristic .*first-fit.* nor the dir"):
+    with pytest.raises(UserError, match=r"policy 'frist-fit': neither a heuristic .*first-fit.* nor the dir"):
         load_policy("frist-fit")
     with pytest.raises(UserError, match=r"model\.json: no such file"):
         load_policy(str(tmp_path))
