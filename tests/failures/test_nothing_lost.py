@@ -68,14 +68,14 @@ class Command:
 
     def wait_until(self, ready: Callable[[], Any]) -> Any:
         """The first true value of `ready()`."""
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 200
         while not (value := ready()):
             assert self.process.poll() is None, self.errors
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return value
 
-    def end(self, timeout: float = 150) -> int:
+    def end(self, timeout: float = 200) -> int:
         """The exit code; a traceback is never shown."""
         code = self.process.wait(timeout)
         assert "Traceback" not in self.errors, self.errors
