@@ -113,8 +113,8 @@ def _prepare_folder(config: ExperimentConfig, folder: ResultsFolder, trace: VmTr
         check_identity(folder, config, trace)
         folder.stages()
         if has_trials(folder):
-            restore_results(folder)
             drop_torn_lines(folder)
+            restore_results(folder)
     else:
         folder.create(config)
     record_identity(folder, config, trace)
