@@ -23,11 +23,11 @@ if [ "${1:-}" = --freeze ]; then
 fi
 
 # As the image runs: nothing of the caller's environment, and a network of its own, so that no port is taken.
-mkdir -p "$work/home" "$work/work/results"
+mkdir -p "$work/home" "$work/srv/results"
 cat > "$work/run" <<'EOF'
 set -euo pipefail
 ip link set lo up
-cd "$HOME/../work"
+cd "$HOME/../srv"
 tensorboard --version
 python -m spane_rllib.tune --help > /dev/null
 if ray start --head --node-ip-address=127.0.0.1 > refused 2>&1; then echo "Ray started without a token"; exit 1; fi
