@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from urllib.parse import quote
 
 import pandas as pd
 
 from spane_rllib import __version__
 from spane_rllib.experiments.config import ExperimentConfig, MethodSettings
+from spane_rllib.experiments.markdown import image, inline, table
 from spane_rllib.experiments.reading import read_results
 from spane_rllib.experiments.search_space import Distribution
 from spane_rllib.files import write_text
-from spane_rllib.vm_scheduling.evaluation import CATASTROPHE_S
-
-_STATISTICS = ("trimmed_mean_05_s", "trimmed_mean_10_s", "trimmed_mean_20_s", "mean_s", "median_s")
-_STATISTICS_HEADER = (
-    *("trim 5%, s", "trim 10%, s", "trim 20%, s", "mean, s", "median, s"),
-    *("catastrophes", "zero wait", "trim 10% / lower bound"),
-)
+from spane_rllib.vm_scheduling.statistics import CATASTROPHE_S, STATISTICS, statistic_text
 
 
 def write_report(
@@ -71,9 +64,9 @@ def write_report(
         "## Waits",
         "Total wait of an episode in seconds, best first. A trimmed mean drops the named share of episodes "
         f"at each end; a catastrophe is an episode with more than {CATASTROPHE_S:,.0f} s; the lower bound "
-        "holds for every policy without migration.",
-        _table(
-            ("policy", "method", "servers", *_STATISTICS_HEADER),
+        "holds for every policy without migration; mean log1p is the mean of log(1 + total wait).",
+        table(
+            ("policy", "method", "servers", *STATISTICS.values()),
             [
                 (row["policy"], method_of.get(row["policy"], "heuristic"), row["servers"], *_statistics(row))
                 for _, row in summary.iterrows()
@@ -83,12 +76,12 @@ def write_report(
         *chain.from_iterable(_method(name, config.methods[name], trials, summary) for name in config.methods),
         *_unfinished(trials),
         "## Wall time",
-        _table(
+        table(
             ("stage", "seconds"),
             [(name, _seconds(value)) for name, value in (*stages.items(), ("all", sum(stages.values())))],
         ),
         *(["## Figures"] if figures else []),
-        *(_image(figure, directory) for figure in figures),
+        *(image(figure, directory) for figure in figures),
     ]
     write_text(path, "\n\n".join(blocks) + "\n")
     return path
@@ -105,7 +98,7 @@ def _what_was_run(config: ExperimentConfig, trials: pd.DataFrame, trace: str) ->
     yield "## What was run"
     yield "\n".join(
         [
-            f"- Trace: {_inline(trace)}.",
+            f"- Trace: {inline(trace)}.",
             f"- Cluster: {cluster.servers:,} servers of two NUMA nodes, each {cluster.node_cpu:g} CPU cores "
             f"and {cluster.node_memory:g} GiB; a VM above {cluster.double_memory_threshold:g} GiB is split "
             "over both nodes.",
@@ -125,7 +118,7 @@ def _what_was_run(config: ExperimentConfig, trials: pd.DataFrame, trace: str) ->
         finished = int((status == "TERMINATED").sum())
         rows.append((name, method.network, len(status) // method.seeds, method.seeds, len(status), finished))
     header = ("method", "network", "configurations tried", "seeds of each", "trials", "finished")
-    yield _table(header, rows, text_columns=2)
+    yield table(header, rows, text_columns=2)
     source = shlex.quote(f"{config.output}/{config.name}/config.yaml")
     yield f"Run it again, under another name:\n\n```\npython -m spane_rllib.tune {source} " + (
         f"--set name={config.name[:94]}-again\n```"
@@ -148,7 +141,7 @@ def _method(name: str, method: MethodSettings, trials: pd.DataFrame, summary: pd
         if isinstance(leaf, Distribution)
     ]
     yield "Evaluated trials, best by validation first, with the hyper-parameters that were searched."
-    yield _table(
+    yield table(
         ("trial", "rank", "seed", "validation wait, s", "at gradient step", "time, s", *searched),
         [
             (
@@ -171,17 +164,11 @@ def _method(name: str, method: MethodSettings, trials: pd.DataFrame, summary: pd
         mean = ordered.drop(columns=["policy"]).mean()
         rows.append((f"**mean of these {len(ordered)}**", servers, *_statistics(mean)))
     yield "The same trials on the evaluated episodes."
-    yield _table(("trial", "servers", *_STATISTICS_HEADER), rows)
+    yield table(("trial", "servers", *STATISTICS.values()), rows)
 
 
 def _statistics(row: pd.Series) -> tuple[str, ...]:
-    bound = row["lower_bound_trimmed_mean_10_s"]
-    return (
-        *(_seconds(row[name]) for name in _STATISTICS),
-        f"{row['catastrophe_rate']:.1%}",
-        f"{row['zero_wait_rate']:.1%}",
-        f"{row['trimmed_mean_10_s'] / bound:.2f}" if bound > 0 else "n/a",
-    )
+    return tuple(statistic_text(name, row[name]) for name in STATISTICS)
 
 
 def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
@@ -193,12 +180,7 @@ def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
     reasons = unfinished["error"] if "error" in unfinished else pd.Series("", unfinished.index)
     reasons = reasons.fillna("").astype(str).replace("", "not recorded")
     rows = zip(unfinished["trial"], unfinished["status"], reasons, strict=True)
-    yield _table(("trial", "status", "reason"), list(rows), text_columns=3)
-
-
-def _image(figure: Path, directory: Path) -> str:
-    relative = Path(os.path.relpath(figure, directory)).as_posix()
-    return f"![{figure.stem.replace('_', ' ')}]({quote(relative)})"
+    yield table(("trial", "status", "reason"), list(rows), text_columns=3)
 
 
 def _seconds(value: float) -> str:
@@ -212,15 +194,3 @@ def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
     return str(value)
-
-
-def _inline(text: object) -> str:
-    """`text` on one line, short enough for a table, without what Markdown takes for a cell's end or HTML."""
-    line = " ".join(str(text).split())
-    return (line if len(line) <= 300 else line[:297] + "...").replace("|", "\\|").replace("<", "&lt;")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[object]], text_columns: int = 1) -> str:
-    """A Markdown table whose first `text_columns` columns are left-aligned, the others right-aligned."""
-    rule = ["---"] * text_columns + ["---:"] * (len(header) - text_columns)
-    return "\n".join(f"| {' | '.join(map(_inline, cells))} |" for cells in (header, rule, *rows))

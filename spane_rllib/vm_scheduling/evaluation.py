@@ -1,4 +1,4 @@
-"""Wait-time evaluation: the episode table, the summary table and their statistics."""
+"""Wait-time evaluation: the episode table and the summary table."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from spane_rllib.errors import UserError
 from spane_rllib.files import replacing
 from spane_rllib.vm_scheduling.policies import Policy
 from spane_rllib.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
+from spane_rllib.vm_scheduling.statistics import Resamples, wait_statistics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,19 +39,14 @@ SUMMARY_COLUMNS = (
     "trimmed_mean_20_s",
     "mean_s",
     "median_s",
+    "mean_log1p",
     "catastrophe_rate",
     "zero_wait_rate",
     "lower_bound_trimmed_mean_10_s",
+    "gap_trimmed_mean_10",
+    "gap_mean",
 )
-CATASTROPHE_S = 300_000.0
 _REMEDY = "delete it, and --resume makes it again"
-
-
-def trimmed_mean(values: npt.ArrayLike, trim: float = 0.1) -> float:
-    """The mean after dropping the share `trim` (rounded down to whole values) at each end."""
-    ordered = np.sort(np.asarray(values, np.float64))
-    dropped = int(trim * len(ordered) + 1e-9)
-    return float(ordered[dropped : len(ordered) - dropped].mean())
 
 
 def evaluate_policy(
@@ -91,21 +87,9 @@ def summarize(episodes: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for (policy, servers), group in episodes.groupby(["policy", "servers"], sort=False):
-        waits = group["total_wait_s"].to_numpy()
-        values = (
-            policy,
-            servers,
-            len(waits),
-            trimmed_mean(waits, 0.05),
-            trimmed_mean(waits, 0.10),
-            trimmed_mean(waits, 0.20),
-            float(waits.mean()),
-            float(np.median(waits)),
-            float((waits > CATASTROPHE_S).mean()),
-            float((waits == 0).mean()),
-            trimmed_mean(group["lower_bound_s"], 0.10),
-        )
-        rows.append(dict(zip(SUMMARY_COLUMNS, values, strict=True)))
+        values = wait_statistics(group["total_wait_s"], group["lower_bound_s"], Resamples.none(len(group)))
+        row = {"policy": policy, "servers": servers, "episodes": len(group)}
+        rows.append(row | {name: float(value[0]) for name, value in values.items()})
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
 
 
@@ -120,9 +104,12 @@ def summary_table(summary: pd.DataFrame) -> str:
         "trim 20%",
         "mean s",
         "median s",
+        "log1p",
         "catastrophes",
         "zero wait",
         "bound 10%",
+        "10% / bound",
+        "mean / bound",
     )
     ordered = summary.sort_values(["servers", "trimmed_mean_10_s"], kind="stable")
     rows = [tuple(row) for row in ordered.itertuples(index=False)]

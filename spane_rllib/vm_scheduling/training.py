@@ -19,12 +19,12 @@ from spane_rllib.learning.augmentation import ServerPermutations
 from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import EpisodeReplay
 from spane_rllib.learning.settings import TrainingSettings
-from spane_rllib.vm_scheduling.evaluation import trimmed_mean
 from spane_rllib.vm_scheduling.networks.base import QNetwork
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.vm_scheduling.rewards import REWARDS
 from spane_rllib.vm_scheduling.rollout import ExploringRollout, greedy_episodes
 from spane_rllib.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
+from spane_rllib.vm_scheduling.statistics import trimmed_mean
 
 Rows = npt.NDArray[np.int64]
 

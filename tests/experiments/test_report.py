@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.loading import dump_experiment, load_experiment
+from spane_rllib.experiments.markdown import table
 from spane_rllib.experiments.reading import read_results
-from spane_rllib.experiments.report import _table, write_report
+from spane_rllib.experiments.report import write_report
 from spane_rllib.vm_scheduling.evaluation import summarize
 
 METHODS = {
@@ -128,7 +129,8 @@ def test_the_mean_of_the_evaluated_trials_is_that_of_their_figures(tmp_path: Pat
     spane = rows(section(report(tmp_path, episodes=episodes), "Method spane"))
     means = [row for row in spane if row[0].startswith("**mean")]
     assert means == [
-        ["**mean of these 2**", servers, *["2,500"] * 5, "0.0%", "0.0%", "5.00"] for servers in ("5", "9")
+        ["**mean of these 2**", servers, *["2,500"] * 5, "7.602", "0.0%", "0.0%", "5.00", "5.00"]
+        for servers in ("5", "9")
     ]
 
 
@@ -136,9 +138,9 @@ def test_waits_are_ordered_within_each_number_of_servers(tmp_path: Path) -> None
     episodes = make_episodes(["keep-64", "spane-0000"], (9, 5), count=10)
     episodes["total_wait_s"] = np.repeat([3e6, 2e6, 1000.0, 0.0], 10)
     episodes["lower_bound_s"] = np.repeat([1e6, 0.0], 20)
-    table = rows(section(report(tmp_path, episodes=episodes), "Waits"))[2:]
-    assert [row[:3] + row[4:5] + row[-3:] for row in table] == [
-        ["spane-0000", "spane", "5", "0", "0.0%", "100.0%", "n/a"],
+    waits = rows(section(report(tmp_path, episodes=episodes), "Waits"))[2:]
+    assert [row[:3] + row[4:5] + row[-4:-1] for row in waits] == [
+        ["spane-0000", "spane", "5", "0", "0.0%", "100.0%", "1.00"],
         ["keep-64", "heuristic", "5", "1,000", "0.0%", "0.0%", "n/a"],
         ["spane-0000", "spane", "9", "2,000,000", "100.0%", "0.0%", "2.00"],
         ["keep-64", "heuristic", "9", "3,000,000", "100.0%", "0.0%", "3.00"],
@@ -230,7 +232,7 @@ def test_stages_and_figures(tmp_path: Path) -> None:
 
 @given(st.lists(st.lists(st.text(), min_size=3, max_size=3), max_size=4))
 def test_no_text_breaks_a_table(content: list[list[str]]) -> None:
-    lines = _table(("a", "b", "c"), content).split("\n")
+    lines = table(("a", "b", "c"), content).split("\n")
     assert len(lines) == 2 + len(content)
     assert {len(cells(line)) for line in lines} == {3}
 

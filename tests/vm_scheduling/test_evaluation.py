@@ -17,28 +17,10 @@ from spane_rllib.vm_scheduling.evaluation import (
     read_summary,
     summarize,
     summary_table,
-    trimmed_mean,
     write_tables,
 )
 from spane_rllib.vm_scheduling.policies import load_policy
 from spane_rllib.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
-
-
-@pytest.mark.parametrize(
-    ("values", "trim", "expected"),
-    [
-        ([5], 0.4, 5),
-        ([1, 2, 3, 100], 0.0, 26.5),
-        ([100, 1, 3, 2], 0.25, 2.5),
-        ([100, 1, 3, 2], 0.24, 26.5),  # less than one whole value
-        (range(10), 0.1, 4.5),
-        ([0, 0, 0, 0, 0, 0, 0, 0, 60, 1000], 0.1, 7.5),
-        (range(20), 0.15, 9.5),  # 0.15 * 20 is a little less than 3 in binary
-        ([*range(97), 1e6, 1e6, 1e6], 0.03, np.mean(range(3, 97))),
-    ],
-)
-def test_trimmed_mean_by_hand(values: list[float], trim: float, expected: float) -> None:
-    assert trimmed_mean(values, trim) == pytest.approx(expected)
 
 
 def test_an_episode_by_hand(tiny_trace: VmTrace) -> None:
