@@ -15,6 +15,8 @@ COMMANDS = {
     "tune": "train policies and search hyper-parameters",
     "analyze": "tables and figures of a finished tuning run",
     "evaluate": "run policies on episodes of a trace and compare their wait times",
+    "compare": "two policies on the same episodes: paired differences with intervals",
+    "study": "trained models beside heuristics, with intervals, without training",
     "submit": "tune and evaluate as jobs of a Ray cluster",
 }
 

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from spane_rllib.console import Parser, Progress, run_command, whole_number
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from spane_rllib.traces.splits import Splits, Starts
     from spane_rllib.traces.trace import VmTrace
     from spane_rllib.vm_scheduling.policies import Policy
@@ -41,13 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_episode_arguments(parser)
     parser.add_argument("--output", metavar="DIR", help="folder for episodes.csv and summary.csv")
-    parser.add_argument(
-        "--workers",
-        type=whole_number(0, 4096),
-        default=0,
-        metavar="W",
-        help="Ray tasks; 0 runs in this process (default)",
-    )
+    add_workers_argument(parser)
     return parser
 
 
@@ -87,10 +83,10 @@ def add_episode_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--episodes",
-        type=whole_number(1, 1_000_000),
+        type=_episode_count,
         default=1000,
         metavar="K",
-        help="starts to draw (1000)",
+        help="starts to draw, or `all` for every row of the split (1000)",
     )
     parser.add_argument(
         "--seed",
@@ -98,6 +94,21 @@ def add_episode_arguments(parser: argparse.ArgumentParser) -> None:
         default=0,
         metavar="S",
         help="seed of drawn starts and `random` (0)",
+    )
+
+
+def _episode_count(text: str) -> int | Literal["all"]:
+    return "all" if text == "all" else whole_number(1, 1_000_000)(text)
+
+
+def add_workers_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--workers`."""
+    parser.add_argument(
+        "--workers",
+        type=whole_number(0, 4096),
+        default=0,
+        metavar="W",
+        help="Ray tasks; 0 runs in this process (default)",
     )
 
 
@@ -128,11 +139,30 @@ class Episodes:
                     )
         return policies
 
+    def evaluate(self, policies: Sequence[Policy], seed: int, workers: int) -> pd.DataFrame:
+        """All episodes of `policies`, by number of servers and policy; shows the progress.
+
+        `seed` is for the policies that draw random numbers; `workers` as in `evaluate_pairs`.
+        """
+        import pandas as pd
+
+        from spane_rllib.experiments.wait_time import evaluate_pairs
+
+        pairs = [(policy, cluster.servers) for cluster in self.clusters for policy in policies]
+        frames: dict[tuple[str, int], pd.DataFrame] = {}
+        progress = Progress("evaluated", len(pairs) * len(self.starts), "episodes")
+        for (policy, n), frame in evaluate_pairs(
+            pairs, self.trace, self.clusters[0], self.starts, seed=seed, workers=workers
+        ):
+            frames[policy.name, n] = frame
+            progress.update(len(frames) * len(self.starts))
+        return pd.concat([frames[policy.name, n] for policy, n in pairs], ignore_index=True)
+
 
 def read_episodes(arguments: argparse.Namespace) -> Episodes:
     """Load what the options of `add_episode_arguments` name; raises `UserError` for bad input."""
     from spane_rllib.traces.loading import load_trace
-    from spane_rllib.traces.splits import read_starts, sample_starts, splits_of
+    from spane_rllib.traces.splits import read_starts, select_starts, splits_of
     from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
 
     clusters = [
@@ -145,7 +175,7 @@ def read_episodes(arguments: argparse.Namespace) -> Episodes:
     if arguments.starts is not None:
         starts = read_starts(arguments.starts, len(trace))
     else:
-        starts = sample_starts(splits, arguments.split, arguments.episodes, arguments.seed)
+        starts = select_starts(splits, arguments.split, arguments.episodes, arguments.seed)
     workload.check_starts(starts)
     return Episodes(trace, clusters, splits, starts)
 
@@ -153,9 +183,6 @@ def read_episodes(arguments: argparse.Namespace) -> Episodes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    import pandas as pd
-
-    from spane_rllib.experiments.wait_time import evaluate_pairs
     from spane_rllib.files import check_writable
     from spane_rllib.traces.loading import describe_source
     from spane_rllib.vm_scheduling.evaluation import summarize, summary_table, write_tables
@@ -163,18 +190,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.output is not None:
         check_writable(arguments.output)
     episodes = read_episodes(arguments)
-    trace, starts = episodes.trace, episodes.starts
     policies = episodes.load_policies(arguments.policy)
-    print(f"trace: {describe_source(trace)}", file=sys.stderr)
-    pairs = [(policy, cluster.servers) for cluster in episodes.clusters for policy in policies]
-    frames: dict[tuple[str, int], pd.DataFrame] = {}
-    progress = Progress("evaluated", len(pairs) * len(starts), "episodes")
-    for (policy, n), frame in evaluate_pairs(
-        pairs, trace, episodes.clusters[0], starts, seed=arguments.seed, workers=arguments.workers
-    ):
-        frames[policy.name, n] = frame
-        progress.update(len(frames) * len(starts))
-    table = pd.concat([frames[policy.name, n] for policy, n in pairs], ignore_index=True)
+    print(f"trace: {describe_source(episodes.trace)}", file=sys.stderr)
+    table = episodes.evaluate(policies, arguments.seed, arguments.workers)
     summary = summarize(table)
     if arguments.output is not None:
         write_tables(Path(arguments.output), table, summary)

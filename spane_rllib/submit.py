@@ -113,7 +113,7 @@ def _upload(arguments: argparse.Namespace, extra: dict[str, str]) -> Iterator[Pa
 
 def _submit_tune(arguments: argparse.Namespace) -> int:
     from spane_rllib.experiments.folder import ResultsFolder
-    from spane_rllib.experiments.loading import dump_experiment, load_experiment
+    from spane_rllib.experiments.loading import dump_settings, load_experiment
 
     if arguments.resume is not None:
         if arguments.config is not None or arguments.overrides or arguments.trace:
@@ -126,7 +126,7 @@ def _submit_tune(arguments: argparse.Namespace) -> int:
     else:
         config = _placed(load_experiment(arguments.config or "quick", arguments.overrides), arguments.trace)
         folder = ResultsFolder(Path(config.output, config.name))
-        extra = {"experiment.yaml": dump_experiment(config)}
+        extra = {"experiment.yaml": dump_settings(config)}
         what = ["experiment.yaml"]
     from spane_rllib.jobs.client import Jobs
 
@@ -139,7 +139,7 @@ def _submit_tune(arguments: argparse.Namespace) -> int:
             {
                 "command": "tune",
                 "experiment": config.name,
-                "config_sha256": hashlib.sha256(dump_experiment(config).encode()).hexdigest(),
+                "config_sha256": hashlib.sha256(dump_settings(config).encode()).hexdigest(),
                 "trace": config.trace.source,
                 "results": str(folder.path),
             },

@@ -24,6 +24,7 @@ from spane_rllib.experiments.config import (
     WandbSettings,
 )
 from spane_rllib.experiments.search_space import KINDS
+from spane_rllib.experiments.study_config import BootstrapSettings, StudyConfig, StudyEvaluation
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.settings import Settings
 from spane_rllib.vm_scheduling.networks.options import MlpOptions, SpaneOptions
@@ -44,6 +45,11 @@ SECTIONS: dict[str, type[Settings]] = {
     "`logging`": LoggingSettings,
     "`logging.wandb`": WandbSettings,
     "`logging.mlflow`": MlflowSettings,
+}
+STUDY_SECTIONS: dict[str, type[Settings]] = {
+    "Study: top level": StudyConfig,
+    "Study: `evaluation`": StudyEvaluation,
+    "Study: `bootstrap`": BootstrapSettings,
 }
 
 INTRODUCTION = """\
@@ -96,6 +102,15 @@ methods:
 """
 
 
+STUDY_INTRODUCTION = """
+# Configuration of a study
+
+`python -m spane_rllib.study CONFIG [--set key=value ...]` evaluates trained models beside heuristics, without
+training ([evaluation.md](evaluation.md)). `CONFIG` is a YAML file or a preset: `wait_time` (5 servers) or
+`flexibility` (2 to 9 servers). `trace`, `cluster` and `splits` are those of an experiment.
+"""
+
+
 def reference() -> str:
     """The page as Markdown."""
     example = {"choice": "[a, b, c]", "grid": "[a, b, c]"}
@@ -105,7 +120,8 @@ def reference() -> str:
             for kind, meaning in KINDS.items()
         ),
     )
-    return text + "".join(_table(title, section) for title, section in SECTIONS.items())
+    text += "".join(_table(title, section) for title, section in SECTIONS.items())
+    return text + STUDY_INTRODUCTION + "".join(map(_table, STUDY_SECTIONS, STUDY_SECTIONS.values()))
 
 
 def _table(title: str, section: type[Settings]) -> str:
@@ -143,6 +159,8 @@ def _allowed(schema: dict[str, Any]) -> str:
         return " or ".join(_allowed(option) for option in schema["anyOf"])
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "prefixItems" in schema:
         return f"list of {len(schema['prefixItems'])}: {_allowed(schema['prefixItems'][0])}"
     match schema.get("type"):

@@ -14,12 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from spane_rllib.experiments.plotting import HEURISTIC_COLOUR, PALETTE, log_scale_y, panels
+from spane_rllib.experiments.plotting import HEURISTIC_COLOUR, PALETTE, log_scale_y, panels, save
 from spane_rllib.experiments.wait_figures import trimmed_means, wait_distribution
-from spane_rllib.files import replacing
 from spane_rllib.vm_scheduling.evaluation import summarize
 
-_DPI = 150
 _MOST_BOXES = 8
 
 
@@ -43,10 +41,7 @@ def draw_figures(
     """
     written = []
     for name, figure in _figures(trials, curves, episodes):
-        path = directory / f"{name}.png"
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=_DPI)
-        written.append(path)
+        written.append(save(figure, directory / f"{name}.png"))
     return written
 
 

@@ -14,9 +14,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.loading import dump_experiment, load_experiment
+from spane_rllib.experiments.loading import dump_settings, load_experiment
 from spane_rllib.files import check_writable, write_text
-from spane_rllib.settings import user_error
+from spane_rllib.settings import Settings, user_error
 
 Content = TypeVar("Content")
 _STAGES = TypeAdapter(dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
@@ -71,10 +71,10 @@ class ResultsFolder:
                 "or choose another name with --set name=NAME"
             )
 
-    def create(self, config: ExperimentConfig) -> None:
+    def create(self, config: Settings) -> None:
         """Begin a new experiment here; see `check_free`."""
         self.check_free()
-        write_text(self.config_file, dump_experiment(config))
+        write_text(self.config_file, dump_settings(config))
 
     def load_config(self) -> ExperimentConfig:
         """The configuration of the experiment here.

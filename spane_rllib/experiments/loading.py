@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from spane_rllib.errors import UserError, one_line
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.strict_yaml import parse_yaml, write_yaml
 from spane_rllib.experiments.trials import draw_trials
-from spane_rllib.settings import first_error, key_path, suggestion, user_error
+from spane_rllib.settings import Section, Settings, first_error, key_path, suggestion, user_error
 
 MAX_BYTES = 256 * 1024
+STUDY_PRESETS = ("flexibility", "wait_time")
+"""Those of `tune_configs/` that `study_config.load_study` reads."""
 
 
 def load_experiment(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> ExperimentConfig:
@@ -28,28 +30,8 @@ def load_experiment(source: str | os.PathLike[str], overrides: Iterable[str] = (
     Raises:
         UserError: the file, a key, a value, an override or any drawn trial is invalid.
     """
-    path = _find(source)
-    where = _display(path)
-    data = parse_yaml(_read(path), where)
-    if not isinstance(data, dict):
-        raise UserError(f"{where}: must hold keys and values (name: ..., methods: ...)")
-    overridden = []
-    for override in overrides:
-        key, value = _parse_override(override)
-        _assign(data, key, value)
-        overridden.append(key)
-    try:
-        config = ExperimentConfig.model_validate(data)
-    except ValidationError as error:
-        details = first_error(error)
-        at = key_path(details) + "."
-        if any(at.startswith(f"{key}.") for key in overridden):
-            where = "--set"
-        refusal = user_error(error, where)
-        if details["type"] in ("int_type", "float_type") and isinstance(details["input"], dict):
-            hint = "search distributions belong under methods.<name>.options or .training"
-            refusal = UserError(f"{refusal}; {hint}")
-        raise refusal from error
+    hint = "search distributions belong under methods.<name>.options or .training"
+    config, where = read_settings(ExperimentConfig, source, overrides, preset_names(), hint)
     try:
         draw_trials(config)
     except UserError as error:
@@ -57,14 +39,53 @@ def load_experiment(source: str | os.PathLike[str], overrides: Iterable[str] = (
     return config
 
 
-def dump_experiment(config: ExperimentConfig) -> str:
+def read_settings(
+    kind: type[Section],
+    source: str | os.PathLike[str],
+    overrides: Iterable[str],
+    presets: Sequence[str],
+    mapping_hint: str = "",
+) -> tuple[Section, str]:
+    """A YAML file or one of `presets` as a `kind`, with overrides, and what messages call its place.
+
+    `mapping_hint` is added where a mapping stands for a number. Raises `UserError` for anything invalid.
+    """
+    path = _find(source, presets)
+    where = _display(path)
+    data = parse_yaml(_read(path), where)
+    if not isinstance(data, dict):
+        required = [f"{key}: ..." for key, field in kind.model_fields.items() if field.is_required()]
+        raise UserError(f"{where}: must hold keys and values ({', '.join(required)})")
+    overridden = []
+    for override in overrides:
+        key, value = _parse_override(override)
+        _assign(data, key, value)
+        overridden.append(key)
+    try:
+        return kind.model_validate(data), where
+    except ValidationError as error:
+        details = first_error(error)
+        at = key_path(details) + "."
+        if any(at.startswith(f"{key}.") for key in overridden):
+            where = "--set"
+        refusal = user_error(error, where)
+        if (
+            mapping_hint
+            and details["type"] in ("int_type", "float_type")
+            and isinstance(details["input"], dict)
+        ):
+            refusal = UserError(f"{refusal}; {mapping_hint}")
+        raise refusal from error
+
+
+def dump_settings(config: Settings) -> str:
     """`config`, defaults included, as YAML text that loads as an equal configuration."""
     return write_yaml(config.model_dump(mode="json"))
 
 
 def preset_names() -> list[str]:
     """Names of the shipped experiments, without `.yaml`."""
-    return sorted(path.stem for path in _preset_folder().glob("*.yaml"))
+    return sorted({path.stem for path in _preset_folder().glob("*.yaml")} - set(STUDY_PRESETS))
 
 
 def _preset_folder() -> Path:
@@ -73,21 +94,21 @@ def _preset_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "tune_configs"
 
 
-def _find(source: str | os.PathLike[str]) -> Path:
+def _find(source: str | os.PathLike[str], presets: Sequence[str]) -> Path:
     path = Path(source)
+    name = path.name.removesuffix(".yaml")
     try:
         if path.is_file():
             return path
-        preset = _preset_folder() / f"{path.name.removesuffix('.yaml')}.yaml"
-        if path.name == str(path) and preset.is_file():
-            return preset
+        if path.name == str(path) and name in presets:
+            return _preset_folder() / f"{name}.yaml"
         if path.is_dir():
             raise UserError(
-                one_line(f"{path}: is a folder; name a YAML file or a preset: {', '.join(preset_names())}")
+                one_line(f"{path}: is a folder; name a YAML file or a preset: {', '.join(presets)}")
             )
     except (OSError, ValueError) as error:  # no permission, a name too long, a NUL in it
         raise UserError(f"cannot read {str(path)[:200]!r}: {getattr(error, 'strerror', error)}") from error
-    hint = suggestion(path.name.removesuffix(".yaml"), preset_names())
+    hint = suggestion(name, presets)
     raise UserError(one_line(f"{str(path)!r}: no such file, and no such preset; {hint}"))
 
 

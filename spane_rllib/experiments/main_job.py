@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import ray
 
-from spane_rllib.console import Progress
-from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.identity import check_identity, record_identity
+from spane_rllib.experiments.inputs import configured_splits, configured_trace
+from spane_rllib.experiments.parts import evaluate_parts
 from spane_rllib.experiments.results import (
     drop_torn_lines,
     export_models,
@@ -25,12 +23,11 @@ from spane_rllib.experiments.results import (
 from spane_rllib.experiments.summary import write_summary
 from spane_rllib.experiments.training import train
 from spane_rllib.experiments.trials import draw_trials
-from spane_rllib.experiments.wait_time import Pair, evaluate_pairs
-from spane_rllib.files import check_writable, replacing
+from spane_rllib.experiments.wait_time import Pair
+from spane_rllib.files import check_writable
 from spane_rllib.ray_session import ray_session
-from spane_rllib.traces.loading import describe_source, load_trace, resolve_source
-from spane_rllib.traces.placement import drop_unplaceable
-from spane_rllib.traces.splits import Splits, sample_starts, splits_of
+from spane_rllib.traces.loading import describe_source
+from spane_rllib.traces.splits import Splits, sample_starts
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.compile_ahead import compile_ahead
 from spane_rllib.vm_scheduling.evaluation import read_episodes, summarize, write_tables
@@ -48,8 +45,8 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
         UserError: bad input, or no trial could be trained.
         Interrupted: by Ctrl-C; `resume` continues.
     """
-    trace = _load_trace(config)
-    splits = split_rows(config, trace)
+    trace = configured_trace(config.trace, config.cluster)
+    splits = configured_splits(config.splits, trace)
     cluster = Cluster(**config.cluster.model_dump())
     compile_workload(trace, cluster)  # complains about VMs that no server can hold
     _prepare_folder(config, folder, trace, resume)
@@ -73,37 +70,6 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
             _evaluate(config, folder, evaluated, trace, splits, cluster)
     with folder.stage("figures and report"):
         write_summary(folder)
-
-
-def split_rows(config: ExperimentConfig, trace: VmTrace) -> Splits:
-    """The rows at which episodes of each split start."""
-    if config.splits is None:
-        return splits_of(trace)
-
-    def rows(interval: tuple[float, float]) -> tuple[int, int]:
-        low, high = (min(int(share * len(trace)), len(trace) - 1) for share in interval)
-        return low, high
-
-    shares = config.splits
-    return Splits(train=rows(shares.train), validation=rows(shares.validation), test=rows(shares.test))
-
-
-def _load_trace(config: ExperimentConfig) -> VmTrace:
-    settings = config.trace
-    source: Any = resolve_source(settings.source)
-    if isinstance(source, dict) and settings.source in ("auto", "synthetic"):
-        source = f"synthetic:vms={settings.synthetic_vms},seed={settings.synthetic_seed}"
-    elif isinstance(source, dict):
-        source = settings.source
-    trace = load_trace(source, skip_invalid=settings.skip_invalid, never_ending=settings.never_ending)
-    if settings.skip_invalid:
-        cluster = config.cluster
-        trace, dropped = drop_unplaceable(
-            trace, cluster.node_cpu, cluster.node_memory, cluster.double_memory_threshold
-        )
-        if dropped:
-            print(f"left out {dropped:,} VMs that no server can hold")
-    return trace
 
 
 def _prepare_folder(config: ExperimentConfig, folder: ResultsFolder, trace: VmTrace, resume: bool) -> None:
@@ -141,29 +107,16 @@ def _evaluate(
         network, _ = load_model(folder.models / row.method / row.trial)
         policies.append(NetworkPolicy(str(row.trial), network))
     pairs = [(policy, servers) for servers in sizes for policy in policies if policy.accepts(servers)]
-    missing = [pair for pair in pairs if not _is_evaluated(folder.evaluation_part(pair[0].name, pair[1]))]
-    progress = Progress("evaluation", len(pairs), "policies")
-    workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    finished = len(pairs) - len(missing)
-    for (policy, servers), frame in evaluate_pairs(
-        missing, trace, cluster, starts, seed=settings.seed, workers=workers
-    ):
-        with replacing(folder.evaluation_part(policy.name, servers)) as temporary:
-            frame.to_csv(temporary, index=False)
-        finished += 1
-        progress.update(finished)
+    evaluate_parts(
+        pairs,
+        lambda pair: folder.evaluation_part(pair[0].name, pair[1]),
+        trace,
+        cluster,
+        starts,
+        seed=settings.seed,
+        workers=max(1, int(ray.cluster_resources().get("CPU", 1))),
+    )
     write_evaluation(folder, pairs)
-
-
-def _is_evaluated(part: Path) -> bool:
-    if not part.exists():
-        return False
-    try:
-        read_episodes(part)
-    except UserError:
-        print(f"{part} is damaged and evaluated again")
-        return False
-    return True
 
 
 def write_evaluation(folder: ResultsFolder, pairs: Iterable[Pair]) -> None:

@@ -6,15 +6,19 @@ The object-oriented API of matplotlib keeps figures free of pyplot's global stat
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from spane_rllib.files import replacing
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart; their yellow is too pale for lines.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 HEURISTIC_COLOUR = "0.55"
+_DPI = 150
 
 
 def panels(
@@ -33,6 +37,13 @@ def panels(
         axis.grid(alpha=0.25, linewidth=0.6)
         axis.set_axisbelow(True)
     return figure, list(axes[:count])
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Draw `figure` to the PNG file `path`, which is returned, in one step."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI)
+    return path
 
 
 def log_scale_y(axis: Axes, values: pd.Series) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spane_rllib import __version__
 from spane_rllib.console import Progress
 from spane_rllib.errors import UserError
 from spane_rllib.evaluate import Episodes
 from spane_rllib.vm_scheduling.evaluation import EPISODE_COLUMNS, read_episodes
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.vm_scheduling.networks.weights import MODEL_FILE, WEIGHTS_FILE
+from spane_rllib.vm_scheduling.part_keys import model_digest, part_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,20 +86,13 @@ def make_parts(
     """
     if wrong := [model for model in models if model in HEURISTICS]:
         raise UserError(f"{wrong[0]}: is a heuristic; name models here, and heuristics by --heuristics")
-    common = {
-        "trace": episodes.trace.sha256,
-        "starts": hashlib.sha256(episodes.starts.astype("<i8").tobytes()).hexdigest(),
-        "clusters": [vars(cluster) for cluster in episodes.clusters],
-        "seed": seed,
-        "version": __version__,
-    }
 
     def part(name: str, policies: Sequence[str], arguments: Sequence[str], identity: str) -> Part:
-        folder = output / "parts" / _digest({"policy": identity, **common})
-        return Part(name, tuple(policies), tuple(arguments), folder, episodes)
+        key = part_key(identity, episodes.trace, episodes.starts, episodes.clusters, seed)
+        return Part(name, tuple(policies), tuple(arguments), output / "parts" / key, episodes)
 
     parts = [
-        part(policy.name, [policy.name], [str(Path(policy.name).absolute())], _model_digest(policy.name))
+        part(policy.name, [policy.name], [str(Path(policy.name).absolute())], model_digest(policy.name))
         for policy in episodes.load_policies(models)
     ]
     if heuristics:
@@ -171,12 +161,3 @@ def collect(parts: Sequence[Part]) -> pd.DataFrame:
     sizes = [cluster.servers for cluster in parts[0].episodes.clusters]
     policies = [policy for part in parts for policy in part.policies]
     return pd.concat([frames[policy, n] for n in sizes for policy in policies], ignore_index=True)
-
-
-def _model_digest(model: str) -> str:
-    content = b"".join(Path(model, name).read_bytes() for name in (WEIGHTS_FILE, MODEL_FILE))
-    return hashlib.sha256(content).hexdigest()
-
-
-def _digest(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,13 @@ def sample_starts(splits: Splits, name: str, count: int, seed: int) -> Starts:
         raise UserError(f"starts need a count of at least 1 and a seed of at least 0, got {count} and {seed}")
     rng = np.random.default_rng([seed, SPLIT_NAMES.index(name)])
     return low + rng.choice(high - low, size=count, replace=count > high - low).astype(np.int64)
+
+
+def select_starts(splits: Splits, name: str, episodes: int | Literal["all"], seed: int) -> Starts:
+    """`sample_starts`, or for "all" every row of the split `name`, in order."""
+    if episodes == "all":
+        return np.arange(*splits.range_of(name), dtype=np.int64)
+    return sample_starts(splits, name, episodes, seed)
 
 
 def read_starts(path: str | os.PathLike[str], trace_length: int) -> Starts:

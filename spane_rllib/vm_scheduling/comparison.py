@@ -142,7 +142,8 @@ def verdict(comparison: pd.DataFrame) -> str:
         text = f"{name} is better by {_titles(rows.loc[ahead, 'statistic'])}"
         sure = rows.loc[ahead & significant, "statistic"]
         if not end:
-            text += f" (significant at 95%: {_titles(sure) if len(sure) else 'none'})"
+            which = "all" if len(sure) == ahead.sum() else _titles(sure) or "none"
+            text += f" (significant at 95%: {which})"
         parts.append(text)
     return ("; ".join(parts) or "The two are equal") + "." + end
 

@@ -17,7 +17,9 @@ from refusals import MountDisk, Refuse, contents, fill
 from spane_rllib.__main__ import main
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.folder import ResultsFolder
+from spane_rllib.experiments.parts import is_evaluated
 from spane_rllib.traces.loading import DATA_VARIABLE
+from spane_rllib.vm_scheduling.evaluation import read_episodes
 
 Tamper = Callable[[Path], object]
 CONFIG = """
@@ -83,6 +85,13 @@ def write(pattern: str, content: bytes) -> Tamper:
 def cut(pattern: str, share: float = 0.5) -> Tamper:
     return lambda folder: [
         os.truncate(path, int(path.stat().st_size * share)) for path in found(folder, pattern)
+    ]
+
+
+def drop_last_line(pattern: str) -> Tamper:
+    return lambda folder: [
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+        for path in found(folder, pattern)
     ]
 
 
@@ -285,16 +294,23 @@ def test_a_model_that_is_still_needed_from_a_damaged_checkpoint(
     assert not folder.models.exists()
 
 
-@pytest.mark.parametrize("damage", [cut("evaluation/first-fit-*.csv", 0.6), write("evaluation/*.csv", b"")])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut("evaluation/first-fit-*.csv", 0.6),
+        write("evaluation/*.csv", b""),
+        drop_last_line("evaluation/first-fit-*.csv"),
+    ],
+)
 def test_a_damaged_part_of_the_evaluation_counts_as_missing(
     experiment: Path, capfd: pytest.CaptureFixture[str], damage: Tamper
 ) -> None:
-    from spane_rllib.experiments.main_job import _is_evaluated
 
     part = ResultsFolder(experiment).evaluation_part("first-fit", 2)
-    assert _is_evaluated(part)
+    starts = read_episodes(part)["start"].to_numpy()
+    assert is_evaluated(part, starts)
     damage(experiment)
-    assert not _is_evaluated(part)
+    assert not is_evaluated(part, starts)
     assert "first-fit-2-servers.csv is damaged and evaluated again" in capfd.readouterr().out
 
 

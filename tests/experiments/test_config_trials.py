@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.loading import dump_experiment, load_experiment
+from spane_rllib.experiments.loading import dump_settings, load_experiment
 from spane_rllib.experiments.search_space import Distribution
 from spane_rllib.experiments.trials import TrialSettings, draw_trials
 
@@ -236,8 +236,8 @@ def test_what_is_written_loads_as_the_same_experiment(
 ) -> None:
     config = ExperimentConfig.model_validate(data)
     path = tmp_path_factory.mktemp("written") / "x.yaml"
-    path.write_text(dump_experiment(config), encoding="utf-8", newline="")
+    path.write_text(dump_settings(config), encoding="utf-8", newline="")
     loaded = load_experiment(path)
     assert loaded == config
     assert draw_trials(loaded) == draw_trials(config)
-    assert dump_experiment(loaded) == dump_experiment(config)
+    assert dump_settings(loaded) == dump_settings(config)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.loading import dump_experiment, load_experiment
+from spane_rllib.experiments.loading import dump_settings, load_experiment
 from spane_rllib.experiments.markdown import table
 from spane_rllib.experiments.reading import read_results
 from spane_rllib.experiments.report import write_report
@@ -97,7 +97,7 @@ def test_the_command_of_the_report_runs_the_same_experiment_under_another_name(
     experiment = config(name="n" * 100, output="my results")
     folder = Path("my results") / experiment.name
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(dump_experiment(experiment))
+    (folder / "config.yaml").write_text(dump_settings(experiment))
     text = report(folder, config=experiment)
     [command] = [line for line in text.splitlines() if line.startswith("python -m")]
     _, _, module, source, option, override = shlex.split(command)
