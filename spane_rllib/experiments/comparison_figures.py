@@ -23,7 +23,8 @@ def comparison_figure(a: Estimate, b: Estimate) -> Figure:
         values = np.array([one.statistics[name][0] for name in _SHOWN])
         rows = np.arange(len(_SHOWN)) + offset
         bars.barh(rows, values, height=0.36, color=colour, label=f"{label}: {one.policy}")
-        draw_intervals(bars, rows, [one.statistics[name] for name in _SHOWN])
+        low, high = np.array([interval(one.statistics[name]) for name in _SHOWN]).T
+        bars.hlines(rows, low, high, color="black", linewidth=1.2, zorder=3)
     bars.set_yticks(range(len(_SHOWN)), [STATISTICS[name].removesuffix(", s") for name in _SHOWN])
     bars.invert_yaxis()
     bars.xaxis.set_major_formatter("{x:,.0f}")
@@ -32,12 +33,6 @@ def comparison_figure(a: Estimate, b: Estimate) -> Figure:
     bars.legend(frameon=False, fontsize="small")
     figure.suptitle(f"{a.servers} servers, {len(a.waits):,} episodes", fontsize="medium")
     return figure
-
-
-def draw_intervals(axis: Axes, rows: Numbers, statistics: list[Numbers]) -> None:
-    """Horizontal lines over the intervals of `statistics`, (1 + R,) each; none where there is no interval."""
-    low, high = np.array([interval(values) for values in statistics]).T
-    axis.hlines(rows, low, high, color="black", linewidth=1.2, zorder=3)
 
 
 def _distribution(axis: Axes, differences: Numbers) -> None:

@@ -19,7 +19,7 @@ _BOUND_COLOUR = "black"
 _LINEAR_BELOW_S = 1000.0
 
 
-def _policy_panels(summary: pd.DataFrame, extra_rows: int) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+def policy_panels(summary: pd.DataFrame, extra_rows: int) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
     """Axes per number of servers with one row per policy, the first policy of `summary` on top."""
     groups = [group for _, group in summary.groupby("servers")]
     rows = max(map(len, groups)) + extra_rows
@@ -40,7 +40,7 @@ def wait_distribution(
     `colours` holds the colour of each learned policy and None for heuristics; policies come in the order of
     `summary`.
     """
-    figure, filled = _policy_panels(summary, extra_rows=1)
+    figure, filled = policy_panels(summary, extra_rows=1)
     for axis, group in filled:
         of_servers = episodes[episodes["servers"] == group["servers"].iloc[0]]
         waits = dict(list(of_servers.groupby("policy")["total_wait_s"]))
@@ -77,7 +77,7 @@ def wait_distribution(
 
 def trimmed_means(summary: pd.DataFrame, colours: Mapping[str, str | None], legend: list[Patch]) -> Figure:
     """The 10% trimmed mean of the total wait per policy beside that of the lower bound."""
-    figure, filled = _policy_panels(summary, extra_rows=0)
+    figure, filled = policy_panels(summary, extra_rows=0)
     for axis, group in filled:
         waits = group["trimmed_mean_10_s"]
         # One policy far off (often `random`) must not squeeze the others: its bar leaves the axis.

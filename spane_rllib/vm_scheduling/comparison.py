@@ -100,7 +100,7 @@ def compare(a: Estimate, b: Estimate) -> pd.DataFrame:
 
 def comparison_rows(comparison: pd.DataFrame) -> list[tuple[str, ...]]:
     """The rows of a table with the header `COMPARISON_HEADER`."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for row in comparison.itertuples():
         name = str(row.statistic)
         a, b, difference, low, high = (

@@ -1,0 +1,75 @@
+"""`python -m spane_rllib.study`: trained models beside heuristics, with intervals, without training."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from spane_rllib.console import Parser, run_command
+
+_EPILOG = """Presets: wait_time (5 servers) and flexibility (2 to 9 servers). All keys: docs/configuration.md.
+
+Writes summary.csv, groups.csv, comparisons.csv, episodes.csv (up to a million rows), figures and report.md.
+Ctrl-C leaves a state that --resume continues."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m spane_rllib.study",
+        description="Evaluate trained models beside heuristics on the same episodes, with intervals.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="YAML file or name of a preset")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a key, as in evaluation.episodes=all; repeatable",
+    )
+    parser.add_argument("--resume", metavar="DIR", help="continue the study in this results folder")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see `--help`."""
+    arguments = _parser().parse_args(argv)
+    from spane_rllib.errors import UserError
+    from spane_rllib.experiments.folder import ResultsFolder
+    from spane_rllib.experiments.study_config import load_study
+
+    if arguments.resume is not None:
+        if arguments.config is not None or arguments.overrides:
+            raise UserError(
+                "--resume takes the configuration of the results folder; leave out CONFIG and --set"
+            )
+        folder = ResultsFolder(Path(arguments.resume))
+        if not folder.config_file.is_file():
+            raise UserError(f"{folder.path}: no study there (no config.yaml); give a results folder")
+        config = load_study(folder.config_file)
+    elif arguments.config is None:
+        raise UserError("name a CONFIG, or --resume DIR; see python -m spane_rllib.study --help")
+    else:
+        config = load_study(arguments.config, arguments.overrides)
+        folder = ResultsFolder(Path(config.output) / config.name)
+        folder.check_free()
+    from spane_rllib.experiments.study_job import run_study
+
+    try:
+        run_study(config, folder, resume=arguments.resume is not None)
+    except KeyboardInterrupt:
+        if folder.config_file.is_file():
+            print("interrupted; what is finished is kept. Continue with:", file=sys.stderr)
+            print(f"  python -m spane_rllib.study --resume {folder.path}", file=sys.stderr)
+        return 130
+    print((folder.path / "report.md").read_text(encoding="utf-8"))
+    print(f"results in {folder.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
