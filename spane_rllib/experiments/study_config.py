@@ -118,6 +118,8 @@ class StudyConfig(Settings):
     def _check_policies(self) -> StudyConfig:
         if not (self.groups or self.policies or self.evaluation.heuristics):
             raise ValueError("nothing to evaluate; name groups, policies or evaluation.heuristics")
+        if "heuristic" in self.groups:
+            raise ValueError("groups.heuristic: is what tables call heuristics; choose another name")
         return self
 
     @property

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullLocator
 
 from spane_rllib.experiments.plotting import HEURISTIC_COLOUR, PALETTE, panels, save
 from spane_rllib.experiments.wait_figures import policy_panels
@@ -28,8 +29,8 @@ def draw_figures(
 
     The tables are those of `study_tables`. Returns the files written into `directory`, made if absent.
     """
-    names = [name for name in summary["group"].unique() if name not in ("", "heuristic")]
-    colours = dict(zip(names, cycle(PALETTE))) | {"heuristic": HEURISTIC_COLOUR, "": _OTHER_COLOUR}
+    colours = dict(zip(groups["group"].unique(), cycle(PALETTE)))
+    colours |= {"heuristic": HEURISTIC_COLOUR, "": _OTHER_COLOUR}
     figures = {"trimmed_means": _bars(summary, colours)}
     if len(comparisons):
         figures["differences"] = _differences(summary, comparisons, colours)
@@ -84,14 +85,18 @@ def _over_servers(summary: pd.DataFrame, groups: pd.DataFrame, colours: Mapping[
     for _, curve in heuristics.groupby("policy"):
         _relative(axis, curve, best, color=HEURISTIC_COLOUR, linewidth=0.7, alpha=0.6)
     models = summary[summary["group"] != "heuristic"]
-    width = 0.5 / max(1, models["group"].nunique())
-    for position, (name, dots) in enumerate(models.groupby("group", sort=False)):
-        offset = (position - (models["group"].nunique() - 1) / 2) * width
+    shown = dict(list(models.groupby("group", sort=False)))
+    # Side by side, so that the seeds of one group do not hide those of another.
+    for offset, (name, dots) in zip(
+        0.08 * (np.arange(len(shown)) - (len(shown) - 1) / 2), shown.items(), strict=True
+    ):
         _relative(axis, dots, best, offset, color=colours[name], marker=".", linestyle="", alpha=0.6)
     for name, curve in groups[groups["selection"] == "all"].groupby("group", sort=False):
         _relative(axis, curve, best, color=colours[name], linewidth=2)
     axis.axhline(1, color="black", linewidth=0.8)
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter("{x:g}")
     axis.set_xticks(sorted(summary["servers"].unique()))
     axis.set_xlabel("servers")

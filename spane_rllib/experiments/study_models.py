@@ -42,10 +42,10 @@ class StudyPolicies:
     groups: list[Group] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def groups_of(self, policy: str) -> str:
-        """Names of the groups that `policy` is in, "heuristic" or ""."""
-        names = [group.name for group in self.groups if policy in group.policies]
-        return "+".join(names) or ("heuristic" if policy in HEURISTICS else "")
+    def group_of(self, policy: str) -> str:
+        """Name of the first group that `policy` is in, else "heuristic" or ""."""
+        names = (group.name for group in self.groups if policy in group.policies)
+        return next(names, "heuristic" if policy in HEURISTICS else "")
 
     def add_model(self, name: str, directory: Path) -> str:
         """Load a model; returns `name`."""

@@ -30,7 +30,7 @@ def summary_table(estimates: Iterable[Estimate], policies: StudyPolicies) -> pd.
     return pd.DataFrame(
         {
             "policy": estimate.policy,
-            "group": policies.groups_of(estimate.policy),
+            "group": policies.group_of(estimate.policy),
             "validation_rank": ranks.get(estimate.policy),
             "servers": estimate.servers,
             "episodes": len(estimate.waits),

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.configuration_reference import SECTIONS, reference
-from spane_rllib.experiments.loading import load_experiment, preset_names
+from spane_rllib.experiments.configuration_reference import SECTIONS, STUDY_SECTIONS, reference
+from spane_rllib.experiments.loading import STUDY_PRESETS, load_experiment, preset_names
 from spane_rllib.experiments.search_space import Distribution
 from spane_rllib.experiments.strict_yaml import parse_yaml
+from spane_rllib.experiments.study_config import load_study
 from spane_rllib.experiments.trials import draw_trials
 from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS
 
@@ -26,13 +27,16 @@ def preset_text(name: str) -> str:
 def test_the_presets_are_the_expected_ones() -> None:
     stages = [f"{method}_{stage}" for method in METHODS for stage in ("random", "grid", "final")]
     assert preset_names() == sorted(["quick", *stages])
+    files = {path.stem for path in (REPOSITORY / "tune_configs").iterdir()}
+    assert files == {*preset_names(), *STUDY_PRESETS}
 
 
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("name", [*preset_names(), *STUDY_PRESETS])
 def test_a_preset_loads_is_named_like_its_file_and_explains_every_key(name: str) -> None:
-    config = load_experiment(name)
+    load = load_study if name in STUDY_PRESETS else load_experiment
+    config = load(name)
     assert config.name == name
-    assert load_experiment(f"{name}.yaml") == config
+    assert load(f"{name}.yaml") == config
     for line in preset_text(name).splitlines():
         if line and not line.startswith("#"):
             assert len(line.partition(" #")[2]) > 5, f"no comment: {line}"
@@ -106,12 +110,29 @@ def test_grid_presets_are_whole_grids(method: str) -> None:
     assert kinds == {"grid"}
 
 
+@pytest.mark.parametrize("name", preset_names())
+def test_searches_leave_the_test_episodes_to_finished_methods(name: str) -> None:
+    searches = name.endswith(("_random", "_grid"))
+    assert load_experiment(name).evaluation.split == ("validation" if searches else "test")
+
+
+def test_the_studies_are_of_the_final_experiments() -> None:
+    wait_time, flexibility = load_study("wait_time"), load_study("flexibility")
+    assert (wait_time.sizes, flexibility.sizes) == ((5,), tuple(range(2, 10)))
+    assert wait_time.evaluation.episodes == "all"
+    for study in (wait_time, flexibility):
+        assert (study.evaluation.split, study.top, study.reference) == ("test", (3, 11), "keep-64")
+        for paths in study.groups.values():
+            [name] = [Path(path).name for path in paths]
+            assert load_experiment(name).keep_weights == "all"
+
+
 def test_the_documentation_is_up_to_date() -> None:
     written = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert written == reference(), "run python -m spane_rllib.experiments.configuration_reference"
 
 
 def test_every_key_is_described() -> None:
-    for section in SECTIONS.values():
+    for section in (*SECTIONS.values(), *STUDY_SECTIONS.values()):
         for key, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{key}"

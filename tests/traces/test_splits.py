@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from spane_rllib.errors import UserError
 from spane_rllib.traces.readers import read_trace
-from spane_rllib.traces.splits import SPLIT_NAMES, Splits, read_starts, sample_starts, splits_of
+from spane_rllib.traces.splits import (
+    SPLIT_NAMES,
+    Splits,
+    read_starts,
+    sample_starts,
+    select_starts,
+    splits_of,
+)
 from spane_rllib.traces.trace import VmTrace
 
 
@@ -116,3 +123,11 @@ def test_damaged_or_absent_array_files(tmp_path: Path) -> None:
     path.write_bytes(b"not an array")
     with pytest.raises(UserError, match=r"not a readable \.npy"):
         read_starts(path, 10)
+
+
+def test_all_starts_are_the_rows_of_the_split_and_a_number_draws_from_them() -> None:
+    splits = Splits(train=(0, 3), validation=(3, 7), test=(7, 20))
+    assert select_starts(splits, "validation", "all", seed=5).tolist() == [3, 4, 5, 6]
+    np.testing.assert_array_equal(
+        select_starts(splits, "test", 6, seed=5), sample_starts(splits, "test", 6, seed=5)
+    )
