@@ -113,6 +113,8 @@ def _trained(loaded: StudyPolicies, name: str, path: Path) -> Iterator[Path]:
             f"{where} has several methods; name one of its folders models/{{{','.join(methods)}}}"
         )
     if method is not None:
+        if method not in methods:
+            raise UserError(f"{where}: no method {method}; {suggestion(method, methods)}")
         trials = trials[trials["method"] == method]
     finished = trials.dropna(subset=["rank"]).sort_values("rank", kind="stable")
     folder = ResultsFolder(path)

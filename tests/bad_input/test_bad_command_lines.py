@@ -11,6 +11,7 @@ import pytest
 from refusals import Refuse, check_refusal
 
 EVALUATE = "evaluate --trace synthetic:vms=300 --policy first-fit"
+COMPARE = "compare --trace synthetic:vms=300 sbf"
 LONG = "x" * 5000
 # Command line and what its error line says. `file` is a file, `empty` a folder.
 TABLE = [
@@ -105,6 +106,22 @@ TABLE = [
     (f"{EVALUATE} --output out --servers 0", "argument --servers"),
     (f"{EVALUATE} --output out --policy nothing", "policy 'nothing': neither a heuristic"),
     (f"{EVALUATE} --episods 5", "unrecognized arguments: --episods 5"),
+    # compare
+    ("compare", "arguments are required: A, B; see python -m spane_rllib.compare --help"),
+    ("compare sbf", "arguments are required: B"),
+    ("compare sbf sbf", "A and B are the same policy, sbf; name two"),
+    ("compare empty ./empty/", "A and B are the same policy, empty; name two"),
+    (f"{COMPARE} frist-fit", "policy 'frist-fit': neither a heuristic"),
+    (f"{COMPARE} empty", "no such file; a model folder holds model.json"),
+    (f"{COMPARE} {LONG}", "File name too long"),
+    (f"{COMPARE} first-fit keep-64", "unrecognized arguments: keep-64"),
+    (f"{COMPARE} first-fit --resamples 99", "must be a whole number from 100 to 100000, got '99'"),
+    (f"{COMPARE} first-fit --resamples many", "argument --resamples: must be"),
+    (f"{COMPARE} first-fit --workers -1", "argument --workers: must be"),
+    (f"{COMPARE} first-fit --episodes none", "argument --episodes: must be a whole number"),
+    (f"{COMPARE} first-fit --starts absent.txt", "cannot read absent.txt"),
+    (f"{COMPARE} first-fit --output file", "cannot write to file: Not a directory"),
+    (f"{COMPARE} first-fit --node-cpu 1", "more than an empty server"),
     # tune
     ("tune quik", "'quik': no such file, and no such preset; did you mean quick?"),
     ("tune absent.yaml", "no such file, and no such preset"),
@@ -157,6 +174,8 @@ PROCESSES = [
     ("spane_rllib.tune", "quick --set output=file"),
     ("spane_rllib.tune", "--resume empty"),
     ("spane_rllib.analyze", "file"),
+    ("spane_rllib.compare", "sbf sbf"),
+    ("spane_rllib.study", "absent.yaml"),
 ]
 
 

@@ -16,6 +16,8 @@ COMMANDS = [
     "data describe trace.csv --plot disk/out.png",
     "data fetch huawei-east-1-lt --output disk/data",
     "evaluate --trace trace.csv --policy sbf --output disk/out",
+    "compare --trace trace.csv sbf keep-64 --output disk/out",
+    "study study.yaml --set output=disk/results",
     "tune quick --set output=disk/results --set trace.source=trace.csv",
 ]
 
@@ -24,6 +26,7 @@ COMMANDS = [
 def trace(place: Path) -> None:
     rows = "".join(f"{vm},1,2,{vm},3600\n" for vm in range(5000))
     (place / "trace.csv").write_text(f"vmid,cpu,mem,at,lt\n{rows}")
+    (place / "study.yaml").write_text("name: study\ntrace: {source: trace.csv}\n")
 
 
 @pytest.mark.usefixtures("trace")
