@@ -10,6 +10,7 @@ import numpy as np
 
 from spane_rllib.vm_scheduling.statistics import (
     STATISTICS,
+    Counts,
     Numbers,
     Resamples,
     interval,
@@ -44,7 +45,7 @@ class Estimate:
 
     policy: str
     servers: int
-    starts: Numbers
+    starts: Counts
     waits: Numbers
     statistics: dict[str, Numbers]
 
