@@ -14,6 +14,7 @@ from spane_rllib.experiments.plotting import save
 from spane_rllib.files import replacing, write_text
 from spane_rllib.vm_scheduling.comparison import (
     COMPARISON_HEADER,
+    NO_INTERVAL,
     Estimate,
     comparison_rows,
     episode_counts,
@@ -63,10 +64,13 @@ def write_comparison(
 def bootstrap_text(resamples: Resamples) -> str:
     """How the intervals of a report came about and what the statistics are."""
     drawn, blocks = len(resamples.counts) - 1, resamples.counts.shape[1]
-    return (
+    intervals = (
         f"Intervals are 95% percentile intervals from {drawn:,} resamples of the {blocks:,} blocks of start "
         "rows that the episodes lie in, the same blocks for every policy; few blocks make them uncertain "
-        "themselves. A trimmed mean drops the named share of episodes at each end; a catastrophe is an "
-        f"episode with a total wait of more than {CATASTROPHE_S:,.0f} s; mean log1p is the mean of "
-        "log(1 + total wait in seconds); the lower bound holds for every policy without migration."
+        "themselves."
+    )
+    return (
+        f"{intervals if drawn else NO_INTERVAL} A trimmed mean drops the named share of episodes at each "
+        f"end; a catastrophe is an episode with a total wait of more than {CATASTROPHE_S:,.0f} s; "
+        "mean log1p is the mean of log(1 + total wait in seconds); the lower bound holds for every policy without migration."
     )

@@ -8,10 +8,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 
-def inline(text: object) -> str:
-    """`text` on one line, short enough for a table, without what Markdown takes for a cell's end or HTML."""
+def inline(text: object, most: int = 300) -> str:
+    """The start of `text` on one line, without what Markdown takes for a cell's end or for HTML."""
     line = " ".join(str(text).split())
-    return (line if len(line) <= 300 else line[:297] + "...").replace("|", "\\|").replace("<", "&lt;")
+    return (line if len(line) <= most else line[: most - 3] + "...").replace("|", "\\|").replace("<", "&lt;")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], text_columns: int = 1) -> str:

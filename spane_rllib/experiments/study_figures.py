@@ -92,7 +92,7 @@ def _over_servers(summary: pd.DataFrame, groups: pd.DataFrame, colours: Mapping[
     ):
         _relative(axis, dots, best, offset, color=colours[name], marker=".", linestyle="", alpha=0.6)
     for name, curve in groups[groups["selection"] == "all"].groupby("group", sort=False):
-        _relative(axis, curve, best, color=colours[name], linewidth=2)
+        _relative(axis, curve, best, color=colours[name], linewidth=2, marker="D", markersize=4)
     axis.axhline(1, color="black", linewidth=0.8)
     axis.set_yscale("log")
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
@@ -101,7 +101,12 @@ def _over_servers(summary: pd.DataFrame, groups: pd.DataFrame, colours: Mapping[
     axis.set_xticks(sorted(summary["servers"].unique()))
     axis.set_xlabel("servers")
     axis.set_ylabel("10% trimmed mean / best heuristic's")
-    _legend(figure, summary, colours, Line2D([], [], color="0.3", linewidth=2, label="mean of a group"))
+    _legend(
+        figure,
+        summary,
+        colours,
+        Line2D([], [], color="0.3", linewidth=2, marker="D", markersize=4, label="mean of a group"),
+    )
     return figure
 
 

@@ -13,8 +13,11 @@ from spane_rllib.experiments.markdown import image, inline, table
 from spane_rllib.experiments.study_config import StudyConfig
 from spane_rllib.experiments.study_models import StudyPolicies
 from spane_rllib.files import write_text
+from spane_rllib.vm_scheduling.comparison import NO_INTERVAL
 from spane_rllib.vm_scheduling.statistics import STATISTICS, Resamples, statistic_text
 
+_MOST = 10_000
+"""Characters of a list of policies."""
 _WITH_INTERVALS = ("trimmed_mean_10_s", "trimmed_mean_20_s", "mean_s", "mean_log1p")
 
 
@@ -79,7 +82,8 @@ def _what_was_played(
             f"- Servers of two NUMA nodes of {cluster.node_cpu:g} CPU cores and {cluster.node_memory:g} GiB; "
             f"a VM above {cluster.double_memory_threshold:g} GiB is split over both nodes.",
             *(
-                f"- Left out on {sizes} servers, being made for another number: {inline(', '.join(names))}."
+                f"- Left out on {sizes} servers, being made for another number: "
+                f"{inline(', '.join(names), _MOST)}."
                 for sizes, names in by_sizes.items()
             ),
             *(f"- {inline(note)}" for note in loaded.notes),
@@ -162,6 +166,8 @@ def _difference_rows(comparisons: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 
 def _reading(comparisons: pd.DataFrame, reference: str) -> str:
     """Which policies differ from the reference for sure, by each of the statistics."""
+    if comparisons["difference_low"].isna().all():
+        return NO_INTERVAL
     lines = []
     for name in _WITH_INTERVALS:
         rows = comparisons[comparisons["statistic"] == name]
@@ -172,7 +178,7 @@ def _reading(comparisons: pd.DataFrame, reference: str) -> str:
             f"significantly more: {more} of {len(rows)}."
         )
     caution = "One in 20 policies equal to the reference is expected to look different by chance."
-    return "\n".join([*map(inline, lines), f"\n{caution}"])
+    return "\n".join([*(inline(line, _MOST) for line in lines), f"\n{caution}"])
 
 
 def _span(name: str, row: pd.Series, column: str) -> str:

@@ -28,6 +28,7 @@ COMPARISON_COLUMNS = (
     *("servers", "a", "b", "statistic", "value_a", "value_b"),
     *("difference", "difference_low", "difference_high", "a_better_share", "a_wins", "ties", "b_wins"),
 )
+NO_INTERVAL = "No interval: the episodes lie in one block of start rows."
 COMPARISON_HEADER = ("statistic", "A", "B", "B - A", "95% interval", "A better")
 
 
@@ -126,10 +127,7 @@ def episode_counts(comparison: pd.DataFrame) -> str:
 def verdict(comparison: pd.DataFrame) -> str:
     """Which policy waits less by which statistics, and where that is significant, in one line."""
     rows = comparison.drop(comparison.index[comparison["statistic"].str.startswith("gap_")])
-    if rows["difference_low"].isna().any():
-        end = " No interval: the episodes lie in one block of start rows."
-    else:
-        end = ""
+    end = f" {NO_INTERVAL}" if rows["difference_low"].isna().any() else ""
     better = np.where(rows["statistic"] == "zero_wait_rate", -1, 1)
     low, high = rows["difference_low"] * better, rows["difference_high"] * better
     lowest, highest = np.minimum(low, high), np.maximum(low, high)

@@ -217,3 +217,14 @@ def test_the_trimmed_mean_over_models_drops_the_extremes_of_each_statistic() -> 
     low, high = np.quantile([50.0, -5.0], [0.025, 0.975])
     assert (row["mean_s_low"], row["mean_s_high"]) == pytest.approx((low, high))
     assert table.loc["all", "mean_s"] == pytest.approx(163 / 6)
+
+
+def test_a_single_block_gives_figures_and_a_report_without_intervals(results: Path, tmp_path: Path) -> None:
+    settings = (f"output={tmp_path}", "bootstrap.block_rows=20000", "evaluation.servers=[2]", "groups={}")
+    assert main(["study", "tiny.yaml", *(word for text in settings for word in ("--set", text))]) == 0
+    summary, known = (pd.read_csv(folder / "summary.csv") for folder in (tmp_path / "tiny", results))
+    assert summary[["mean_s_low", "mean_s_high"]].isna().all(axis=None)
+    of_sbf = [frame[(frame["policy"] == "sbf") & (frame["servers"] == 2)] for frame in (summary, known)]
+    assert of_sbf[0]["mean_s"].item() == of_sbf[1]["mean_s"].item()
+    report = (tmp_path / "tiny" / "report.md").read_text(encoding="utf-8")
+    assert "No interval: the episodes lie in one block" in report and "significant" not in report
