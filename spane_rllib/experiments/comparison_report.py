@@ -72,5 +72,6 @@ def bootstrap_text(resamples: Resamples) -> str:
     return (
         f"{intervals if drawn else NO_INTERVAL} A trimmed mean drops the named share of episodes at each "
         f"end; a catastrophe is an episode with a total wait of more than {CATASTROPHE_S:,.0f} s; "
-        "mean log1p is the mean of log(1 + total wait in seconds); the lower bound holds for every policy without migration."
+        "mean log1p is the mean of log(1 + total wait in seconds); the lower bound holds for every "
+        "policy without migration."
     )
