@@ -15,6 +15,7 @@ COMMANDS = {
     "tune": "train policies and search hyper-parameters",
     "analyze": "tables and figures of a finished tuning run",
     "evaluate": "run policies on episodes of a trace and compare their wait times",
+    "view": "look at recorded schedules in the browser, or export them",
     "submit": "tune and evaluate as jobs of a Ray cluster",
 }
 

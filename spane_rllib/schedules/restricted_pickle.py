@@ -40,7 +40,7 @@ def load_plain(data: bytes) -> Any:
             if opcode.name not in allowed:
                 raise ValueError(f"a pickle with the operation {opcode.name} is not read")
             # The memo is a table as long as its largest index.
-            if opcode.name.endswith("PUT") and not 0 <= int(argument) < len(data):
+            if opcode.name.endswith("PUT") and not 0 <= int(argument or 0) < len(data):
                 raise ValueError("a memo index is out of range")
         value = _RestrictedUnpickler(io.BytesIO(data)).load()
     except ValueError:

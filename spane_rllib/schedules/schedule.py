@@ -156,9 +156,9 @@ def _check_events(events: Events, vms: Vms, servers: Servers) -> None:
     _require(((vm >= 0) & (vm < len(vms.number))).all(), "an event is of a VM that there is none")
     placements, departures = np.flatnonzero(~departure), np.flatnonzero(departure)
     placed = vm[placements]
-    _require(np.array_equal(np.sort(placed), np.flatnonzero(vms.slot >= 0)), "slots and placements differ")
-    # The n-th decision is on the n-th VM in first come, first served order; the viewer counts on it.
-    _require((np.diff(placed) > 0).all(), "VMs are not placed in order of arrival")
+    # The n-th decision is on the n-th VM; the viewer counts on it.
+    _require(np.array_equal(placed, np.arange(len(placed))), "VMs are not placed in order of arrival")
+    _require(np.array_equal(placed, np.flatnonzero(vms.slot >= 0)), "slots and placements differ")
     _require((time[placements] >= vms.arrival[placed]).all(), "a VM is placed before it arrives")
     _require(len(np.unique(vm[departures])) == len(departures), "a VM departs twice")
     position = np.full(len(vms.number), len(vm))

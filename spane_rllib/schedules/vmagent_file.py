@@ -52,7 +52,7 @@ def read_vmagent(file: Path) -> Schedule:
         if not isinstance(name, str) or not isinstance(loaded, list) or not loaded:
             raise ValueError("it holds no list of frames")
         return _convert(list(_frames(loaded)), name, file)
-    except (ValueError, OverflowError, MemoryError) as error:
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise UserError(f"{file}: not a valid VMAgent recording ({error}); record it again") from error
 
 
