@@ -9,8 +9,8 @@ from pathlib import Path
 
 from spane_rllib.console import Parser, run_command, whole_number
 
-_EPILOG = """Record episodes with `python -m spane_rllib.evaluate ... --record DIR`. Two files are shown side by
-side, decision by decision; they must be of the same trace and start. The page needs no network."""
+_EPILOG = """Record episodes with `python -m spane_rllib.evaluate ... --record DIR`. Two files are shown side
+by side, decision by decision; they must be of the same trace and start. The page needs no network."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--export",
         metavar="OUT",
-        help="write a self-contained page (.html) or an animation (.gif, .mp4) instead of opening the browser",
+        help="write a self-contained page (.html) or an animation (.gif, .mp4) instead of showing it",
     )
     parser.add_argument(
         "--port", type=whole_number(0, 65535), default=0, help="on this machine (default: any free one)"

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spane_rllib.errors import UserError
 from spane_rllib.schedules.schedule import Schedule
@@ -45,8 +46,9 @@ def render_page(schedules: Sequence[Schedule]) -> str:
         _check_comparable(*schedules)
     script = f'"use strict";\n(() => {{\n{_bundle()}\n}})();'
     style = _read("style.css")
+    sources = f"script-src '{_hash(script)}'; style-src '{_hash(style)}'"
     parts = {
-        "policy": f"default-src 'none'; img-src data:; script-src '{_hash(script)}'; style-src '{_hash(style)}'",
+        "policy": f"default-src 'none'; img-src data:; {sources}",
         "title": html.escape(" and ".join(schedule.policy for schedule in schedules)),
         "style": style,
         "recordings": _json([_plain(schedule) for schedule in schedules]),
@@ -80,14 +82,17 @@ def _hash(text: str) -> str:
 
 def _plain(schedule: Schedule) -> dict[str, Any]:
     """What the page's `Episode` takes."""
-    plain: dict[str, Any] = {
-        name: getattr(schedule, name) for name in ("policy", "trace", "start", "source")
-    }
+    plain: dict[str, Any] = {name: getattr(schedule, name) for name in ("policy", "trace", "start", "source")}
     for table in ("vms", "events", "servers"):
-        plain[table] = {name: column.tolist() for name, column in getattr(schedule, table)._asdict().items()}
-    lifetimes = plain["vms"]["lifetime"]
-    plain["vms"]["lifetime"] = [None if value == np.inf else value for value in lifetimes]
+        plain[table] = {name: _numbers(column) for name, column in getattr(schedule, table)._asdict().items()}
     return plain
+
+
+def _numbers(column: npt.NDArray[Any]) -> list[Any]:
+    """The values as short as they can be written; null for infinity, which JSON lacks."""
+    if (column == np.rint(column)).all() and np.isfinite(column).all():
+        return column.astype(np.int64).tolist()
+    return [None if value == np.inf else value for value in column.tolist()]
 
 
 def _json(value: Any) -> str:

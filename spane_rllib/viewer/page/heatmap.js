@@ -2,18 +2,27 @@
 
 import { colour, heat, outline, surface, write } from "./surface.js";
 
+// About as many columns as wished for, with few cells left over in the last row.
+function fullestGrid(count, wished) {
+  const spare = (columns) => Math.ceil(count / columns) * columns - count;
+  const score = (columns) => spare(columns) / columns + 2 * Math.abs(Math.log(columns / wished));
+  let best = 1;
+  for (let columns = 1; columns <= count && columns < 2 * wished + 2; columns++) if (score(columns) < score(best)) best = columns;
+  return best;
+}
+
 export class Heatmap {
   constructor(canvas, episode) {
     this.canvas = canvas;
     this.episode = episode;
-    this.legend = [["heat", "0 to 100% of the fuller of CPU and memory"], ["placed", "placed now"], ["departed", "departed now"]];
+    this.legend = [["heat", "0 to 100% in use"], ["placed", "placed now"], ["departed", "departed now"]];
   }
 
   draw(p, chosen) {
     const { episode } = this;
     const { context, width, height } = surface(this.canvas);
     const count = episode.serverCount;
-    const columns = Math.min(count, Math.max(1, Math.ceil(Math.sqrt((count * width) / (height * 1.35)))));
+    const columns = fullestGrid(count, Math.sqrt((count * width) / (height * 1.35)));
     const rows = Math.ceil(count / columns);
     const cell = { width: width / columns, height: height / rows };
     this.layout = { columns, cell };

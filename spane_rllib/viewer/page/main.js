@@ -1,7 +1,7 @@
 // Puts the page together: recordings in, sides, overview and player out.
 
 import { Episode } from "./episode.js";
-import { clock, count } from "./format.js";
+import { clock, count, seconds } from "./format.js";
 import { Overview } from "./overview.js";
 import { Player } from "./player.js";
 import { Side } from "./side.js";
@@ -131,7 +131,7 @@ function describe() {
   byId("next-catastrophe").disabled = timeline.catastrophes.flat().length === 0;
   byId("first-difference").disabled = timeline.difference === null;
   const legend = timeline.pair
-    ? [["cpu", `total wait of A, ${episodes[0].policy}`], ["second", `total wait of B, ${episodes[1].policy}`]]
+    ? episodes.map((episode, i) => [["first", "second"][i], `total wait of ${"AB"[i]}: ${seconds(episode.totalWait[episode.length])} in the end`])
     : [["cpu", "CPU in use"], ["memory", "memory in use"]];
   legend.push(["wait", timeline.pair ? "a VM waited (A above B)" : "a VM waited"], ["alarm", "total wait passes 300,000 s"]);
   byId("overview-legend").append(...legend.map(([kind, text]) => Object.assign(document.createElement("li"), { className: kind, textContent: text })));

@@ -1,7 +1,7 @@
 // The whole episode on one bar, to be dragged along: loads of one policy, or the total waits of two.
 
 import { colour, line, surface, trace, write } from "./surface.js";
-import { count, seconds } from "./format.js";
+import { count } from "./format.js";
 
 const MARKS = 7; // height of the row of ticks of each episode
 const EDGE = 6;
@@ -90,7 +90,6 @@ export class Overview {
       context.setLineDash([]);
       context.lineWidth = 1;
     });
-    write(context, seconds(highest), EDGE + 2, 8);
   }
 
   #marks(context, i, width, bottom) {

@@ -69,7 +69,7 @@ export class Side {
       card.querySelector(".value").style.strokeDasharray = `${100 * share} 200`;
       card.querySelector(".big").textContent = percent(share);
       card.querySelector(".level").textContent = word;
-      card.querySelector(".amount").textContent = `${amount(share * capacity)} of ${amount(capacity)} ${resource === "cpu" ? "cores" : "GiB"}`;
+      card.querySelector(".amount").textContent = `${amount(share * capacity)} / ${amount(capacity)} ${resource === "cpu" ? "cores" : "GiB"}`;
       card.querySelector("svg").setAttribute("aria-label", `${resource} ${percent(share)}, ${word}`);
     }
   }
@@ -81,7 +81,7 @@ export class Side {
       queue: count(episode.queue[p]),
       "queue-unit": episode.queue[p] === 1 ? "VM waits" : "VMs wait",
       "head-wait": seconds(episode.headWait[p]),
-      placed: `${count(decisions)} of ${count(episode.vmCount)}`,
+      placed: `${count(decisions)} / ${count(episode.vmCount)}`,
       running: plural(episode.running(p), "VM"),
       "total-wait": seconds(episode.totalWait[p]),
       delayed: plural(delayed, "VM"),
@@ -97,22 +97,26 @@ export class Side {
     const event = episode.event(p), head = episode.decisions[p] < episode.vmCount ? episode.decisions[p] : null;
     const wait = event && !event.departure ? episode.wait(event.vm) : 0;
     this.#request("last", event?.vm ?? null, event ? (event.departure ? "Departed" : "Placed") : "Empty cluster", {
-      place: event ? `${event.departure ? "from" : "on"} ${episode.place(event.vm)}${wait > 0 ? ` after ${seconds(wait)}` : ""}` : "before the first event",
+      where: event ? `${event.departure ? "from" : "on"} ${episode.place(event.vm)}` : "before the first event",
+      wait: wait > 0 ? `after ${seconds(wait)}` : "",
       departed: event?.departure,
     });
     const ended = head !== null && episode.vms.slot[head] < 0 && p === episode.length;
     const toCome = head !== null && episode.vms.arrival[head] >= episode.time(p);
-    const place = ended ? "fits nowhere: the episode ends" : toCome ? `arrives in ${duration(episode.vms.arrival[head] - episode.time(p))}` : `waiting for ${seconds(episode.headWait[p])}`;
-    this.#request("head", head, head === null ? "All VMs are placed" : toCome ? "Next" : "Head of queue", { place: head === null ? "" : place });
+    this.#request("head", head, head === null ? "All VMs are placed" : toCome ? "Next" : "Waiting", {
+      where: head === null ? "" : toCome ? `arrives in ${duration(episode.vms.arrival[head] - episode.time(p))}` : `for ${seconds(episode.headWait[p])}`,
+      wait: ended ? "fits nowhere: the episode ends" : "",
+    });
   }
 
-  #request(name, vm, title, { place, departed = false }) {
+  #request(name, vm, title, { where, wait, departed = false }) {
     const { vms } = this.episode;
     const box = this.$(`[data-request=${name}]`);
-    const size = vm === null ? "" : `${plural(vms.cpu[vm], "core").replace(/^[\d,]+/, amount(vms.cpu[vm]))}, ${amount(vms.memory[vm])} GiB${vms.double[vm] ? ", half on each node" : ""}`;
+    const size = vm === null ? "" : `${plural(vms.cpu[vm], "core").replace(/^[\d,]+/, amount(vms.cpu[vm]))}, ${amount(vms.memory[vm])} GiB${vms.double[vm] ? ", both nodes" : ""}`;
     box.querySelector("h3").textContent = vm === null ? title : `${title}: VM ${vms.number[vm]}`;
     box.querySelector(".size").textContent = size;
-    box.querySelector(".place").textContent = place;
+    box.querySelector(".where").textContent = where;
+    box.querySelector(".wait").textContent = wait;
     const canvas = box.querySelector("canvas");
     canvas.setAttribute("aria-label", size || title);
     this.#splitGlyph(canvas, vm, departed, name === "last");
@@ -149,7 +153,7 @@ export class Side {
       const used = (resource) => vms.reduce((sum, vm) => sum + episode.share(vm, node)[resource], 0);
       const part = (resource, unit) => {
         const [load, capacity] = [used(resource), servers[`node_${resource}`][server]];
-        return `${amount(load)} of ${amount(capacity)} ${unit} (${percent(load / capacity)})`;
+        return `${amount(load)} / ${amount(capacity)} ${unit} (${percent(load / capacity)})`;
       };
       return `node ${node}: ${part("cpu", "cores")}, ${part("memory", "GiB")}`;
     }).join("\n");
@@ -163,19 +167,15 @@ export class Side {
 
   #detail(p) {
     const { episode } = this;
-    const server = this.chosen;
-    this.$(".detail").classList.toggle("open", server !== null);
-    const body = this.$("tbody");
-    if (server === null || server >= episode.serverCount) {
-      this.$(".detail .title").textContent = "No server chosen";
-      this.$(".nodes").textContent = "Click a server, or press [ and ].\n ";
-      body.replaceChildren();
-      return;
-    }
-    const vms = episode.residents(server, p), now = episode.time(p), event = episode.event(p);
+    const event = episode.event(p), now = episode.time(p);
+    const chosen = this.chosen !== null && this.chosen < episode.serverCount;
+    const server = chosen ? this.chosen : event?.server ?? 0;
+    const vms = episode.residents(server, p);
+    this.$(".detail").classList.toggle("open", chosen);
     this.$(".detail .title").textContent = `Server ${server}: ${plural(vms.length, "VM")}`;
+    this.$(".follows").textContent = chosen ? "chosen; Esc follows the last event" : "of the last event; click one to keep it";
     this.$(".nodes").textContent = this.#nodes(server);
-    body.replaceChildren(...vms.reverse().map((vm) => {
+    this.$("tbody").replaceChildren(...vms.reverse().map((vm) => {
       const row = document.createElement("tr");
       const since = episode.time(episode.placedAt[vm]);
       const cells = [
