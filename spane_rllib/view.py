@@ -61,10 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(page: str, port: int, browser: bool) -> None:
     import webbrowser
+    from contextlib import suppress
 
     from spane_rllib.viewer.server import PageServer
 
-    with PageServer(page, port) as server:
+    with PageServer(page, port) as server, suppress(KeyboardInterrupt):
         print(f"{server.url} (Ctrl-C ends)", flush=True)
         if browser:
             webbrowser.open(server.url)
