@@ -31,7 +31,7 @@ def load_plain(data: bytes) -> Any:
     """The numbers, strings, lists, tuples, dicts and numeric arrays in a pickle.
 
     Raises:
-        ValueError: it is damaged, or there is anything else in it; nothing of it has been run.
+        ValueError: it is damaged, or there is anything else in it; no code but this module's has been run.
     """
     allowed = frozenset(_OPCODES.split())
     try:
@@ -42,12 +42,11 @@ def load_plain(data: bytes) -> Any:
             # The memo is a table as long as its largest index.
             if opcode.name.endswith("PUT") and not 0 <= int(argument or 0) < len(data):
                 raise ValueError("a memo index is out of range")
-        value = _RestrictedUnpickler(io.BytesIO(data)).load()
+        return _RestrictedUnpickler(io.BytesIO(data)).load()
     except ValueError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(f"damaged pickle: {error}") from error
-    return value
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
@@ -84,7 +83,7 @@ class _Dtype(_StandIn):
 
 
 class _Array(_StandIn):
-    """Stands in for `numpy.ndarray` and for the function that makes an empty one; `plain` unwraps it."""
+    """Stands in for `numpy.ndarray` and for the function that makes an empty one; `as_array` unwraps it."""
 
     __slots__ = ("numpy",)
 

@@ -32,10 +32,6 @@ _NOTHING_ELSE = "give a file that evaluate --record wrote, or a .p file of VMAge
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-class _Damaged(Exception):
-    """What is wrong with a file."""
-
-
 def write_schedule(path: str | os.PathLike[str], schedule: Schedule) -> None:
     """Write `schedule` to `path` (`.npz`) in one step."""
     metadata = {"format": FORMAT, "version": VERSION, "start": schedule.start}
@@ -73,7 +69,7 @@ def read_npz(file: Path) -> Schedule:
                     for table, kind in _TABLES.items()
                 }
                 return Schedule(**metadata, **tables)
-        except (ValueError, _Damaged) as error:
+        except ValueError as error:
             raise UserError(f"{file}: not a valid recording ({error}); record the episode again") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
             raise UserError(f"{file}: damaged or no recording ({error}); {_NOTHING_ELSE}") from error
@@ -81,12 +77,15 @@ def read_npz(file: Path) -> Schedule:
 
 def _read_member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
     try:
-        size = archive.getinfo(name).file_size
+        info = archive.getinfo(name)
     except KeyError:
-        raise _Damaged(f"it holds no {name}") from None
-    if size > largest:
-        raise _Damaged(f"{name} unpacks to {size:,} bytes; allowed are {largest:,}")
-    return archive.read(name)  # never more than the size it declares
+        raise ValueError(f"it holds no {name}") from None
+    if info.file_size > largest:
+        raise ValueError(f"{name} unpacks to {info.file_size:,} bytes; allowed are {largest:,}")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in a way that is not read")
+    with archive.open(info) as stream:
+        return stream.read(info.file_size)  # `archive.read` may unpack more than the size it declares
 
 
 def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
@@ -95,14 +94,15 @@ def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
     except RecursionError:
         metadata = None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise _Damaged(f"{_METADATA} does not say that it is one")
+        raise ValueError(f"{_METADATA} does not say that it is one")
     if metadata.get("version") != VERSION:
-        raise _Damaged(f"format version {metadata.get('version')!r}; this program reads version {VERSION}")
+        raise ValueError(f"format version {metadata.get('version')!r}; this program reads version {VERSION}")
     for name in _TEXTS:
-        if not isinstance(metadata.get(name), str) or len(metadata[name]) > _LONGEST_TEXT:
-            raise _Damaged(f"{_METADATA} has no usable {name}")
+        text = metadata.get(name)
+        if not isinstance(text, str) or len(text) > _LONGEST_TEXT or not text.isprintable():
+            raise ValueError(f"{_METADATA} has no usable {name}")
     if type(metadata.get("start")) is not int:
-        raise _Damaged(f"{_METADATA} has no usable start")
+        raise ValueError(f"{_METADATA} has no usable start")
     return {name: metadata[name] for name in (*_TEXTS, "start")}
 
 
@@ -115,11 +115,11 @@ def _read_column(archive: zipfile.ZipFile, table: str, name: str) -> npt.NDArray
             raise ValueError(f"version {version}")
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     except Exception as error:  # the header is a Python literal, and a damaged one can raise anything
-        raise _Damaged(f"{table}.{name} has no readable header: {error}") from error
+        raise ValueError(f"{table}.{name} has no readable header: {error}") from error
     data = stream.read()
     expected = _type(name)
     if dtype != expected or len(shape) != 1 or len(data) != shape[0] * expected.itemsize:
-        raise _Damaged(f"{table}.{name} is not one column of {expected}")
+        raise ValueError(f"{table}.{name} is not one column of {expected}")
     if expected == np.bool_ and max(data, default=0) > 1:
-        raise _Damaged(f"{table}.{name} holds values that are neither true nor false")
+        raise ValueError(f"{table}.{name} holds values that are neither true nor false")
     return np.frombuffer(data, expected)

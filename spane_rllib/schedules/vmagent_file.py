@@ -9,25 +9,40 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spane_rllib.errors import UserError
+from spane_rllib.errors import UserError, one_line
 from spane_rllib.schedules.restricted_pickle import LARGEST, as_array, load_plain
-from spane_rllib.schedules.schedule import Events, Floats, Schedule, Servers, Vms
+from spane_rllib.schedules.schedule import MAX_VMS, Events, Floats, Schedule, Servers, Vms
 from spane_rllib.traces.text import reading
 
 _CREATE, _DELETE = 0, 1
+_ROUNDING = 1e-3  # cores or GiB; some recordings are of single precision
+
+
+class _Vm(NamedTuple):
+    cpu: float  # cores
+    memory: float  # GiB
+    double: bool
+    slot: int
+
+    def taken(self, servers: int) -> Floats:
+        """(N, 2, 2) [server, node, (cpu, memory)] what it takes of every node."""
+        taken = np.zeros((servers, 2, 2))
+        size = np.array([self.cpu, self.memory])
+        if self.double:
+            taken[self.slot // 2] = size / 2
+        else:
+            taken[self.slot // 2, self.slot % 2] = size
+        return taken
 
 
 class _Frame(NamedTuple):
     """One placement or departure, and the free resources after it."""
 
     identity: object
-    cpu: float
-    memory: float
-    double: bool
-    time: float
+    vm: _Vm
+    time: float  # seconds
     departure: bool
-    slot: int
-    free: Floats  # (N, 2, 2) [server, node, (cpu, memory)] cores and GiB
+    free: Floats  # (N, 2, 2) as of _Vm.taken
 
 
 def read_vmagent(file: Path) -> Schedule:
@@ -51,7 +66,9 @@ def read_vmagent(file: Path) -> Schedule:
             name, loaded = loaded.get("name", name), loaded.get("data")
         if not isinstance(name, str) or not isinstance(loaded, list) or not loaded:
             raise ValueError("it holds no list of frames")
-        return _convert(list(_frames(loaded)), name, file)
+        if len(loaded) > 2 * MAX_VMS:
+            raise ValueError(f"{len(loaded):,} frames; allowed are {2 * MAX_VMS:,}")
+        return _convert(_frames(loaded), one_line(name), file)
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         raise UserError(f"{file}: not a valid VMAgent recording ({error}); record it again") from error
 
@@ -68,68 +85,48 @@ def _frames(loaded: list[Any]) -> Iterator[_Frame]:
                 raise ValueError("its server or action is wrong")
             if not all(map(math.isfinite, (cpu, memory, time))):
                 raise ValueError("its request is wrong")
-            departure, double = kind == _DELETE, bool(request["is_double"])
-            yield _Frame(request["uuid"], cpu, memory, double, time, departure, slot, free.astype(np.float64))
+            vm = _Vm(cpu, memory, bool(request["is_double"]), slot)
+            yield _Frame(request["uuid"], vm, time, kind == _DELETE, free.astype(np.float64))
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ValueError(f"frame {index}: {error!r}") from error
 
 
-def _taken(frame: _Frame) -> Floats:
-    """(N, 2, 2) what the VM of `frame` takes of every node."""
-    taken = np.zeros_like(frame.free)
-    size = np.array([frame.cpu, frame.memory])
-    if frame.double:
-        taken[frame.slot // 2] = size / 2
-    else:
-        taken[frame.slot // 2, frame.slot % 2] = size
-    return taken
-
-
-def _convert(frames: list[_Frame], name: str, file: Path) -> Schedule:
-    first = frames[0]
-    capacity = first.free + _taken(first)
-    if first.departure or (capacity[:, 0] != capacity[:, 1]).any():
-        raise ValueError("it does not begin with a placement on empty servers of two equal nodes")
-    free = capacity.copy()
-    alive: dict[object, int] = {}
-    vms: list[_Frame] = []
+def _convert(frames: Iterator[_Frame], name: str, file: Path) -> Schedule:
+    vms: list[_Vm] = []
+    arrival: list[float] = []
     lifetime: list[float] = []
-    event_vm: list[int] = []
+    events: list[tuple[float, int, bool]] = []
+    running: dict[object, int] = {}
+    free = capacity = np.zeros((0, 2, 2))
     for index, frame in enumerate(frames):
+        if index == 0:
+            capacity = frame.free + frame.vm.taken(len(frame.free))
+            if frame.departure or (capacity[:, 0] != capacity[:, 1]).any():
+                raise ValueError("it does not begin with a placement on empty servers of two equal nodes")
+            free = capacity
         if frame.departure:
-            vm = alive.pop(frame.identity, None)
-            if vm is None:
+            if frame.identity not in running:
                 raise ValueError(f"frame {index}: a VM departs that does not run")
-            lifetime[vm] = max(frame.time - vms[vm].time, np.finfo(float).tiny)
-            free += _taken(vms[vm])
+            vm = running.pop(frame.identity)
+            lifetime[vm] = frame.time - arrival[vm] or np.finfo(float).tiny
+            free = free + vms[vm].taken(len(free))
         else:
-            vm = alive[frame.identity] = len(vms)
-            vms.append(frame)
+            vm = running[frame.identity] = len(vms)
+            vms.append(frame.vm)
+            arrival.append(frame.time)
             lifetime.append(math.inf)
-            free -= _taken(frame)
-        event_vm.append(vm)
-        if frame.free.shape != free.shape or np.abs(frame.free - free).max() > 1e-3:
+            free = free - frame.vm.taken(len(free))
+        events.append((frame.time, vm, frame.departure))
+        if frame.free.shape != free.shape or np.abs(frame.free - free).max() > _ROUNDING:
             raise ValueError(f"frame {index}: the servers are not what its request makes of them")
-    time = np.array([frame.time for frame in vms])
+    cpu, memory, double, slot = map(np.array, zip(*vms, strict=True))
     return Schedule(
         policy=name,
         trace="VMAgent recording",
         trace_sha256="",
         start=0,
-        source=f"converted from {file.name}",
-        vms=Vms(
-            number=np.arange(len(vms)),
-            cpu=np.array([frame.cpu for frame in vms]),
-            memory=np.array([frame.memory for frame in vms]),
-            double=np.array([frame.double for frame in vms]),
-            arrival=time,
-            lifetime=np.array(lifetime),
-            slot=np.array([frame.slot for frame in vms]),
-        ),
-        events=Events(
-            np.array([frame.time for frame in frames]),
-            np.array(event_vm),
-            np.array([frame.departure for frame in frames]),
-        ),
-        servers=Servers(capacity[:, 0, 0], capacity[:, 0, 1], np.full(len(capacity), first.time)),
+        source=one_line(f"converted from {file.name}"),
+        vms=Vms(np.arange(len(vms)), cpu, memory, double, np.array(arrival), np.array(lifetime), slot),
+        events=Events(*map(np.array, zip(*events, strict=True))),
+        servers=Servers(capacity[:, 0, 0], capacity[:, 0, 1], np.full(len(capacity), arrival[0])),
     )

@@ -90,7 +90,7 @@ def _plain(schedule: Schedule) -> dict[str, Any]:
 
 def _numbers(column: npt.NDArray[Any]) -> list[Any]:
     """The values as short as they can be written; null for infinity, which JSON lacks."""
-    if (column == np.rint(column)).all() and np.isfinite(column).all():
+    if (column == np.rint(column)).all() and (np.abs(column) < 2**53).all():
         return column.astype(np.int64).tolist()
     return [None if value == np.inf else value for value in column.tolist()]
 

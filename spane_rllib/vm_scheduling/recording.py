@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spane_rllib import __version__
 from spane_rllib.compiling import borrowed, compiled
+from spane_rllib.errors import one_line
 from spane_rllib.schedules.schedule import NOWHERE, Events, Schedule, Servers, Vms
 from spane_rllib.schedules.schedule_file import write_schedule
 from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
@@ -83,8 +84,8 @@ def record_episode(
         slot=slot,
     )
     return Schedule(
-        policy=policy.name,
-        trace=trace.name,
+        policy=one_line(policy.name),
+        trace=one_line(trace.name),
         trace_sha256=trace.sha256,
         start=start,
         source=f"spane_rllib {__version__} evaluate --record, seed {seed}",

@@ -11,7 +11,7 @@ import pytest
 from chromium import EXECUTABLE, Chromium
 from schedule_examples import large_schedule, other_decision, small_schedule
 
-from spane_rllib.schedules.schedule import Schedule
+from spane_rllib.schedules.schedule import NOWHERE, Events, Schedule
 from spane_rllib.viewer import page as page_module
 from spane_rllib.viewer.page import render_page
 
@@ -74,7 +74,7 @@ def test_numbers_of_a_schedule_by_hand(page: Page) -> None:
     assert browser.text("[data-resource=memory] .amount") == "19.5 / 48 GiB"
     assert browser.text("[data-resource=memory] .level") == "low"
     assert browser.text("[data-request=last] h3") == "Placed: VM 10"
-    assert browser.text("[data-request=last] .place") == "on server 0, node 0 after 8 s"
+    assert browser.text("[data-request=last] .place") == "server 0, node 0 after 8 s"
     assert browser.text("[data-request=head] .size") == "18 cores, 12 GiB, both nodes"
     assert "fits nowhere: the episode ends" in browser.text("[data-request=head] .place")
     browser.press("ArrowLeft")
@@ -144,7 +144,7 @@ def test_two_policies_stand_at_the_same_decision(page: Page) -> None:
     assert [fields(browser, i)["total-wait"] for i in (0, 1)] == ["8 s", "0 s"]
     assert [fields(browser, i)["running"] for i in (0, 1)] == ["2 VMs", "4 VMs"]
     assert [browser.text("[data-request=last] h3", i) for i in (0, 1)] == ["Placed: VM 10"] * 2
-    assert browser.text("[data-request=last] .where", 1) == "on server 1, node 0"
+    assert browser.text("[data-request=last] .where", 1) == "server 1, node 0"
 
 
 def test_a_catastrophe_is_marked_where_the_total_passes_the_limit(page: Page) -> None:
@@ -156,6 +156,16 @@ def test_a_catastrophe_is_marked_where_the_total_passes_the_limit(page: Page) ->
     assert browser.run("document.querySelector('.badge').classList.contains('on')")
     browser.press("ArrowLeft")
     assert not browser.run("document.querySelector('.badge').classList.contains('on')")
+
+
+def test_an_episode_without_any_event(page: Page) -> None:
+    schedule = small_schedule()
+    nowhere = schedule.vms._replace(slot=np.full(5, NOWHERE))
+    none = Events(*(column[:0] for column in schedule.events))
+    browser = page.open(Schedule(**{**vars(schedule), "vms": nowhere, "events": none}))
+    browser.press(" ")
+    assert step(browser) == 0
+    assert "fits nowhere" in browser.text("[data-request=head] .place")
 
 
 @pytest.mark.parametrize("servers", [2, 60])

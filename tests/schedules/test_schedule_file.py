@@ -90,6 +90,7 @@ HUGE = npy(np.zeros(1)).replace(b"(1,), ", b"(9999999999,), ")
         (metadata(version=2), "format version 2; this program reads version 1"),
         (metadata(policy=5), "no usable policy"),
         (metadata(trace="x" * 5000), "no usable trace"),
+        (metadata(trace="\ud800"), "no usable trace"),
         (metadata(start=True), "no usable start"),
         (lambda members: {k: v for k, v in members.items() if k != "vms.cpu.npy"}, "no vms.cpu.npy"),
         (column("vms.cpu", b""), "vms.cpu has no readable header"),
@@ -119,6 +120,29 @@ def test_damaged_files_are_refused(
     tracemalloc.stop()
     assert str(refusal.value).startswith(str(file))
     assert peak < 2**24
+
+
+def test_a_size_that_is_declared_too_small_unpacks_nothing_more(tmp_path: Path) -> None:
+    file = tmp_path / "a.npz"
+    write_schedule(file, small_schedule())
+    size = 123_456_789
+    zipped(file, {"metadata.json": bytes(size)})
+    data = file.read_bytes()
+    assert data.count(size.to_bytes(4, "little")) == 2  # in the archive's directory and before the data
+    file.write_bytes(data.replace(size.to_bytes(4, "little"), (100).to_bytes(4, "little")))
+    tracemalloc.start()
+    with pytest.raises(UserError, match="damaged or no recording"):
+        read_schedule(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+def test_other_compressions_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("metadata.json", b"{}")
+    with pytest.raises(UserError, match=r"metadata\.json is compressed in a way that is not read"):
+        read_schedule(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize(

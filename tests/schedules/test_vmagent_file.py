@@ -164,6 +164,8 @@ def test_crafted_pickles_are_refused(data: bytes, message: str) -> None:
         (lambda data: [], "no list of frames"),
         (lambda data: {"name": 3, "data": data}, "no list of frames"),
         (lambda data: [5], "frame 0"),
+        (lambda data: data * 700_000, "2,100,000 frames; allowed are 2,000,000"),
+        (lambda data: [data[0], data[1] | {"server": np.zeros((3, 2, 2))}], "frame 1: the servers are not"),
         (lambda data: [data[0] | {"server": [[1, 2]]}], "frame 0: .*an array is missing"),
         (lambda data: [data[0] | {"server": np.zeros((2, 2, 3))}], "server or action is wrong"),
         (lambda data: [data[0] | {"action": 4}], "server or action is wrong"),

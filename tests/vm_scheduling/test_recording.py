@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spane_rllib.__main__ import main
 from spane_rllib.schedules.loading import read_schedule
@@ -73,6 +75,25 @@ def test_a_schedule_by_hand(tiny_trace: VmTrace) -> None:
     np.testing.assert_array_equal(schedule.events.vm, [0, 1, 0, 1, 2, 3])
     np.testing.assert_array_equal(schedule.events.departure, [False, False, True, True, False, False])
     np.testing.assert_array_equal(schedule.events.time, [0, 0, 10, 20, 20, 20])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(
+        st.tuples(st.integers(1, 8), st.integers(1, 16), st.integers(0, 9), st.integers(1, 60)),
+        min_size=2,
+        max_size=40,
+    ),
+    name=st.sampled_from(list(HEURISTICS)),
+)
+def test_any_trace_is_recorded_as_it_is_evaluated(sizes: list[tuple[int, ...]], name: str) -> None:
+    cpu, memory, gap, lifetime = np.array(sizes, float).T
+    trace = VmTrace(cpu, memory, np.cumsum(gap), lifetime)
+    cluster = Cluster(servers=2, node_cpu=8, node_memory=16, double_memory_threshold=5)
+    workload, policy = compile_workload(trace, cluster), HeuristicPolicy(name)
+    schedule = record_episode(policy, workload, cluster, 0, len(trace), seed=3)
+    results = policy.run(workload, cluster, np.array([0]), np.array([len(trace)]), 3)
+    assert schedule.total_wait == results.total_wait[0]
 
 
 def test_vms_behind_one_that_can_never_be_placed_are_nowhere() -> None:

@@ -1,6 +1,6 @@
 // Above 50 servers: a cell each, its upper half node 0 and its lower half node 1, as full as CPU or memory is.
 
-import { colour, heat, outline, surface, write } from "./surface.js";
+import { colour, heat, surface, write } from "./surface.js";
 
 // About as many columns as wished for, with few cells left over in the last row.
 function fullestGrid(count, wished) {
@@ -56,15 +56,15 @@ export class Heatmap {
 
   #mark(context, server, stroke, dashed) {
     const { x, y, w, h } = this.#box(server, 0);
-    if (stroke === colour("ink")) {
-      outline(context, x, y, Math.max(w, 6), Math.max(h, 6), dashed);
-    } else {
-      context.save();
-      context.strokeStyle = stroke;
-      context.lineWidth = 2;
-      context.strokeRect(x + 3, y + 3, Math.max(w - 6, 2), Math.max(h - 6, 2));
-      context.restore();
-    }
+    context.save();
+    context.strokeStyle = colour("card"); // so that the frame is seen on every heat colour
+    context.lineWidth = 5;
+    context.strokeRect(x + 2, y + 2, Math.max(w - 4, 4), Math.max(h - 4, 4));
+    context.strokeStyle = stroke;
+    context.lineWidth = 2.5;
+    if (dashed) context.setLineDash([4, 3]);
+    context.strokeRect(x + 2, y + 2, Math.max(w - 4, 4), Math.max(h - 4, 4));
+    context.restore();
   }
 
   #box(server, gap) {

@@ -97,7 +97,7 @@ export class Side {
     const event = episode.event(p), head = episode.decisions[p] < episode.vmCount ? episode.decisions[p] : null;
     const wait = event && !event.departure ? episode.wait(event.vm) : 0;
     this.#request("last", event?.vm ?? null, event ? (event.departure ? "Departed" : "Placed") : "Empty cluster", {
-      where: event ? `${event.departure ? "from" : "on"} ${episode.place(event.vm)}` : "before the first event",
+      where: event ? episode.place(event.vm) : "before the first event",
       wait: wait > 0 ? `after ${seconds(wait)}` : "",
       departed: event?.departure,
     });

@@ -3,7 +3,7 @@
 import { colour, line, surface, trace, write } from "./surface.js";
 
 export const WINDOW = 300;
-const RIGHT = 34;
+const RIGHT = 40;
 
 export function drawTrend(canvas, episode, p) {
   const { context, width, height } = surface(canvas);
