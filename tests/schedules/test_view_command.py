@@ -32,7 +32,7 @@ NAMES = {"a.npz": "by-hand", "b.npz": "other <b>&", "c.npz": "round-robin"}
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, with recordings `a` and `b` of the same arrivals and `c` of others."""
     monkeypatch.chdir(tmp_path)
-    for name, schedule in (("a", small_schedule()), ("b", other_decision()), ("c", large_schedule(60, 30))):
+    for name, schedule in (("a", small_schedule()), ("b", other_decision()), ("c", large_schedule(60, 8))):
         write_schedule(f"{name}.npz", schedule)
     return tmp_path
 
@@ -71,7 +71,7 @@ def test_an_animation_has_a_frame_per_decision(
 
     assert main(["view", *files, "--export", "out.gif"]) == 0
     with Image.open(folder / "out.gif") as image:
-        assert image.n_frames == (31 if files == ["c.npz"] else 5)
+        assert image.n_frames == (9 if files == ["c.npz"] else 5)
 
 
 def test_a_panel_shows_the_state_after_each_decision() -> None:

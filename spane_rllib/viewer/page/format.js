@@ -7,7 +7,7 @@ export const count = (value) => whole.format(value);
 export const amount = (value) => exact.format(value);
 export const seconds = (value) => `${whole.format(value)} s`;
 export const percent = (share) => `${Math.round(100 * share)}%`;
-export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+export const plural = (number, noun) => `${amount(number)} ${noun}${number === 1 ? "" : "s"}`;
 
 const two = (value) => String(value).padStart(2, "0");
 

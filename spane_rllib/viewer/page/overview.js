@@ -30,7 +30,7 @@ export class Overview {
 
   draw(step, label) {
     const { context, width, height } = surface(this.canvas);
-    if (!this.background && width && height) this.background = this.#paint();
+    if (!this.background && width && height) this.background = this.#paint(width, height);
     if (this.background) context.drawImage(this.background, 0, 0, width, height);
     const x = this.#x(step, width);
     line(context, x, 0, x, height, colour("ink"));
@@ -46,10 +46,9 @@ export class Overview {
 
   #x(step, width) { return EDGE + (step / Math.max(1, this.timeline.length)) * (width - 2 * EDGE); }
 
-  #paint() {
+  #paint(width, height) {
     const copy = document.createElement("canvas");
-    Object.defineProperties(copy, { clientWidth: { value: this.canvas.clientWidth }, clientHeight: { value: this.canvas.clientHeight } });
-    const { context, width, height } = surface(copy);
+    const { context } = surface(copy, width, height);
     const { timeline } = this;
     const bottom = height - MARKS * timeline.episodes.length - 3;
     line(context, EDGE, bottom + 0.5, width - EDGE, bottom + 0.5);

@@ -112,7 +112,7 @@ export class Side {
   #request(name, vm, title, { where, wait, departed = false }) {
     const { vms } = this.episode;
     const box = this.$(`[data-request=${name}]`);
-    const size = vm === null ? "" : `${plural(vms.cpu[vm], "core").replace(/^[\d,]+/, amount(vms.cpu[vm]))}, ${amount(vms.memory[vm])} GiB${vms.double[vm] ? ", both nodes" : ""}`;
+    const size = vm === null ? "" : `${plural(vms.cpu[vm], "core")}, ${amount(vms.memory[vm])} GiB${vms.double[vm] ? ", both nodes" : ""}`;
     box.querySelector("h3").textContent = vm === null ? title : `${title}: VM ${vms.number[vm]}`;
     box.querySelector(".size").textContent = size;
     box.querySelector(".where").textContent = where;
@@ -130,10 +130,14 @@ export class Side {
     if (vm === null) return;
     const { servers, vms } = this.episode;
     const server = placed ? vms.slot[vm] >> 1 : 0;
+    const sizeOn = (node, resource) => {
+      if (vms.double[vm]) return vms[resource][vm] / 2;
+      return node === (placed ? vms.slot[vm] & 1 : 0) ? vms[resource][vm] : 0;
+    };
     ["cpu", "memory"].forEach((resource, i) => {
       const x = i ? width / 2 + 2 : width / 2 - 2 - bar;
       for (const node of [0, 1]) {
-        const size = !placed && !vms.double[vm] ? (node === 0 ? vms[resource][vm] : 0) : vms.double[vm] ? vms[resource][vm] / 2 : this.episode.share(vm, node)[resource];
+        const size = sizeOn(node, resource);
         const tall = Math.max((size / servers[`node_${resource}`][server]) * half, size ? 2 : 0);
         if (!tall) continue;
         const y = node ? middle + 1 : middle - tall;

@@ -25,8 +25,7 @@ export function heat(share) {
 }
 
 // A cleared drawing context in CSS pixels, with the canvas's width and height.
-export function surface(canvas) {
-  const { clientWidth: width, clientHeight: height } = canvas;
+export function surface(canvas, width = canvas.clientWidth, height = canvas.clientHeight) {
   const ratio = window.devicePixelRatio || 1;
   const pixels = [Math.round(width * ratio), Math.round(height * ratio)];
   if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
