@@ -8,8 +8,9 @@ from typing import Any
 
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.results import drop_torn_lines, export_models, trial_table
+from spane_rllib.experiments.results import export_models, trial_table
 from spane_rllib.experiments.trials import draw_trials
+from spane_rllib.experiments.tune_state import drop_torn_lines
 
 
 def test_a_trial_whose_process_never_started_has_no_row(tmp_path: Path) -> None:

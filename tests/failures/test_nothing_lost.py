@@ -37,6 +37,20 @@ evaluation: {top_k: 2, episodes: 6, heuristics: [first-fit]}
 resources: {checkpoint_every: 1, num_cpus: 2}
 """
 ITERATIONS = 50
+CRASHING = """
+import sys
+from spane_rllib.experiments import training
+from spane_rllib.tune import main
+
+class TrialTrainable(training.TrialTrainable):
+    def step(self):
+        if self._param_space["trial"]["name"] == "spane-0000" and self.iteration == 10:
+            raise RuntimeError("this trial cannot go on")
+        return super().step()
+
+training.TrialTrainable = TrialTrainable
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 class Command:
@@ -188,6 +202,25 @@ def test_a_trial_process(workplace: Path, finished: Path) -> None:
     assert_same_results(folder, finished)
 
 
+def test_a_trial_that_was_given_up(workplace: Path, finished: Path) -> None:
+    """It goes on from its checkpoint when the run is continued."""
+    command = [sys.executable, "-c", CRASHING, "tiny.yaml", "--set", "output=given_up"]
+    done = subprocess.run(
+        [*command, "--set", "resources.max_failures=1"],
+        cwd=workplace,
+        env={**os.environ, "PYTHONPATH": REPOSITORY, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    folder = workplace / "given_up" / "tiny"
+    assert pd.read_csv(folder / "trials.csv").set_index("trial")["status"][LONG[0]] == "ERROR"
+    assert starts(folder, LONG[0]) == [1]
+    resume(folder)
+    assert starts(folder, LONG[0]) == [1, 11]
+    assert_same_results(folder, finished)
+
+
 def test_a_worker_in_the_middle_of_an_evaluation(tmp_path: Path) -> None:
     arguments = ["--trace", "synthetic:vms=3000", "--servers", 3, "--episodes", 4000]
     arguments += ["--policy", "fgd", "--policy", "random", "--output"]
@@ -222,11 +255,16 @@ def test_a_node(workplace: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
     assert_same_results(folder, finished)
 
 
-def test_the_driver(killed: Path, finished: Path, tmp_path: Path) -> None:
-    """And the results folder is moved before the run is continued."""
+@pytest.mark.parametrize("share", [None, 0.0, 0.4, 0.99])
+def test_the_driver(killed: Path, finished: Path, tmp_path: Path, share: float | None) -> None:
+    """And the folder is moved before the run is continued, what Tune copies over itself cut to a `share`."""
     before = contents(killed)
     folder = tmp_path / "moved"
     shutil.copytree(killed, folder)
+    copied = [*folder.glob("tune/*.*"), *folder.glob("tune/*/p*.*"), *folder.glob("tune/*/events.*")]
+    assert {file.name.partition("-")[0] for file in copied} >= {"tuner.pkl", "experiment_state", "basic"}
+    for file in copied if share is not None else ():
+        os.truncate(file, int(file.stat().st_size * share))
     done = contents(folder / "tune" / SHORT)
     errors = resume(folder)
     assert contents(killed) == before
