@@ -8,9 +8,9 @@ from typing import Any
 
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.results import export_models, trial_table
+from spane_rllib.experiments.results import drop_early_exports, export_models, trial_table
 from spane_rllib.experiments.trials import draw_trials
-from spane_rllib.experiments.tune_state import drop_torn_lines
+from spane_rllib.files import write_text
 
 
 def test_a_trial_whose_process_never_started_has_no_row(tmp_path: Path) -> None:
@@ -26,11 +26,21 @@ def test_a_trial_whose_process_never_started_has_no_row(tmp_path: Path) -> None:
     export_models(grid, ResultsFolder(tmp_path), {trial.name})
 
 
-def test_a_half_written_last_result_is_cut_off(tmp_path: Path) -> None:
-    contents = {"whole": b"{}\n{}\n", "torn": b"{}\n{", "first_torn": b'{"a', "empty": b""}
-    for trial, content in contents.items():
-        (tmp_path / "tune" / trial).mkdir(parents=True)
-        (tmp_path / "tune" / trial / "result.json").write_bytes(content)
-    drop_torn_lines(ResultsFolder(tmp_path))
-    left = {trial: (tmp_path / "tune" / trial / "result.json").read_bytes() for trial in contents}
-    assert left == {"whole": b"{}\n{}\n", "torn": b"{}\n", "first_torn": b"", "empty": b""}
+def test_what_was_exported_of_trials_that_go_on_is_removed(tmp_path: Path) -> None:
+    config = ExperimentConfig.model_validate({"name": "t", "methods": {"m": {"network": "mlp", "seeds": 3}}})
+    folder = ResultsFolder(tmp_path)
+    trials = draw_trials(config)
+    states = [({"done": True}, None), ({"done": False}, None), ({"done": False}, RuntimeError())]
+    grid: Any = [
+        SimpleNamespace(config={"trial": trial.model_dump()}, metrics=metrics, error=error, path=trial.name)
+        for trial, (metrics, error) in zip(trials, states, strict=True)
+    ]
+    for name in ("m-0000", "m-0001", "m-0002", "random"):
+        write_text(folder.evaluation_part(name, 5), "")
+        write_text(folder.models / "m" / name / "model.json", "")
+    drop_early_exports(grid, folder)
+    kept = ["m-0000", "random"]
+    assert sorted(path.name for path in (folder.models / "m").iterdir()) == kept
+    assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == [
+        f"{name}-5-servers.csv" for name in kept
+    ]
