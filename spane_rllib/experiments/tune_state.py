@@ -22,7 +22,7 @@ from spane_rllib.files import replacing
 _SESSION_FILE = re.compile(r".+-(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)\.(json|pkl)")
 
 # What Tune meant to do with a trial once its checkpoint was saved. It would do so after a restart too: a
-# trial that ended or crashed during that save, and goes on from an older checkpoint, would be stopped too early.
+# trial that ended or crashed during that save, and goes on from an older checkpoint, would be stopped soon.
 _DECISIONS = re.compile(rb'("_(?:cached|queued)_trial_decisions": )\{[^}]*\}')
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -255,15 +256,15 @@ def test_a_node(workplace: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
     assert_same_results(folder, finished)
 
 
-@pytest.mark.parametrize("share", [None, 0.0, 0.4, 0.99])
-def test_the_driver(killed: Path, finished: Path, tmp_path: Path, share: float | None) -> None:
-    """And the folder is moved before the run is continued, what Tune copies over itself cut to a `share`."""
+@pytest.mark.parametrize("shares", [(1,), (0, 0.4, 0.99)], ids=["whole", "cut"])
+def test_the_driver(killed: Path, finished: Path, tmp_path: Path, shares: tuple[float, ...]) -> None:
+    """And the folder is moved before the run is continued, and what Tune copies is cut to a share of it."""
     before = contents(killed)
     folder = tmp_path / "moved"
     shutil.copytree(killed, folder)
     copied = [*folder.glob("tune/*.*"), *folder.glob("tune/*/p*.*"), *folder.glob("tune/*/events.*")]
     assert {file.name.partition("-")[0] for file in copied} >= {"tuner.pkl", "experiment_state", "basic"}
-    for file in copied if share is not None else ():
+    for file, share in zip(copied, itertools.cycle(shares), strict=False):
         os.truncate(file, int(file.stat().st_size * share))
     done = contents(folder / "tune" / SHORT)
     errors = resume(folder)
