@@ -87,5 +87,5 @@ def test_a_search_with_optuna_and_asha_ends_in_named_trials(
 
     monkeypatch.setitem(sys.modules, "optuna", None)  # as if it were not installed
     assert analyze.main([str(results)]) == 0
-    with pytest.raises(UserError, match="search.algorithm: needs a package that is not installed"):
+    with pytest.raises(UserError, match=r"search\.algorithm: needs a package"):
         tune.main(["--resume", str(results)])
