@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ def is_unfinished(result: Result) -> bool:
 
 
 def _begun(grid: ResultGrid) -> list[Result]:
-    """All but the trials whose process could never be started: of those Tune keeps only the error."""
-    return [result for result in grid if result.config or not result.error]
+    """All but the trials that have not reported yet, or whose process could never be started."""
+    return [result for result in grid if result.config]
 
 
 def _in_order(grid: ResultGrid) -> list[tuple[TrialSettings, Result]]:
@@ -54,6 +55,9 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
 
     Columns: method, trial, seed, status, error, gradient_steps, best_validation_wait_s, best_gradient_steps,
     time_s, rank, model (path in the results folder or ""), each hyper-parameter as options.* or training.*.
+
+    Raises:
+        UserError: there is no trial that has reported.
     """
     rows = []
     for trial, result in _in_order(grid):
@@ -80,6 +84,8 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
                 **_flat("training", trial.training.model_dump()),
             }
         )
+    if not rows:
+        raise UserError(f"{folder.path}: no trial has reported yet; --resume goes on with them")
     table = pd.DataFrame(rows)
     for column in ("best_validation_wait_s", "best_gradient_steps", "time_s"):
         table[column] = table[column].astype(float)
@@ -148,6 +154,8 @@ def restore_results(folder: ResultsFolder) -> ResultGrid:
     Raises:
         UserError: there are none, Tune cannot read them, or they are not ours.
     """
+    # It warns of the missing results of trials that have not reported yet.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     mend_state(folder)
     if not has_trials(folder):
         raise UserError(f"{folder.path}: no trials yet; start them with --resume {folder.path}")

@@ -6,6 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.results import drop_early_exports, export_models, trial_table
@@ -13,17 +16,20 @@ from spane_rllib.experiments.trials import draw_trials
 from spane_rllib.files import write_text
 
 
-def test_a_trial_whose_process_never_started_has_no_row(tmp_path: Path) -> None:
+def test_trials_that_never_reported_have_no_row(tmp_path: Path) -> None:
     config = ExperimentConfig.model_validate({"name": "t", "methods": {"plain": {"network": "mlp"}}})
     (trial,) = draw_trials(config)
     space = {"trial": trial.model_dump(mode="json")}
     metrics = {"gradient_steps": 4, "best_validation_wait": 2.5, "done": True}
     done = SimpleNamespace(config=space, metrics=metrics, error=None, checkpoint=None, path="done")
     failed = SimpleNamespace(config=None, metrics={}, error=RuntimeError("no process"), path="failed")
-    grid: Any = [failed, done]
+    waiting = SimpleNamespace(config=None, metrics={}, error=None, path="waiting")
+    grid: Any = [failed, waiting, done]
     table = trial_table(grid, ResultsFolder(tmp_path))
     assert table["trial"].tolist() == [trial.name] and table["rank"].tolist() == [1]
     export_models(grid, ResultsFolder(tmp_path), {trial.name})
+    with pytest.raises(UserError, match="no trial has reported yet"):
+        trial_table(grid[:2], ResultsFolder(tmp_path))
 
 
 def test_what_was_exported_of_trials_that_go_on_is_removed(tmp_path: Path) -> None:
