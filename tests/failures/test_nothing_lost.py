@@ -321,14 +321,15 @@ def test_the_head_of_a_cluster_that_was_joined(
     """The driver gives its GCS half a minute to come back; the run is continued without the cluster."""
     monkeypatch.setenv("PYTHONPATH", REPOSITORY)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    address = cluster.address
     try:
-        with under_way(workplace, "cluster", RAY_ADDRESS=cluster.address) as (run, folder):
+        with under_way(workplace, "cluster", RAY_ADDRESS=address) as (run, folder):
             cluster.head_node.all_processes["gcs_server"][0].process.kill()
             assert run.end(timeout=60) == 1
     finally:
         cluster.shutdown()
     line = run.errors.splitlines()[-1]
-    assert line.startswith(f"error: the cluster's head, {cluster.address}, does not answer; what")
+    assert line.startswith(f"error: the cluster's head, {address}, does not answer; what")
     assert line.endswith("--resume cluster/tiny continues")
     resume(folder)
     assert_same_results(folder, finished)
