@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 import ray
 
+from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.identity import check_identity, record_identity
