@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from spane_rllib.errors import UserError, one_line
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.strict_yaml import parse_yaml, write_yaml
+from spane_rllib.strict_yaml import parse_yaml, write_yaml
 from spane_rllib.experiments.trials import draw_trials
 from spane_rllib.settings import first_error, key_path, suggestion, user_error
 

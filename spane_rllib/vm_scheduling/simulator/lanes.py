@@ -11,6 +11,7 @@ import numpy.typing as npt
 from spane_rllib.compiling import borrowed, compiled, inlined
 from spane_rllib.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
 from spane_rllib.vm_scheduling.simulator.episodes import EpisodeResults
+from spane_rllib.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.vm_scheduling.simulator.rules import (
     CPU,
     DOUBLE,
@@ -23,10 +24,8 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     LaneState,
     allocate,
     fits_slot,
-    place,
-    reset_lane,
 )
-from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
+from spane_rllib.vm_scheduling.simulator.workload import AllocationArrays, Arrays, Workload, WorkloadArrays
 
 
 class Observations(NamedTuple):
@@ -67,6 +66,7 @@ class Lanes:
         self.workload = workload
         self.cluster = cluster
         self._state = allocate(lanes, cluster.slots, 1024)
+        self._step = _step_allocations if isinstance(workload.arrays, AllocationArrays) else _step_queue
         self.observations = Observations.empty(lanes, cluster.servers)
 
     def __len__(self) -> int:
@@ -99,7 +99,7 @@ class Lanes:
         """
         if np.shape(actions) != (len(self),):
             raise ValueError(f"actions must have shape ({len(self)},), got {np.shape(actions)}")
-        ended = _step(actions, *self.workload.arrays, *self._state, *self.observations)
+        ended = self._step(actions, *self.workload.arrays, *self._state, *self.observations)
         if ended < 0:
             lane = -1 - ended
             raise InfeasibleAction(f"lane {lane}: {self.explain(lane, int(actions[lane]))}")
@@ -158,12 +158,8 @@ class Lanes:
         return EpisodeResults.of_state(self._state.counters[lanes], self._state.clocks[lanes])
 
 
-_STATE = len(WorkloadArrays._fields)
-_OBSERVATIONS = _STATE + len(LaneState._fields)
-
-
 @inlined
-def observe(work: WorkloadArrays, state: LaneState, observations: Observations, lane: int) -> None:
+def observe(work: Arrays, state: LaneState, observations: Observations, lane: int) -> None:
     """Write what the lane's policy sees now."""
     free, mask = state.free[lane], observations.action_mask[lane]
     servers, request = observations.servers[lane], observations.request[lane]
@@ -186,7 +182,7 @@ def observe(work: WorkloadArrays, state: LaneState, observations: Observations, 
 
 @compiled
 def _reset(
-    work: WorkloadArrays,
+    work: Arrays,
     state: LaneState,
     observations: Observations,
     lanes: npt.NDArray[np.int64],
@@ -195,20 +191,36 @@ def _reset(
 ) -> None:
     work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
     for index in range(len(lanes)):
-        reset_lane(work, state, lanes[index], starts[index], vm_counts[index])
+        begin(work, state, lanes[index], starts[index], vm_counts[index])
         observe(work, state, observations, lanes[index])
 
 
-@compiled
-def _step(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
-    """Step all running lanes and count those that end; -1 - lane, and no move, if its action does not fit.
+# Named tuples as arguments would double the time of a step of one lane, nearly all of which is spent on taking
+# the arguments apart: the arrays of the workload, the state and the observations are passed one by one.
+_QUEUE, _ALLOCATIONS = len(WorkloadArrays._fields), len(AllocationArrays._fields)
+_AFTER_QUEUE, _AFTER_ALLOCATIONS = (count + len(LaneState._fields) for count in (_QUEUE, _ALLOCATIONS))
 
-    `arrays` are those of the workload, the state and the observations: named tuples would double the time of
-    a call with one lane, nearly all of which is spent on taking the arguments apart.
-    """
-    work = borrowed(WorkloadArrays(*arrays[:_STATE]))
-    state = borrowed(LaneState(*arrays[_STATE:_OBSERVATIONS]))
-    observations = borrowed(Observations(*arrays[_OBSERVATIONS:]))
+
+@compiled
+def _step_queue(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
+    work = WorkloadArrays(*arrays[:_QUEUE])
+    state, observations = LaneState(*arrays[_QUEUE:_AFTER_QUEUE]), Observations(*arrays[_AFTER_QUEUE:])
+    return _step(actions, work, state, observations)
+
+
+@compiled
+def _step_allocations(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
+    work = AllocationArrays(*arrays[:_ALLOCATIONS])
+    state = LaneState(*arrays[_ALLOCATIONS:_AFTER_ALLOCATIONS])
+    return _step(actions, work, state, Observations(*arrays[_AFTER_ALLOCATIONS:]))
+
+
+@inlined
+def _step(
+    actions: npt.NDArray[np.int64], work: Arrays, state: LaneState, observations: Observations
+) -> int:
+    """Step all running lanes and count those that end; -1 - lane, and no move, if its action does not fit."""
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
     slots = state.free.shape[2]
     for lane in range(len(actions)):
         if state.counters[lane, STATUS] == RUNNING:

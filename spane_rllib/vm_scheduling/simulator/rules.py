@@ -1,9 +1,10 @@
-"""The rules of the scheduling problem: their one implementation, compiled.
+"""The rules of placing, and of scheduling VMs that wait: their one implementation, compiled.
 
 Strict first come, first served with head-of-line blocking: the VM at the head of the queue is placed as soon
 as it fits anywhere; a policy only chooses where. A VM that fits nowhere makes time jump from departure to
 departure until it does. Fit is tested at arrival and at departures, never in between. There is no migration
-and no preemption. These are the rules of the SPANE reference environment (arXiv 2504.14946).
+and no preemption. These are the rules of the SPANE reference environment (arXiv 2504.14946);
+`allocation_rules` has those of VMs that do not wait, and `objectives` chooses between the two.
 
 Every function works on one lane (one running episode) of a `LaneState`; `lanes`, `episodes` and
 `lower_bound` are built from them.
@@ -17,16 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.compiling import inlined
-from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
+from spane_rllib.vm_scheduling.simulator.workload import Arrays
 
 # Columns of LaneState.counters.
-START, HEAD, STOP, NEXT_END, DELAYED, FIRST_SLOT, LAST_SLOT, STATUS = range(8)
-COUNTERS = 8
+START, HEAD, STOP, NEXT_END, DELAYED, FIRST_SLOT, LAST_SLOT, STATUS, SERVERS = range(9)
+COUNTERS = 9
 # Columns of LaneState.clocks.
-NOW, WAIT, TOTAL_WAIT, MAX_WAIT, RETURN = range(5)
-CLOCKS = 5
-# Values of the STATUS counter. STUCK: the head VM can never be placed, since what blocks it never ends.
-IDLE, RUNNING, FINISHED, STUCK = range(4)
+NOW, WAIT, TOTAL_WAIT, MAX_WAIT, RETURN, SERVER_SECONDS, CPU_RATE, MEMORY_RATE = range(8)
+CLOCKS = 8
+# Values of the STATUS counter. STUCK: the head VM can never be placed, since what blocks it never ends or
+# nobody waits. CAPPED: it could be, but the allocations objective has counted enough.
+IDLE, RUNNING, FINISHED, STUCK, CAPPED = range(5)
 
 CPU, MEMORY, DOUBLE = range(3)
 ARRIVAL, LIFETIME = range(2)
@@ -42,8 +44,8 @@ class LaneState(NamedTuple):
     ]  # (lanes, T) slot of the k-th VM of the episode, -1 - slot if it had to wait
     delayed_end: npt.NDArray[np.float64]  # (lanes, T) heap of the end times of VMs that had to wait, seconds
     delayed_vm: npt.NDArray[np.int32]  # (lanes, T) the VMs of that heap
-    counters: npt.NDArray[np.int64]  # (lanes, COUNTERS) rows of the trace, heap size, slots, status
-    clocks: npt.NDArray[np.float64]  # (lanes, CLOCKS) now, wait of the last VM, its sum and maximum, return
+    counters: npt.NDArray[np.int64]  # (lanes, COUNTERS) rows of the trace, heap size, slots, status, servers
+    clocks: npt.NDArray[np.float64]  # (lanes, CLOCKS) now, waits, return; the last three of allocations only
 
 
 def allocate(lanes: int, slots: int, longest: int) -> LaneState:
@@ -84,7 +86,7 @@ def first_fit(free: npt.NDArray[np.int32], need: npt.NDArray[np.int32]) -> int:
 
 
 @inlined
-def take(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int, sign: int) -> None:
+def take(work: Arrays, state: LaneState, lane: int, vm: int, slot: int, sign: int) -> None:
     """Occupy (`sign` = 1) or give back (-1) the resources of a VM on `slot`."""
     need = work.need[vm]
     first, last = (slot & ~1, slot | 1) if need[DOUBLE] else (slot, slot)
@@ -97,7 +99,7 @@ def take(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int, 
 
 
 @inlined
-def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
+def reset_lane(work: Arrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
     """Begin an episode of `vm_count` VMs at row `start` on empty servers.
 
     The episode also ends when the last row of the trace is reached; that row is never placed.
@@ -161,7 +163,7 @@ def _pop_delayed(state: LaneState, lane: int) -> int:
 
 
 @inlined
-def occupy(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None:
+def occupy(work: Arrays, state: LaneState, lane: int, slot: int) -> None:
     """Place the head VM on `slot` now, book its wait, and move the head to the next VM (rule 1)."""
     counters, clocks = state.counters[lane], state.clocks[lane]
     vm = counters[HEAD]
@@ -182,7 +184,7 @@ def occupy(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None
 
 
 @inlined
-def release_until(work: WorkloadArrays, state: LaneState, lane: int, time: float) -> None:
+def release_until(work: Arrays, state: LaneState, lane: int, time: float) -> None:
     """Process every departure with end <= `time`; the clock moves to the last one (rule 3)."""
     counters, clocks = state.counters[lane], state.clocks[lane]
     start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
@@ -205,7 +207,7 @@ def release_until(work: WorkloadArrays, state: LaneState, lane: int, time: float
 
 
 @inlined
-def next_end(work: WorkloadArrays, state: LaneState, lane: int) -> float:
+def next_end(work: Arrays, state: LaneState, lane: int) -> float:
     """The time of the next departure of the lane, seconds; `inf` if nothing that runs ever ends."""
     counters = state.counters[lane]
     start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
@@ -220,7 +222,7 @@ def next_end(work: WorkloadArrays, state: LaneState, lane: int) -> float:
 
 
 @inlined
-def settle(work: WorkloadArrays, state: LaneState, lane: int) -> None:
+def settle(work: Arrays, state: LaneState, lane: int) -> None:
     """Bring the lane to its next decision (rules 2 and 3): the end, or a head VM that fits somewhere now."""
     counters, clocks = state.counters[lane], state.clocks[lane]
     head = counters[HEAD]
@@ -239,10 +241,3 @@ def settle(work: WorkloadArrays, state: LaneState, lane: int) -> None:
             return
         release_until(work, state, lane, end)
     clocks[NOW] = max(clocks[NOW], arrival)
-
-
-@inlined
-def place(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None:
-    """One whole decision: place the head VM on `slot` (which must be feasible) and settle."""
-    occupy(work, state, lane, slot)
-    settle(work, state, lane)
