@@ -38,9 +38,7 @@ class Policy(Protocol):
         """Whether the policy can schedule that many servers."""
         ...
 
-    def play(
-        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
-    ) -> Ends:
+    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
         """Run one episode of (at most) `vm_counts[e]` VMs from row `starts[e]` for every e."""
         ...
 
@@ -70,9 +68,7 @@ class HeuristicPolicy(_Waits):
         """Heuristics schedule any number of servers."""
         return True
 
-    def play(
-        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
-    ) -> Ends:
+    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
         """See `Policy.play`; only `random` depends on `seed`."""
         gradient = None
         if self.name == "fgd":
@@ -91,9 +87,7 @@ class NetworkPolicy(_Waits):
         """Whether the network is made for any, or just that, number of servers."""
         return self.network.fixed_servers in (None, servers)
 
-    def play(
-        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
-    ) -> Ends:
+    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
         """See `Policy.play`; deterministic, `seed` is not used."""
         from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
         from spane_rllib.vm_scheduling.rollout import play_greedily

@@ -1,8 +1,8 @@
 """The allocations objective: VMs are placed until the first that fits nowhere; nobody waits.
 
-These are the rules of the VMAgent scheduling environment (arXiv 2112.04785), and a cluster that grows: servers
-are added when the used share of the cluster has reached a threshold after a placement, or when a VM fits
-nowhere. Slots of servers that are not there yet have nothing free.
+These are the rules of the VMAgent scheduling environment (arXiv 2112.04785), and of a cluster that grows:
+servers are added when the used share of the cluster has reached a threshold after a placement, or when a VM
+fits nowhere. Slots of servers that are not there yet have nothing free.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def begin_allocations(
     state.share[lane] = 0.0
     counters = state.counters[lane]
     counters[SERVERS] = 0
-    _add_servers(work, state, lane, np.int64(work.growth[INITIAL_SERVERS]))
+    _add_servers(work, state, lane, int(work.growth[INITIAL_SERVERS]))
     counters[NEXT_END] = np.searchsorted(work.end_time, start, side="right")
     settle_allocations(work, state, lane)
 
@@ -80,7 +80,7 @@ def begin_allocations(
 def settle_allocations(work: AllocationArrays, state: LaneState, lane: int) -> None:
     """Bring the lane to the creation of its head VM: the next decision, or the end of the episode."""
     counters, clocks = state.counters[lane], state.clocks[lane]
-    head, added = counters[HEAD], np.int64(work.growth[ADDED_SERVERS])
+    head, added = counters[HEAD], int(work.growth[ADDED_SERVERS])
     if added > 0:
         used = max(_used_share(work, state, lane, CPU), _used_share(work, state, lane, MEMORY))
         if used >= work.growth[USED_THRESHOLD]:

@@ -65,8 +65,9 @@ class Lanes:
         workload.check_cluster(cluster)
         self.workload = workload
         self.cluster = cluster
-        self._state = allocate(lanes, cluster.slots, 1024)
-        self._step = _step_allocations if isinstance(workload.arrays, AllocationArrays) else _step_queue
+        self._waits = isinstance(workload.arrays, WorkloadArrays)
+        self._step = _step_queue if self._waits else _step_allocations
+        self._state = allocate(lanes, cluster.slots, 1024, self._waits)
         self.observations = Observations.empty(lanes, cluster.servers)
 
     def __len__(self) -> int:
@@ -128,7 +129,7 @@ class Lanes:
         room = self._state.slot_of.shape[1]
         if longest <= room:
             return
-        larger = allocate(len(self), self.cluster.slots, max(longest, 2 * room))
+        larger = allocate(len(self), self.cluster.slots, max(longest, 2 * room), self._waits)
         for name, old in self._state._asdict().items():
             getattr(larger, name)[tuple(slice(size) for size in old.shape)] = old
         self._state = larger
@@ -195,8 +196,8 @@ def _reset(
         observe(work, state, observations, lanes[index])
 
 
-# Named tuples as arguments would double the time of a step of one lane, nearly all of which is spent on taking
-# the arguments apart: the arrays of the workload, the state and the observations are passed one by one.
+# Named tuples as arguments would double the time of a step of one lane, nearly all of which is spent on
+# taking the arguments apart: the arrays of workload, state and observations are passed one by one.
 _QUEUE, _ALLOCATIONS = len(WorkloadArrays._fields), len(AllocationArrays._fields)
 _AFTER_QUEUE, _AFTER_ALLOCATIONS = (count + len(LaneState._fields) for count in (_QUEUE, _ALLOCATIONS))
 
@@ -216,9 +217,7 @@ def _step_allocations(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any])
 
 
 @inlined
-def _step(
-    actions: npt.NDArray[np.int64], work: Arrays, state: LaneState, observations: Observations
-) -> int:
+def _step(actions: npt.NDArray[np.int64], work: Arrays, state: LaneState, observations: Observations) -> int:
     """Step all running lanes and count those that end; -1 - lane, and no move, if its action does not fit."""
     work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
     slots = state.free.shape[2]

@@ -16,7 +16,7 @@ from spane_rllib.vm_scheduling.simulator.allocation_rules import begin_allocatio
 from spane_rllib.vm_scheduling.simulator.rules import LaneState, occupy, reset_lane, settle
 from spane_rllib.vm_scheduling.simulator.workload import AllocationArrays, Arrays
 
-_INLINED = {"nogil": True, "error_model": "numpy", "forceinline": True}
+_INLINED: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
 
 
 def begin(work: Arrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:

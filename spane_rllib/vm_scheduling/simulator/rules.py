@@ -48,14 +48,15 @@ class LaneState(NamedTuple):
     clocks: npt.NDArray[np.float64]  # (lanes, CLOCKS) now, waits, return; the last three of allocations only
 
 
-def allocate(lanes: int, slots: int, longest: int) -> LaneState:
-    """Idle lanes with room for episodes of up to `longest` VMs."""
+def allocate(lanes: int, slots: int, longest: int, waits: bool = True) -> LaneState:
+    """Idle lanes with room for episodes of up to `longest` VMs, none of which waits unless `waits`."""
+    delayed = longest if waits else 0
     return LaneState(
         free=np.zeros((lanes, 2, slots), np.int32),
         share=np.zeros((lanes, slots), np.float64),
         slot_of=np.zeros((lanes, longest), np.int32),
-        delayed_end=np.zeros((lanes, longest), np.float64),
-        delayed_vm=np.zeros((lanes, longest), np.int32),
+        delayed_end=np.zeros((lanes, delayed), np.float64),
+        delayed_vm=np.zeros((lanes, delayed), np.int32),
         counters=np.zeros((lanes, COUNTERS), np.int64),
         clocks=np.zeros((lanes, CLOCKS), np.float64),
     )

@@ -45,7 +45,7 @@ class AllocationArrays(NamedTuple):
     end_vm: npt.NDArray[np.int32]  # (d,) the VM that is deleted then
     capacity: npt.NDArray[np.int32]  # (2,) units of cpu and memory of the largest node: what shares are of
     node_capacity: npt.NDArray[np.int32]  # (2, slots) units of cpu and memory of every node
-    growth: npt.NDArray[np.float64]  # (3,) servers at the start, servers added at a time, used share that adds
+    growth: npt.NDArray[np.float64]  # (3,) servers at first, servers added at a time, used share that adds
 
 
 Arrays = WorkloadArrays | AllocationArrays
