@@ -35,7 +35,7 @@ _PROTOCOL_OPTIONS = (*_SERVER_OPTIONS, "scenario", "policy", "servers", "starts"
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m spane_rllib.evaluate",
-        description="Evaluate scheduling policies by the time VMs wait, or by how many they place on a scenario.",
+        description="Evaluate scheduling policies by the time VMs wait, or by how many they place.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
