@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spane_rllib.console import format_table
+from spane_rllib.errors import UserError
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.allocation.evaluation import evaluate_policy
 from spane_rllib.vm_scheduling.allocation.scenario import load_scenario
@@ -47,12 +48,21 @@ _FIRST_EVENT, _LAST_EVENT = 1000, 9999
 
 
 def published_starts(trace: VmTrace, count: int, seed: int) -> Rows:
-    """Starts as VMAgent draws them: events 1000 to 9999 of the trace, or the first creation after one."""
+    """Starts as VMAgent draws them: events 1000 to 9999 of the trace, or the first creation after one.
+
+    Raises:
+        UserError: the trace has fewer events.
+    """
     deletion_rows = compile_allocations(trace, load_scenario("recovering")).arrays.end_time
     creations = np.arange(len(trace) - 1)  # the last row is no start
     events = creations + np.searchsorted(deletion_rows, creations, side="right")
+    if events[-1] < _LAST_EVENT:
+        raise UserError(
+            f"{trace.name}: {len(trace):,} VMs are too few for the published table, whose episodes start "
+            "in the first of at least 10,000 events; use a longer trace"
+        )
     drawn = np.random.default_rng(seed).integers(_FIRST_EVENT, _LAST_EVENT + 1, count)
-    return np.minimum(np.searchsorted(events, drawn), len(creations) - 1)
+    return np.searchsorted(events, drawn)
 
 
 def play_published(trace: VmTrace, starts: Rows) -> Iterator[pd.DataFrame]:

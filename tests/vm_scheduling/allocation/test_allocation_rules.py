@@ -155,33 +155,6 @@ def test_a_vm_that_no_server_holds_is_refused() -> None:
         AllocationWorkload(trace_of_vms((3, 4, 0, 5)), scenario_of(server_groups=groups))
 
 
-@pytest.mark.parametrize(
-    ("sizes", "chosen"),
-    [
-        (((1, 1), (1, 1)), 1),  # the emptier node
-        (((1, 1), (3, 1)), 1),
-        (((1, 1), (2, 1), (2, 2)), 0),  # the node with most left afterwards, by the scarcer resource
-        (((1, 1), (1, 1), (2, 6)), 0),  # a double VM
-    ],
-)
-def test_the_best_fit_of_vmagent(sizes: tuple[tuple[int, int], ...], chosen: int) -> None:
-    workload = AllocationWorkload(trace_of_vms(*[(*size, 0, 9) for size in sizes]), scenario_of())
-    lanes = Lanes(workload, workload.cluster)
-    lanes.reset(0, 0, 10)
-    simulator = EventSimulator(
-        [(i, *size, 0, 0) for i, size in enumerate([*sizes, (1, 1)])], workload.scenario, 0
-    )
-    for _ in sizes[:-1]:
-        slot = simulator.best_fit_vmagent()
-        lanes.step(np.array([slot]))
-        simulator.place(slot)
-    assert simulator.best_fit_vmagent() == chosen
-    free = lanes.state.free
-    assert (
-        free.sum() == sum(sum(node) for nodes in simulator.free for node in nodes) * workload.units_per_core
-    )
-
-
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[list[Event], AllocationScenario, int]:
     """A file of events, a scenario, and the event to start at (a creation follows, and another one)."""
