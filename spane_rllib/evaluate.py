@@ -75,12 +75,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(**dict.fromkeys(_PROTOCOL_OPTIONS))
     arguments = parser.parse_args(argv)
     given = [option for option in _PROTOCOL_OPTIONS if getattr(arguments, option) is not None]
-    mode = "--published-table" if arguments.published_table else "--scenario"
-    if arguments.published_table or arguments.scenario is not None:
-        fixed = _PROTOCOL_OPTIONS if arguments.published_table else _SERVER_OPTIONS
-        for option in given:
-            if option in fixed:
-                parser.error(f"argument --{option.replace('_', '-')}: not allowed with argument {mode}")
+    if arguments.published_table:
+        mode, refused = "--published-table", [*given]
+    else:
+        mode, refused = "--scenario", [option for option in given if option in _SERVER_OPTIONS]
+    if refused and (arguments.published_table or arguments.scenario is not None):
+        parser.error(f"argument --{refused[0].replace('_', '-')}: not allowed with argument {mode}")
     if arguments.policy is None and not arguments.published_table:
         parser.error("the following arguments are required: --policy")
     for option in defaults.keys() - set(given):

@@ -63,21 +63,19 @@ def summarize(episodes: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
+    spread = ("mean", "std")
     for key, group in episodes.groupby(["scenario", "policy", "servers"], sort=False):
         allocations = group["allocations"]
         values = (
             *key,
             len(group),
-            *(float(getattr(allocations, name)()) for name in ("mean", "std", "min", "median", "max")),
-            *(float(getattr(group[f"{of}_rate"], name)()) for of in ("cpu", "memory") for name in _SPREAD),
+            *(float(getattr(allocations, name)()) for name in (*spread, "min", "median", "max")),
+            *(float(getattr(group[f"{of}_rate"], name)()) for of in ("cpu", "memory") for name in spread),
             *(float(group[name].mean()) for name in ("expansions", "server_hours", "hours")),
             float((group["ended_by"] == "full").mean()),
         )
         rows.append(dict(zip(SUMMARY_COLUMNS, values, strict=True)))
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS)).fillna(0.0)
-
-
-_SPREAD = ("mean", "std")
 
 
 def summary_table(summary: pd.DataFrame) -> str:
