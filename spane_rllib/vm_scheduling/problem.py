@@ -70,7 +70,7 @@ class Problem(ABC):
 
     @abstractmethod
     def rewards(self, lanes: Lanes) -> Rewards:
-        """(L,) rewards of the last step, a new array; whatever for lanes without a running episode."""
+        """(L,) rewards of the last step; whatever for lanes without a running episode."""
 
     @abstractmethod
     def infeasible_rewards(self, lanes: Lanes, refused: Rows) -> Rewards:

@@ -79,7 +79,7 @@ class Scenario(Problem):
 
     def rewards(self, lanes: Lanes) -> Rewards:
         """See `Problem.rewards`."""
-        return self.reward_function(lanes.wait.copy(), lanes.observations.servers)
+        return self.reward_function(lanes.wait, lanes.observations.servers)
 
     def infeasible_rewards(self, lanes: Lanes, refused: Rows) -> Rewards:
         """Every VM not placed, the refused one included, counts as if it had waited for `UNPLACED_WAIT`.

@@ -85,7 +85,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
                 self._generators[lane] = seeding.np_random(lane_seed)[0]
         self._begin(np.arange(self.num_envs), options)
         self._ended = np.zeros(self.num_envs, np.bool_)
-        return self._observe(), self._describe(np.ones(self.num_envs, np.bool_))
+        return self._observe(), self._describe()
 
     def step(  # type: ignore[override]  # Gymnasium types flags like rewards
         self, actions: npt.NDArray[np.int64]
@@ -108,7 +108,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
         actions = np.ascontiguousarray(actions, np.int64)
         refused = self._refuse(actions) if self.problem.infeasible_action == "terminate" else None
         lanes.step(actions)
-        rewards = self.problem.rewards(lanes)
+        rewards = self.problem.rewards(lanes).copy()  # a user's function may return what it is given
         if refused is not None:
             rewards[refused[0]] = refused[1]
 
@@ -124,7 +124,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
             infos |= self._final(ended)
             self._begin(np.flatnonzero(ended))
         self._ended = ended
-        infos |= self._describe(np.ones(self.num_envs, np.bool_))
+        infos |= self._describe()
         return self._observe(), rewards, terminated, truncated, infos
 
     def _begin(self, lanes: npt.NDArray[np.int64], options: dict[str, Any] | None = None) -> None:
@@ -148,11 +148,15 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
         observation = self._lanes.observations._asdict()
         return {key: array.copy() for key, array in observation.items()} if self._copy else observation
 
-    def _describe(self, which: Flags) -> dict[str, Any]:
-        """The infos of the lanes in `which`, zero in the others."""
+    def _describe(self, which: Flags | None = None) -> dict[str, Any]:
+        """The infos of the lanes in `which` (all by default), zero in the others."""
         state = self._lanes.state
-        infos = self.problem.describe(state.counters.T, state.clocks.T)
-        return {key: value * which for key, value in infos.items()} | {f"_{key}": which for key in infos}
+        infos = self.problem.describe(state.counters.T.copy(), state.clocks.T.copy())
+        if which is None:
+            which = np.ones(self.num_envs, np.bool_)
+        else:
+            infos = {key: value * which for key, value in infos.items()}
+        return infos | {f"_{key}": which for key in infos}
 
     def _final(self, ended: Flags) -> dict[str, Any]:
         final_obs = np.full(self.num_envs, None, object)

@@ -62,11 +62,9 @@ def _used_share(work: AllocationArrays, state: LaneState, lane: int, resource: i
 
 
 @inlined
-def begin_allocations(
-    work: AllocationArrays, state: LaneState, lane: int, start: int, most_allocations: int
-) -> None:
-    """Begin an episode of up to `most_allocations` VMs at row `start` on empty servers."""
-    reset_lane(work, state, lane, start, most_allocations)
+def begin_allocations(work: AllocationArrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
+    """Begin an episode of up to `vm_count` VMs at row `start` on empty servers."""
+    reset_lane(work, state, lane, start, vm_count)
     state.free[lane] = 0
     state.share[lane] = 0.0
     counters = state.counters[lane]

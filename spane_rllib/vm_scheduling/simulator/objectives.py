@@ -16,8 +16,6 @@ from spane_rllib.vm_scheduling.simulator.allocation_rules import begin_allocatio
 from spane_rllib.vm_scheduling.simulator.rules import LaneState, occupy, reset_lane, settle
 from spane_rllib.vm_scheduling.simulator.workload import AllocationArrays, Arrays
 
-_INLINED: Any = {"nogil": True, "error_model": "numpy", "forceinline": True}
-
 
 def begin(work: Arrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
     """Begin an episode of (at most) `vm_count` VMs at row `start` on empty servers; compiled code only."""
@@ -28,22 +26,19 @@ def _settle(work: Arrays, state: LaneState, lane: int) -> None:
     raise NotImplementedError
 
 
-def _counts_allocations(work: Any) -> bool:
-    return work.instance_class is AllocationArrays
-
-
-@overload(begin, jit_options=_INLINED, strict=False)
+# Inlined: a call that passes both named tuples costs 8% of a placement on 100 servers.
+@overload(begin, inline="always", strict=False)
 def _begin(work: Any, state: Any, lane: Any, start: Any, vm_count: Any) -> Callable[..., None]:
-    if _counts_allocations(work):
+    if work.instance_class is AllocationArrays:
         return lambda work, state, lane, start, vm_count: begin_allocations(
             work, state, lane, start, vm_count
         )
     return lambda work, state, lane, start, vm_count: reset_lane(work, state, lane, start, vm_count)
 
 
-@overload(_settle, jit_options=_INLINED, strict=False)
+@overload(_settle, inline="always", strict=False)
 def _settle_objective(work: Any, state: Any, lane: Any) -> Callable[..., None]:
-    if _counts_allocations(work):
+    if work.instance_class is AllocationArrays:
         return lambda work, state, lane: settle_allocations(work, state, lane)
     return lambda work, state, lane: settle(work, state, lane)
 
