@@ -30,7 +30,7 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     LaneState,
     allocate,
 )
-from spane_rllib.vm_scheduling.simulator.workload import Arrays
+from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
 Rows = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
@@ -197,7 +197,7 @@ def _best_action(
 
 @compiled
 def _play_greedily(
-    work: Arrays,
+    work: WorkloadArrays,
     state: LaneState,
     observations: Observations,
     weights: Float32Array,
@@ -224,7 +224,7 @@ def _play_greedily(
 
 @compiled
 def _play_exploring(
-    work: Arrays,
+    work: WorkloadArrays,
     state: LaneState,
     observations: Observations,
     weights: Float32Array,

@@ -12,7 +12,7 @@ from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.allocation.scenario import AllocationScenario
 from spane_rllib.vm_scheduling.simulator import Cluster, Workload
 from spane_rllib.vm_scheduling.simulator.cluster import NODES_PER_SERVER
-from spane_rllib.vm_scheduling.simulator.workload import AllocationArrays
+from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
 
 class AllocationWorkload(Workload):
@@ -46,11 +46,11 @@ class AllocationWorkload(Workload):
 
     def _compile(
         self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], sizes: npt.NDArray[np.int32]
-    ) -> AllocationArrays:
+    ) -> WorkloadArrays:
         row, vm = self._deletions()
         growth = self.scenario.growth
         nodes = np.rint(self.scenario.node_sizes() * self.units_per_core).astype(np.int32)
-        return AllocationArrays(
+        return WorkloadArrays(
             need,
             times,
             row,

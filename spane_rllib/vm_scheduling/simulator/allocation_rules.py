@@ -33,14 +33,14 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     release_until,
     reset_lane,
 )
-from spane_rllib.vm_scheduling.simulator.workload import AllocationArrays
+from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
-# Positions in AllocationArrays.growth.
+# Positions in WorkloadArrays.growth.
 INITIAL_SERVERS, ADDED_SERVERS, USED_THRESHOLD = range(3)
 
 
 @inlined
-def _add_servers(work: AllocationArrays, state: LaneState, lane: int, count: int) -> None:
+def _add_servers(work: WorkloadArrays, state: LaneState, lane: int, count: int) -> None:
     """Add `count` empty servers, as far as there is room for them."""
     free, share, counters = state.free[lane], state.share[lane], state.counters[lane]
     first = counters[SERVERS]
@@ -52,7 +52,7 @@ def _add_servers(work: AllocationArrays, state: LaneState, lane: int, count: int
 
 
 @inlined
-def _used_share(work: AllocationArrays, state: LaneState, lane: int, resource: int) -> float:
+def _used_share(work: WorkloadArrays, state: LaneState, lane: int, resource: int) -> float:
     """The used share of `resource` in the servers that are there."""
     free, capacity = np.int64(0), np.int64(0)
     for slot in range(2 * state.counters[lane, SERVERS]):
@@ -62,7 +62,7 @@ def _used_share(work: AllocationArrays, state: LaneState, lane: int, resource: i
 
 
 @inlined
-def begin_allocations(work: AllocationArrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
+def begin_allocations(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
     """Begin an episode of up to `vm_count` VMs at row `start` on empty servers."""
     reset_lane(work, state, lane, start, vm_count)
     state.free[lane] = 0
@@ -75,7 +75,7 @@ def begin_allocations(work: AllocationArrays, state: LaneState, lane: int, start
 
 
 @inlined
-def settle_allocations(work: AllocationArrays, state: LaneState, lane: int) -> None:
+def settle_allocations(work: WorkloadArrays, state: LaneState, lane: int) -> None:
     """Bring the lane to the creation of its head VM: the next decision, or the end of the episode."""
     counters, clocks = state.counters[lane], state.clocks[lane]
     head, added = counters[HEAD], int(work.growth[ADDED_SERVERS])

@@ -34,7 +34,7 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     release_until,
     reset_lane,
 )
-from spane_rllib.vm_scheduling.simulator.workload import Arrays, Workload
+from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 # An episode goes on for this many VMs after First Fit first meets a full cluster (SPANE reference).
 EXTRA_VMS = 40
@@ -153,7 +153,7 @@ def probe_vm_counts(
 
 @compiled
 def _run_episodes(
-    work: Arrays,
+    work: WorkloadArrays,
     scratch: LaneState,
     code: int,
     fragmentation: FragmentationArrays,
@@ -177,7 +177,7 @@ def _run_episodes(
 
 
 @compiled
-def _probe(work: Arrays, scratch: LaneState, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _probe(work: WorkloadArrays, scratch: LaneState, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """VMs placed by First Fit before one fits nowhere; -1 where more than the lane has room for."""
     work, scratch = borrowed(work), borrowed(scratch)
     placed = np.empty(len(starts), np.int64)

@@ -27,7 +27,7 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     LaneState,
     fits_slot,
 )
-from spane_rllib.vm_scheduling.simulator.workload import Arrays, Workload
+from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 _NAMES = tuple(HEURISTICS)
 (
@@ -163,7 +163,7 @@ def _best_fit_vmagent(
 @inlined
 def choose(
     code: int,
-    work: Arrays,
+    work: WorkloadArrays,
     state: LaneState,
     lane: int,
     random: npt.NDArray[np.uint64],

@@ -25,7 +25,7 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     allocate,
     fits_slot,
 )
-from spane_rllib.vm_scheduling.simulator.workload import AllocationArrays, Arrays, Workload, WorkloadArrays
+from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 
 class Observations(NamedTuple):
@@ -65,8 +65,7 @@ class Lanes:
         workload.check_cluster(cluster)
         self.workload = workload
         self.cluster = cluster
-        self._waits = isinstance(workload.arrays, WorkloadArrays)
-        self._step = _step_queue if self._waits else _step_allocations
+        self._waits = workload.arrays.growth is None
         self._state = allocate(lanes, cluster.slots, 1024, self._waits)
         self.observations = Observations.empty(lanes, cluster.servers)
 
@@ -100,7 +99,7 @@ class Lanes:
         """
         if np.shape(actions) != (len(self),):
             raise ValueError(f"actions must have shape ({len(self)},), got {np.shape(actions)}")
-        ended = self._step(actions, *self.workload.arrays, *self._state, *self.observations)
+        ended = _step(actions, *self.workload.arrays, *self._state, *self.observations)
         if ended < 0:
             lane = -1 - ended
             raise InfeasibleAction(f"lane {lane}: {self.explain(lane, int(actions[lane]))}")
@@ -159,8 +158,12 @@ class Lanes:
         return EpisodeResults.of_state(self._state.counters[lanes], self._state.clocks[lanes])
 
 
+_STATE = len(WorkloadArrays._fields)
+_OBSERVATIONS = _STATE + len(LaneState._fields)
+
+
 @inlined
-def observe(work: Arrays, state: LaneState, observations: Observations, lane: int) -> None:
+def observe(work: WorkloadArrays, state: LaneState, observations: Observations, lane: int) -> None:
     """Write what the lane's policy sees now."""
     free, mask = state.free[lane], observations.action_mask[lane]
     servers, request = observations.servers[lane], observations.request[lane]
@@ -183,7 +186,7 @@ def observe(work: Arrays, state: LaneState, observations: Observations, lane: in
 
 @compiled
 def _reset(
-    work: Arrays,
+    work: WorkloadArrays,
     state: LaneState,
     observations: Observations,
     lanes: npt.NDArray[np.int64],
@@ -196,30 +199,16 @@ def _reset(
         observe(work, state, observations, lanes[index])
 
 
-# Named tuples as arguments would double the time of a step of one lane, nearly all of which is spent on
-# taking the arguments apart: the arrays of workload, state and observations are passed one by one.
-_QUEUE, _ALLOCATIONS = len(WorkloadArrays._fields), len(AllocationArrays._fields)
-_AFTER_QUEUE, _AFTER_ALLOCATIONS = (count + len(LaneState._fields) for count in (_QUEUE, _ALLOCATIONS))
-
-
 @compiled
-def _step_queue(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
-    work = WorkloadArrays(*arrays[:_QUEUE])
-    state, observations = LaneState(*arrays[_QUEUE:_AFTER_QUEUE]), Observations(*arrays[_AFTER_QUEUE:])
-    return _step(actions, work, state, observations)
+def _step(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
+    """Step all running lanes and count those that end; -1 - lane, and no move, if its action does not fit.
 
-
-@compiled
-def _step_allocations(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
-    work = AllocationArrays(*arrays[:_ALLOCATIONS])
-    state = LaneState(*arrays[_ALLOCATIONS:_AFTER_ALLOCATIONS])
-    return _step(actions, work, state, Observations(*arrays[_AFTER_ALLOCATIONS:]))
-
-
-@inlined
-def _step(actions: npt.NDArray[np.int64], work: Arrays, state: LaneState, observations: Observations) -> int:
-    """Step all running lanes and count those that end; -1 - lane, and no move, if its action does not fit."""
-    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    `arrays` are those of the workload, the state and the observations: named tuples would double the time of
+    a call with one lane, nearly all of which is spent on taking the arguments apart.
+    """
+    work = borrowed(WorkloadArrays(*arrays[:_STATE]))
+    state = borrowed(LaneState(*arrays[_STATE:_OBSERVATIONS]))
+    observations = borrowed(Observations(*arrays[_OBSERVATIONS:]))
     slots = state.free.shape[2]
     for lane in range(len(actions)):
         if state.counters[lane, STATUS] == RUNNING:

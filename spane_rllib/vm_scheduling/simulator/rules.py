@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.compiling import inlined
-from spane_rllib.vm_scheduling.simulator.workload import Arrays
+from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Columns of LaneState.counters.
 START, HEAD, STOP, NEXT_END, DELAYED, FIRST_SLOT, LAST_SLOT, STATUS, SERVERS = range(9)
@@ -87,7 +87,7 @@ def first_fit(free: npt.NDArray[np.int32], need: npt.NDArray[np.int32]) -> int:
 
 
 @inlined
-def take(work: Arrays, state: LaneState, lane: int, vm: int, slot: int, sign: int) -> None:
+def take(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int, sign: int) -> None:
     """Occupy (`sign` = 1) or give back (-1) the resources of a VM on `slot`."""
     need = work.need[vm]
     first, last = (slot & ~1, slot | 1) if need[DOUBLE] else (slot, slot)
@@ -100,7 +100,7 @@ def take(work: Arrays, state: LaneState, lane: int, vm: int, slot: int, sign: in
 
 
 @inlined
-def reset_lane(work: Arrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
+def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
     """Begin an episode of `vm_count` VMs at row `start` on empty servers.
 
     The episode also ends when the last row of the trace is reached; that row is never placed.
@@ -164,7 +164,7 @@ def _pop_delayed(state: LaneState, lane: int) -> int:
 
 
 @inlined
-def occupy(work: Arrays, state: LaneState, lane: int, slot: int) -> None:
+def occupy(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None:
     """Place the head VM on `slot` now, book its wait, and move the head to the next VM (rule 1)."""
     counters, clocks = state.counters[lane], state.clocks[lane]
     vm = counters[HEAD]
@@ -185,7 +185,7 @@ def occupy(work: Arrays, state: LaneState, lane: int, slot: int) -> None:
 
 
 @inlined
-def release_until(work: Arrays, state: LaneState, lane: int, time: float) -> None:
+def release_until(work: WorkloadArrays, state: LaneState, lane: int, time: float) -> None:
     """Process every departure with end <= `time`; the clock moves to the last one (rule 3)."""
     counters, clocks = state.counters[lane], state.clocks[lane]
     start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
@@ -208,7 +208,7 @@ def release_until(work: Arrays, state: LaneState, lane: int, time: float) -> Non
 
 
 @inlined
-def next_end(work: Arrays, state: LaneState, lane: int) -> float:
+def next_end(work: WorkloadArrays, state: LaneState, lane: int) -> float:
     """The time of the next departure of the lane, seconds; `inf` if nothing that runs ever ends."""
     counters = state.counters[lane]
     start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
@@ -223,7 +223,7 @@ def next_end(work: Arrays, state: LaneState, lane: int) -> float:
 
 
 @inlined
-def settle(work: Arrays, state: LaneState, lane: int) -> None:
+def settle(work: WorkloadArrays, state: LaneState, lane: int) -> None:
     """Bring the lane to its next decision (rules 2 and 3): the end, or a head VM that fits somewhere now."""
     counters, clocks = state.counters[lane], state.clocks[lane]
     head = counters[HEAD]

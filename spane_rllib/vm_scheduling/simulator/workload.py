@@ -24,32 +24,19 @@ class WorkloadArrays(NamedTuple):
     A VM that starts the moment it arrives ends at arrival + lifetime, which is known in advance. `end_time`
     and `end_vm` list those ends in order, so the departures of VMs that did not wait are read off this list
     and only VMs that waited need a queue.
+
+    `growth` decides when a kernel is compiled which objective it is for. Nobody waits in the allocations
+    objective, so all that counts about an end is the creation it comes before: `end_time` holds that row.
     """
 
     need: npt.NDArray[np.int32]  # (n, 3) units of cpu and memory on each node it uses, 1 if on both nodes
     times: npt.NDArray[np.float64]  # (n, 2) arrival, lifetime, seconds
-    end_time: npt.NDArray[np.float64]  # (n,) arrival + lifetime, seconds, sorted
+    end_time: npt.NDArray[np.float64]  # (n,) arrival + lifetime, seconds, or row; sorted
     end_vm: npt.NDArray[np.int32]  # (n,) the VM that ends then
-    capacity: npt.NDArray[np.int32]  # (2,) units of cpu and memory of one node
-
-
-class AllocationArrays(NamedTuple):
-    """The same for the allocations objective: deletions are ordered by row, and servers differ and grow.
-
-    Nobody waits there, so all that counts about a deletion is which creation comes next.
-    """
-
-    need: npt.NDArray[np.int32]  # as in WorkloadArrays
-    times: npt.NDArray[np.float64]  # as in WorkloadArrays
-    end_time: npt.NDArray[np.float64]  # (d,) row before whose creation a VM is deleted, sorted
-    end_vm: npt.NDArray[np.int32]  # (d,) the VM that is deleted then
-    capacity: npt.NDArray[np.int32]  # (2,) units of cpu and memory of the largest node: what shares are of
-    node_capacity: npt.NDArray[np.int32]  # (2, slots) units of cpu and memory of every node
-    growth: npt.NDArray[np.float64]  # (3,) servers at first, servers added at a time, used share that adds
-
-
-Arrays = WorkloadArrays | AllocationArrays
-"""The class decides which objective the compiled rules follow; see `objectives`."""
+    capacity: npt.NDArray[np.int32]  # (2,) units of cpu and memory of one node, the largest: shares are of it
+    # Of the allocations objective alone, else None:
+    node_capacity: Any = None  # (2, slots) int32, units of cpu and memory of every node
+    growth: Any = None  # (3,) float64, servers at first, servers added at a time, used share that adds
 
 
 class Workload:
@@ -92,7 +79,7 @@ class Workload:
         self.arrays = self._compile(np.ascontiguousarray(need, np.int32), times, sizes.astype(np.int32))
         # First Fit run lengths by number of servers, filled by `probe_vm_counts`; 0 = not probed yet.
         self.probed: dict[int, npt.NDArray[np.int32]] = {}
-        for array in self.arrays:
+        for array in filter(lambda array: array is not None, self.arrays):
             array.flags.writeable = False
 
     def __len__(self) -> int:
@@ -108,7 +95,7 @@ class Workload:
 
     def _compile(
         self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], sizes: npt.NDArray[np.int32]
-    ) -> Arrays:
+    ) -> WorkloadArrays:
         """What the rules read. `sizes` (K, 2) are `node_sizes` in units."""
         end = times.sum(axis=1)
         order = np.argsort(end, kind="stable")
