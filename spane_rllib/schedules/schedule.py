@@ -66,6 +66,8 @@ class Schedule:
         trace_sha256: hash of the trace's content (`VmTrace.sha256`); empty when not known.
         start: row of the trace at which the episode begins.
         source: what made the recording.
+        scenario: what the scenario is called whose episodes end with the first VM that fits nowhere; empty
+            where VMs wait.
 
     Raises:
         ValueError: the parts contradict each other; the message says where.
@@ -79,6 +81,7 @@ class Schedule:
     vms: Vms
     events: Events
     servers: Servers
+    scenario: str = ""
 
     def __post_init__(self) -> None:
         _check_vms(self.vms, len(self.servers.node_cpu))

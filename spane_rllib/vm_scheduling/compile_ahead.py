@@ -12,7 +12,10 @@ from spane_rllib.vm_scheduling.training import TrainingRun, Validation
 
 
 def compile_ahead() -> None:
-    """Run everything that is compiled on a tiny problem; takes a moment when the cache is filled already."""
+    """Run all that the main job compiles on a tiny problem; takes a moment when the cache is filled already.
+
+    The main job is about waits alone: kernels of the allocations objective are not among it.
+    """
     cluster = Cluster(servers=2)
     workload = Workload(synthesize(vms=2_000), cluster)
     settings = TrainingSettings(
