@@ -29,9 +29,10 @@ more than 300,000 s in total; the lower bound is proven for every policy without
 With --scenario, VMs are placed until the first that fits nowhere, and the tables tell how many that were and
 how full the servers are then; see docs/scenarios.md."""
 
-# What --scenario says itself or does without, and what --published-table does.
+# What a scenario says itself or does without, and what the table's own protocol does.
 _NOT_WITH_SCENARIO = ("node_cpu", "node_memory", "double_memory_threshold", "workers")
 _NOT_WITH_TABLE = (*_NOT_WITH_SCENARIO, "scenario", "policy", "servers", "starts", "split", "record")
+_REFUSED = {"--scenario": _NOT_WITH_SCENARIO, "--published-table": _NOT_WITH_TABLE}
 _CHECKED = (*_NOT_WITH_TABLE, "record_episodes")
 
 
@@ -84,16 +85,12 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(**dict.fromkeys(_CHECKED))
     arguments = parser.parse_args(argv)
     given = [option for option in _CHECKED if getattr(arguments, option) is not None]
-    mode, refused = None, ()
-    if arguments.published_table:
-        mode, refused = "--published-table", _NOT_WITH_TABLE
-        if arguments.episodes == "all":
-            parser.error(f"argument --episodes: all is not allowed with argument {mode}")
-    elif arguments.scenario is not None:
-        mode, refused = "--scenario", _NOT_WITH_SCENARIO
-    for option in given:
-        if option in refused:
+    mode = "--published-table" if arguments.published_table else "--scenario" if "scenario" in given else ""
+    for option in _REFUSED.get(mode, ()):
+        if option in given:
             parser.error(f"argument --{option.replace('_', '-')}: not allowed with argument {mode}")
+    if arguments.published_table and arguments.episodes == "all":
+        parser.error(f"argument --episodes: all is not allowed with argument {mode}")
     if arguments.policy is None and not arguments.published_table:
         parser.error("the following arguments are required: --policy")
     if "record_episodes" in given and arguments.record is None:

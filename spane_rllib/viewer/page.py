@@ -67,9 +67,9 @@ def _check_comparable(first: Schedule, second: Schedule) -> None:
                 "of the same arrivals; give two recordings of one trace and start"
             )
     if bool(first.scenario) != bool(second.scenario):
+        waiting, other = (second, first) if first.scenario else (first, second)
         raise UserError(
-            f"VMs wait for {first.policy if second.scenario else second.policy} but not for "
-            f"{second.policy if second.scenario else first.policy}; give two recordings of one kind"
+            f"VMs wait for {waiting.policy} but not for {other.policy}; give two recordings of one kind"
         )
 
 

@@ -35,6 +35,7 @@ export class Episode {
     const { events, vms, length } = this;
     const columns = ["cpu", "memory", "queue", "headWait", "totalWait", "decisions", "delayed", "longest", "running", "active", "serverHours"];
     for (const name of columns) this[name] = new Float64Array(length + 1);
+    this.capacity = { cpu: new Float64Array(length + 1), memory: new Float64Array(length + 1) };
     this.placedAt = new Int32Array(this.vmCount).fill(length + 1); // position after the placement
     this.departsAt = new Int32Array(this.vmCount).fill(length + 1);
     this.afterDecision = [0]; // position after the k-th placement
@@ -51,6 +52,8 @@ export class Episode {
         activeSince += this.servers.active_from[activation[active]];
       }
       this.active[p] = active;
+      this.capacity.cpu[p] = capacityCpu;
+      this.capacity.memory[p] = capacityMemory;
       this.serverHours[p] = (active * time - activeSince) / 3600;
       if (p === 0) continue;
       if (active > this.active[p - 1]) this.expansions.push(p);

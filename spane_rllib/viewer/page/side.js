@@ -59,13 +59,10 @@ export class Side {
   }
 
   #gauges(p) {
-    const { servers, serverCount } = this.episode;
     for (const card of this.root.querySelectorAll(".gauge")) {
-      const resource = card.dataset.resource, share = this.episode[resource][p];
+      const resource = card.dataset.resource, share = this.episode[resource][p], capacity = this.episode.capacity[resource][p];
       const [, level] = LEVELS.find(([limit]) => share < limit);
       const word = level === "full" ? "nearly full" : level;
-      let capacity = 0;
-      for (let server = 0; server < serverCount; server++) if (this.episode.isActive(server, p)) capacity += 2 * servers[`node_${resource}`][server];
       card.style.setProperty("--level", `var(--${level})`);
       card.querySelector(".value").style.strokeDasharray = `${100 * share} 200`;
       card.querySelector(".big").textContent = percent(share);
@@ -111,10 +108,10 @@ export class Side {
     const { episode } = this;
     const event = episode.event(p), head = episode.decisions[p] < episode.vmCount ? episode.decisions[p] : null;
     const wait = event && !event.departure && !event.refused ? episode.wait(event.vm) : 0;
-    const title = !event ? "Empty cluster" : event.departure ? "Departed" : event.refused ? "Fits nowhere" : "Placed";
+    const title = !event ? "Empty cluster" : event.departure ? "Departed" : event.refused ? "No room" : "Placed";
     this.#request("last", event?.vm ?? null, title, {
       where: event ? episode.place(event.vm) : "before the first event",
-      wait: wait > 0 ? `after ${seconds(wait)}` : "",
+      wait: wait > 0 ? `after ${seconds(wait)}` : event?.refused ? `while ${amount((1 - episode.cpu[p]) * episode.capacity.cpu[p])} cores are free` : "",
       departed: event?.departure,
     });
     if (!episode.waiting && p === episode.length) {
@@ -196,7 +193,8 @@ export class Side {
     const vms = episode.residents(server, p);
     this.$(".detail").classList.toggle("open", chosen);
     this.$(".detail .title").textContent = `Server ${server}: ${plural(vms.length, "VM")}`;
-    this.$(".follows").textContent = chosen ? "chosen; Esc follows the last event" : "of the last event; click one to keep it";
+    const follows = typeof event?.server === "number" ? "of the last event; click one to keep it" : "click one to keep it";
+    this.$(".follows").textContent = chosen ? "chosen; Esc follows the last event" : follows;
     this.$(".nodes").textContent = this.#nodes(server);
     this.$("tbody").replaceChildren(...vms.reverse().map((vm) => {
       const row = document.createElement("tr");
