@@ -88,6 +88,9 @@ class Schedule:
         _check_servers(self.servers)
         _check_events(self.events, self.vms, self.servers)
         _check_capacity(self)
+        if self.scenario:
+            placed = (self.vms.slot[:-1] != NOWHERE).all()
+            _require(placed and self.total_wait == 0, "VMs wait, but nobody does in a scenario")
 
     @property
     def placed_at(self) -> Floats:

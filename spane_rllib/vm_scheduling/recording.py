@@ -148,7 +148,7 @@ def vms_of(workload: Workload, start: int, stop: int, slots: Sequence[int]) -> V
     )
 
 
-def order_events(placed_at: Floats, end: Floats, before: Whole, until: int) -> Events:
+def order_events(placed_at: Floats, end: Floats, before: Floats | Whole, until: int) -> Events:
     """The placements in order, and each departure, at `end`, before the decision `before`.
 
     All are (P,), of the VMs that were placed. Departures before decision `until` or a later one are left out.

@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name, schedule in (("a", small_schedule()), ("b", other_decision()), ("c", large_schedule(60, 8))):
         write_schedule(f"{name}.npz", schedule)
-    write_schedule("d.npz", replace(small_schedule(), policy="round-robin", scenario="fading"))
+    write_schedule("d.npz", replace(other_decision(), policy="round-robin", scenario="fading"))
     return tmp_path
 
 

@@ -119,9 +119,10 @@ function listen() {
 
 function describe() {
   const [first] = episodes;
-  document.body.className = `${timeline.pair ? "pair" : "single"} ${timeline.waiting ? "waiting" : "scenario"}`;
+  document.body.className = timeline.pair ? "pair" : "single";
   byId("heading").textContent = timeline.pair ? "Two policies, the same arrivals" : first.policy;
-  const servers = [...new Set(episodes.map(({ active, serverCount }) => (active[0] < serverCount ? `${count(active[0])} to ${count(serverCount)}` : count(serverCount))))].join(" and ");
+  const range = (first, last) => (first < last ? `${count(first)} to ${count(last)}` : count(last));
+  const servers = [...new Set(episodes.map(({ active, serverCount }) => range(active[0], serverCount)))].join(" and ");
   const what = timeline.waiting ? `${count(first.vmCount)} VMs on ${servers} servers` : `scenario ${first.scenario} on ${servers} servers`;
   byId("subheading").textContent = `${first.trace}, from row ${first.start}, ${what}`;
   byId("subheading").title = episodes.map((episode) => episode.source).join("\n");
@@ -137,16 +138,19 @@ function describe() {
 
 function describeMarks() {
   const { pair, waiting } = timeline;
-  const inTheEnd = ({ totalWait, decisions, length }, name) => (waiting ? `total wait of ${name}: ${seconds(totalWait[length])} in the end` : `CPU in use by ${name}, which places ${plural(decisions[length], "VM")}`);
+  const inTheEnd = ({ totalWait, decisions, length }, name) => (waiting
+    ? `total wait of ${name}: ${seconds(totalWait[length])} in the end`
+    : `CPU in use by ${name}, which places ${plural(decisions[length], "VM")}`);
   const legend = pair
     ? episodes.map((episode, i) => [["first", "second"][i], inTheEnd(episode, "AB"[i])])
     : [["cpu", "CPU in use"], ["memory", "memory in use"]];
   const rows = pair ? " (A above B)" : "";
   if (waiting) legend.push(["wait", `a VM waited${rows}`], ["alarm", "total wait passes 300,000 s"]);
-  if (!waiting && timeline.ticks.flat().length) legend.push(["wait", `servers added${rows}`]);
-  if (!waiting && timeline.alarms.flat().length) legend.push(["alarm", "a VM fits nowhere"]);
   if (!waiting) {
-    byId("next-tick").hidden = timeline.ticks.flat().length === 0;
+    const grows = timeline.ticks.flat().length > 0;
+    if (grows) legend.push(["wait", `servers added${rows}`]);
+    if (timeline.alarms.flat().length) legend.push(["alarm", "a VM fits nowhere"]);
+    byId("next-tick").hidden = !grows;
     Object.assign(byId("next-tick"), { textContent: "Next expansion", title: "Where servers are added next (W)" });
     Object.assign(byId("next-alarm"), { textContent: "Fits nowhere", title: "The VM that fits nowhere (C)" });
   }

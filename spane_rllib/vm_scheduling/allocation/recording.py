@@ -44,38 +44,44 @@ def record_episode(policy: Policy, workload: AllocationWorkload, start: int, see
     """The episode from row `start` that `evaluation.evaluate_policy` plays, with every decision.
 
     The VM that fitted nowhere is the last one, on slot `NOWHERE`; an episode that the cap or the trace ended
-    has none. The servers are those that were ever there, and VMs that stay have an infinite lifetime.
+    has none. The servers are those that were ever there; without deletions lifetimes are infinite.
     """
-    scenario, trace = workload.scenario, workload.trace
+    scenario = workload.scenario
     lanes = Lanes(workload, workload.cluster)
     lanes.reset(0, start, scenario.max_decisions or len(workload))
     counters, clocks = lanes.state.counters[0], lanes.state.clocks[0]
     slots: list[int] = []
     growth: list[tuple[float, ...]] = []
 
-    def note() -> None:
+    def note_growth() -> None:
         growth.append((clocks[NOW], counters[SERVERS], clocks[SERVER_SECONDS]))
 
     for slot in decisions(policy, lanes, start, seed):
         slots.append(slot)
-        note()
-    note()
+        note_growth()
+    note_growth()
     placed = len(slots)
-    stop = start + placed + (counters[STATUS] == STUCK)
-    vms = vms_of(workload, start, stop, slots)
-    deleted_before = np.full(len(trace), np.inf)
-    deleted_before[workload.arrays.end_vm] = workload.arrays.end_time
-    deleted_before = deleted_before[start:stop]
-    vms = vms._replace(lifetime=np.where(np.isfinite(deleted_before), vms.lifetime, np.inf))
-    leave = deleted_before[:placed]
-    # Rows decide when a VM leaves; its lifetime may differ from them by a rounding error.
-    row = np.minimum(leave, len(trace) - 1).astype(np.int64)
-    end = np.clip(vms.arrival[:placed] + vms.lifetime[:placed], trace.arrival[row - 1], trace.arrival[row])
-    events = order_events(vms.arrival[:placed], end, leave - start, placed + 1)
+    vms = vms_of(workload, start, start + placed + (counters[STATUS] == STUCK), slots)
+    if not scenario.deletions:
+        vms = vms._replace(lifetime=np.full(len(vms.lifetime), np.inf))
+    row, end = _departures(workload, slice(start, start + placed))
+    events = order_events(vms.arrival[:placed], end, row - start, placed + 1)
     active_from = _active_from(np.array(growth))
     sizes = scenario.node_sizes()[: len(active_from)]
     servers = Servers(sizes[:, 0], sizes[:, 1], active_from)
-    return schedule_of(policy, trace, seed, vms, events, servers, scenario.name)
+    return schedule_of(policy, workload.trace, seed, vms, events, servers, scenario.name)
+
+
+def _departures(workload: AllocationWorkload, rows: slice) -> tuple[Floats, Floats]:
+    """The row before whose creation each VM of `rows` is deleted (`inf`: none), and when, seconds."""
+    trace = workload.trace
+    before = np.full(len(trace), np.inf)
+    before[workload.arrays.end_vm] = workload.arrays.end_time
+    before = before[rows]
+    # Rows decide when a VM leaves; arrival + lifetime may differ from them by a rounding error.
+    row = np.minimum(before, len(trace) - 1).astype(np.int64)
+    end = np.clip(trace.arrival[rows] + trace.lifetime[rows], trace.arrival[row - 1], trace.arrival[row])
+    return before, end
 
 
 def _active_from(growth: Floats) -> Floats:
