@@ -105,8 +105,8 @@ def test_numbers_of_a_scenario_by_hand(page: Page) -> None:
     shown = fields(browser)
     assert (shown["score"], shown["running-now"], shown["departed"]) == ("3", "2", "1")
     assert browser.text("[data-request=last] h3") == "No room: VM 10"
-    assert browser.text("[data-request=last] .where") == "no server has room"
-    assert browser.text("[data-request=last] .wait") == "while 18 cores are free"
+    assert browser.text("[data-request=last] .where") == "fits nowhere"
+    assert browser.text("[data-request=last] .wait") == "(18 cores are free)"
     assert browser.text("[data-request=head] h3") == "The episode ends"
     browser.press("Home")
     assert fields(browser)["servers"] == "1"

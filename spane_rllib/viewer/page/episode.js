@@ -131,7 +131,7 @@ export class Episode {
 
   place(vm) {
     const slot = this.vms.slot[vm];
-    if (slot < 0) return "no server has room";
+    if (slot < 0) return "fits nowhere";
     return `server ${slot >> 1}, ${this.vms.double[vm] ? "both nodes" : `node ${slot & 1}`}`;
   }
 }

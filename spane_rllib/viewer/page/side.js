@@ -111,7 +111,7 @@ export class Side {
     const title = !event ? "Empty cluster" : event.departure ? "Departed" : event.refused ? "No room" : "Placed";
     this.#request("last", event?.vm ?? null, title, {
       where: event ? episode.place(event.vm) : "before the first event",
-      wait: wait > 0 ? `after ${seconds(wait)}` : event?.refused ? `while ${amount((1 - episode.cpu[p]) * episode.capacity.cpu[p])} cores are free` : "",
+      wait: wait > 0 ? `after ${seconds(wait)}` : event?.refused ? `(${amount((1 - episode.cpu[p]) * episode.capacity.cpu[p])} cores are free)` : "",
       departed: event?.departure,
     });
     if (!episode.waiting && p === episode.length) {
@@ -181,7 +181,7 @@ export class Side {
 
   #describeServers(p) {
     const event = this.episode.event(p);
-    const last = event ? `; last event: VM ${this.episode.vms.number[event.vm]} ${event.departure ? "departed from" : event.refused ? "fits nowhere," : "placed on"} ${this.episode.place(event.vm)}` : "";
+    const last = event ? `; last event: VM ${this.episode.vms.number[event.vm]} ${event.departure ? "departed from " : event.refused ? "" : "placed on "}${this.episode.place(event.vm)}` : "";
     return `Load of ${plural(this.episode.serverCount, "server")}${last}`;
   }
 
