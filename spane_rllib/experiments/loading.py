@@ -18,6 +18,8 @@ from spane_rllib.settings import Section, Settings, first_error, key_path, sugge
 MAX_BYTES = 256 * 1024
 STUDY_PRESETS = ("flexibility", "wait_time")
 """Those of `tune_configs/` that `study_config.load_study` reads."""
+SEARCH_PRESETS = ("policy_search",)
+"""Those that `search_config.load_search` reads."""
 
 
 def load_experiment(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> ExperimentConfig:
@@ -85,7 +87,7 @@ def dump_settings(config: Settings) -> str:
 
 def preset_names() -> list[str]:
     """Names of the shipped experiments, without `.yaml`."""
-    return sorted({path.stem for path in _preset_folder().glob("*.yaml")} - set(STUDY_PRESETS))
+    return sorted({path.stem for path in _preset_folder().glob("*.yaml")} - {*STUDY_PRESETS, *SEARCH_PRESETS})
 
 
 def _preset_folder() -> Path:

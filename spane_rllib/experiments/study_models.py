@@ -15,7 +15,7 @@ from spane_rllib.settings import suggestion
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.vm_scheduling.networks.weights import MODEL_FILE, load_model
 from spane_rllib.vm_scheduling.part_keys import model_digest
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.vm_scheduling.policies import HeuristicPolicy, Policy, policy_of
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class StudyPolicies:
 
     def add_model(self, name: str, directory: Path) -> str:
         """Load a model; returns `name`."""
-        network, _ = load_model(directory)
-        return self._add(NetworkPolicy(name, network), model_digest(directory))
+        model, _ = load_model(directory)
+        return self._add(policy_of(name, model), model_digest(directory))
 
     def add_heuristic(self, name: str, training_rows: int) -> str:
         """Add a heuristic; `fgd` takes its flavours from the first `training_rows` rows."""

@@ -16,12 +16,14 @@ from spane_rllib.vm_scheduling.simulator import (
     EpisodeResults,
     FragmentationGradient,
     Heuristic,
+    PlacementScore,
     Workload,
     run_heuristic,
 )
 
 if TYPE_CHECKING:
     from spane_rllib.vm_scheduling.networks.base import QNetwork
+    from spane_rllib.vm_scheduling.networks.weights import Model
 
 Rows = npt.NDArray[np.int64]
 
@@ -87,6 +89,33 @@ class NetworkPolicy:
         return greedy_episodes(CompiledQNetwork(self.network), workload, cluster, starts, vm_counts)
 
 
+@dataclass(frozen=True)
+class ScorePolicy:
+    """A learned score, which schedules any number of servers."""
+
+    name: str
+    score: PlacementScore
+
+    def accepts(self, servers: int) -> bool:
+        """Scores schedule any number of servers."""
+        return True
+
+    def run(
+        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
+    ) -> EpisodeResults:
+        """See `Policy.run`; deterministic, `seed` is not used."""
+        return run_heuristic(workload, cluster, Heuristic("fgd", self.score), starts, vm_counts)
+
+
+def policy_of(name: str, model: Model) -> Policy:
+    """The policy that takes what `model` rates best."""
+    from spane_rllib.vm_scheduling.networks.score import ScoreWeights
+
+    if isinstance(model, ScoreWeights):
+        return ScorePolicy(name, model.score())
+    return NetworkPolicy(name, model)
+
+
 def load_policy(text: str, training_rows: int | None = None) -> Policy:
     """The policy that `text` names: a heuristic, or the directory of a saved model.
 
@@ -103,4 +132,4 @@ def load_policy(text: str, training_rows: int | None = None) -> Policy:
     from spane_rllib.vm_scheduling.networks.weights import load_model
 
     network, _ = load_model(text)
-    return NetworkPolicy(text.rstrip("/"), network)
+    return policy_of(text.rstrip("/"), network)

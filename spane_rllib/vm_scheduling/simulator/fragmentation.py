@@ -13,6 +13,7 @@ from spane_rllib.errors import UserError
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.vm_scheduling.simulator.rules import CPU, DOUBLE, MEMORY, fits_slot
+from spane_rllib.vm_scheduling.simulator.score_terms import server_terms
 from spane_rllib.vm_scheduling.simulator.workload import Workload
 
 _MEMO_ROWS = 64  # a power of 2
@@ -27,6 +28,10 @@ class FragmentationArrays(NamedTuple):
     double: npt.NDArray[np.bool_]  # (F,) whether a VM of the flavour is on both nodes
     weights: npt.NDArray[np.float64]  # (F,)
     fullness: float
+    terms: npt.NDArray[np.float64]  # (4,) or (0,): those of a `PlacementScore` about the server alone
+    company: npt.NDArray[np.float64]  # (3,) or (0,): those about the VMs that arrive together
+    discount: npt.NDArray[np.float64]  # (N,) what the latter take off the cost of each server now
+    seen: npt.NDArray[np.int8]  # (N,) which of them have been counted
     # Few servers change between two VMs of one kind, so costs are remembered with the free units they are
     # true for. Kind k has row k modulo R; zeros stand for a full server, where nothing is placed.
     kind: npt.NDArray[np.int32]  # (n,) as Workload.kind
@@ -72,6 +77,16 @@ class FragmentationGradient:
         pairs = tuple((float(size.real), float(size.imag)) for size in flavours)
         return cls(pairs, tuple(map(float, weights)), fullness)
 
+    @property
+    def terms(self) -> tuple[float, ...]:
+        """Weights of the terms that `PlacementScore` adds about a server; none."""
+        return ()
+
+    @property
+    def company(self) -> tuple[float, ...]:
+        """Weights of the terms that `PlacementScore` adds about VMs that arrive together; none."""
+        return ()
+
     def compile(self, workload: Workload, servers: int) -> FragmentationArrays:
         """The same in the workload's units; a flavour too fine for them is rounded up."""
         threshold = workload.cluster.double_memory_threshold
@@ -99,6 +114,10 @@ class FragmentationGradient:
             need[:, DOUBLE].astype(np.bool_),
             np.array(self.weights, np.float64),
             float(self.fullness),
+            np.array(self.terms, np.float64),
+            np.array(self.company, np.float64),
+            np.zeros(servers),
+            np.zeros(servers, np.int8),
             workload.kind,
             np.full(_MEMO_ROWS, -1, np.int32),
             np.zeros((_MEMO_ROWS, servers, 4), np.int32),
@@ -114,6 +133,10 @@ NO_FRAGMENTATION = FragmentationArrays(
     np.zeros(0, np.bool_),
     np.zeros(0),
     0.0,
+    np.zeros(0),
+    np.zeros(0),
+    np.zeros(0),
+    np.zeros(0, np.int8),
     np.zeros(0, np.int32),
     np.zeros(0, np.int32),
     np.zeros((0, 0, 4), np.int32),
@@ -184,18 +207,20 @@ def least_fragmenting(
             full = fragmentation.fullness * server
             if fits_0:
                 cost[0] = _capacity_lost(free, need, first, fragmentation) + full
+                if len(fragmentation.terms):
+                    cost[0] += server_terms(free, need, first, fragmentation)
             if fits_1:
                 cost[1] = _capacity_lost(free, need, first + 1, fragmentation) + full
+                if len(fragmentation.terms):
+                    cost[1] += server_terms(free, need, first + 1, fragmentation)
         for node in range(2):
-            slot = first + node
-            if (
-                (fits_1 if node else fits_0)
-                and cost[node] <= least_cost
-                and (
-                    cost[node] < least_cost
-                    or server < least_server
-                    or (server == least_server and share[slot] > most_node)
-                )
+            if not (fits_1 if node else fits_0):
+                continue
+            slot, own = first + node, cost[node] - fragmentation.discount[first >> 1]
+            if own <= least_cost and (
+                own < least_cost
+                or server < least_server
+                or (server == least_server and share[slot] > most_node)
             ):
-                chosen, least_cost, least_server, most_node = slot, cost[node], server, share[slot]
+                chosen, least_cost, least_server, most_node = slot, own, server, share[slot]
     return chosen

@@ -25,6 +25,7 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     LaneState,
     fits_slot,
 )
+from spane_rllib.vm_scheduling.simulator.score_terms import discount_company
 from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 _NAMES = tuple(HEURISTICS)
@@ -33,7 +34,10 @@ FIRST_FIT, BEST_FIT, WORST_FIT, BALANCE_FIT, RANDOM, MOVE_TO_FRONT, SBF, FGD, _K
 
 @dataclass(frozen=True)
 class Heuristic:
-    """A heuristic by name; `fragmentation` holds the parameters of `fgd` and is ignored by the others."""
+    """A heuristic by name; `fragmentation` holds the parameters of `fgd` and is ignored by the others.
+
+    With a `PlacementScore` for them, `fgd` is that score.
+    """
 
     name: str
     fragmentation: FragmentationGradient | None = None
@@ -155,6 +159,8 @@ def choose(
     if code == SBF:
         return _server_best_fit(free, share, need)
     if code == FGD:
+        if len(fragmentation.company):
+            discount_company(work, state, lane, fragmentation)
         kind = fragmentation.kind[counters[HEAD]]
         return least_fragmenting(free, share, need, kind, fragmentation)
     return counters[FIRST_SLOT]
