@@ -80,7 +80,7 @@ def main() -> None:
         "peak memory of the driver": f"{memory:.0f} MiB",
         "experiment state per trial": f"{state / trials:.1f} KiB",
         "everything on disk per trial": f"{whole / trials:.0f} KiB",
-        "`Tuner.restore(...).get_results()`": f"{restored:.2f} s",
+        "reading the results back": f"{restored:.2f} s",
         "`spane_rllib.analyze`, figures included": f"{analyzed:.1f} s",
     }
     print("| measure | value |\n|---|---|")

@@ -44,6 +44,18 @@ def _parser() -> argparse.ArgumentParser:
     add_episode_arguments(parser)
     parser.add_argument("--output", metavar="DIR", help="folder for episodes.csv and summary.csv")
     add_workers_argument(parser)
+    parser.add_argument(
+        "--record",
+        metavar="DIR",
+        help="folder for recordings of the first episodes, to look at with spane_rllib.view",
+    )
+    parser.add_argument(
+        "--record-episodes",
+        type=whole_number(1, 10_000),
+        default=1,
+        metavar="K",
+        help="starts to record, each under every policy and number of servers (1)",
+    )
     return parser
 
 
@@ -180,6 +192,22 @@ def read_episodes(arguments: argparse.Namespace) -> Episodes:
     return Episodes(trace, clusters, splits, starts)
 
 
+def _record(episodes: Episodes, policies: Sequence[Policy], arguments: argparse.Namespace) -> None:
+    from spane_rllib.vm_scheduling.recording import record_episodes
+    from spane_rllib.vm_scheduling.simulator import compile_workload
+
+    starts = episodes.starts[: arguments.record_episodes]
+    progress = Progress("recorded", len(episodes.clusters) * len(policies) * len(starts), "episodes")
+    done = 0
+    for cluster in episodes.clusters:
+        workload = compile_workload(episodes.trace, cluster)
+        for file in record_episodes(
+            policies, workload, cluster, starts, Path(arguments.record), arguments.seed
+        ):
+            done += 1
+            progress.update(done, f"({file})")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
@@ -187,8 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from spane_rllib.traces.loading import describe_source
     from spane_rllib.vm_scheduling.evaluation import summarize, summary_table, write_tables
 
-    if arguments.output is not None:
-        check_writable(arguments.output)
+    for folder in (arguments.output, arguments.record):
+        if folder is not None:
+            check_writable(folder)
     episodes = read_episodes(arguments)
     policies = episodes.load_policies(arguments.policy)
     print(f"trace: {describe_source(episodes.trace)}", file=sys.stderr)
@@ -196,6 +225,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     summary = summarize(table)
     if arguments.output is not None:
         write_tables(Path(arguments.output), table, summary)
+    if arguments.record is not None:
+        _record(episodes, policies, arguments)
     print(summary_table(summary))
     return 0
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 # Small networks gain nothing from more threads, and trials share the cores.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+_HEAD_TIMEOUT_S = 30.0  # half of what Ray itself waits before it ends every process of the cluster
+
+Lost = Callable[[], str]  # why nothing goes on any more, or nothing
 
 
 @contextmanager
@@ -24,8 +29,9 @@ def ray_session(
     a session this process already has; else starts a local one with `num_cpus` (default: all cores) and stops
     it at the end.
 
-    When a local Ray is killed, the process ends with exit code 1 and one line that closes with `if_lost`: no
-    call to Ray would return any more.
+    When the GCS or the raylet of a local Ray is killed, or the head of a joined cluster does not answer for
+    half a minute, the process ends with exit code 1 and one line that closes with `if_lost`: no call to Ray
+    would return any more.
     """
     import ray
 
@@ -35,6 +41,7 @@ def ray_session(
     ended = threading.Event()
     if os.environ.get("RAY_ADDRESS"):
         context = ray.init(runtime_env={"env_vars": _WORKER_ENVIRONMENT}, log_to_driver=False)
+        lost = _head_of(ray.get_runtime_context().gcs_address)
     else:
         os.environ.update(_WORKER_ENVIRONMENT)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -49,8 +56,8 @@ def ray_session(
             log_to_driver=False,
             logging_level="warning",
         )
-        node = ray._private.worker._global_node
-        threading.Thread(target=_watch, args=(node, ended, if_lost), daemon=True).start()
+        lost = _processes_of(ray._private.worker._global_node)
+    threading.Thread(target=_watch, args=(lost, ended, if_lost), daemon=True).start()
     try:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else None
     finally:
@@ -58,10 +65,35 @@ def ray_session(
         ray.shutdown()
 
 
-def _watch(node: Any, ended: threading.Event, if_lost: str) -> None:
-    """End this process when a part of the local Ray is killed without which nothing goes on."""
+def _processes_of(node: Any) -> Lost:
+    """Whether a process of the local Ray has died without which nothing goes on."""
+
+    def lost() -> str:
+        dead = {name for name, _ in node.dead_processes()} & {"gcs_server", "raylet"}
+        return f"Ray's {min(dead)} has died" if dead else ""
+
+    return lost
+
+
+def _head_of(address: str) -> Lost:
+    """Whether the GCS at `address`, HOST:PORT, has not accepted a connection for `_HEAD_TIMEOUT_S`."""
+    host, _, port = address.rpartition(":")
+    answered = time.monotonic()
+
+    def lost() -> str:
+        nonlocal answered
+        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=5):
+            answered = time.monotonic()
+        silent = time.monotonic() - answered
+        time.sleep(1)
+        return f"the cluster's head, {address}, does not answer" if silent > _HEAD_TIMEOUT_S else ""
+
+    return lost
+
+
+def _watch(lost: Lost, ended: threading.Event, if_lost: str) -> None:
+    """End this process as soon as `lost` has a reason why nothing goes on."""
     while not ended.wait(0.1):
-        for name, _ in node.dead_processes():
-            if name in ("gcs_server", "raylet") and not ended.is_set():
-                print(f"error: Ray's {name} has died; {if_lost}", file=sys.stderr, flush=True)
-                os._exit(1)
+        if (reason := lost()) and not ended.is_set():
+            print(f"error: {reason}; {if_lost}", file=sys.stderr, flush=True)
+            os._exit(1)

@@ -48,6 +48,8 @@ print([name for name in {HEAVY} if name in sys.modules], code)
         (["evaluate", "--policy", "sbf", "--workers", "-1"], ["argument --workers: must be", "got '-1'"]),
         (["evaluate", "--policy", "sbf", "--episodes", "0"], ["argument --episodes: must be", "got '0'"]),
         (["evaluate", "--policy", "sbf", "--node-cpu", "3"], ["needs", "larger servers"]),
+        (["evaluate", "--policy", "sbf", "--record-episodes", "0"], ["--record-episodes: must be", "'0'"]),
+        (["evaluate", "--policy", "sbf", "--record", "far.csv"], ["cannot write to far.csv"]),
         (["evaluate", "--policy", "sbf", "--starts", "none.csv"], ["none.csv", "No such file"]),
         (["evaluate", "--policy", "sbf", "--starts", "words.csv"], ["words.csv, row 2", "no whole number"]),
         (["evaluate", "--policy", "sbf", "--starts", "far.csv"], ["outside"]),

@@ -49,6 +49,11 @@ class ResultsFolder:
         return self.path / "tune"
 
     @property
+    def tune_archive(self) -> Path:
+        """A complete snapshot of the state of `tune`, see `tune_state`."""
+        return self.path / "tune_state.zip"
+
+    @property
     def models(self) -> Path:
         """Exported weights, `<method>/<trial>/`."""
         return self.path / "models"
@@ -56,6 +61,10 @@ class ResultsFolder:
     def evaluation_part(self, policy: str, servers: int) -> Path:
         """Episodes of one policy on one number of servers."""
         return self.path / "evaluation" / f"{policy}-{servers}-servers.csv"
+
+    def evaluation_parts(self, policy: str) -> list[Path]:
+        """What there is of them, for any number of servers."""
+        return list(self.evaluation_part(policy, 0).parent.glob(f"{policy}-[0-9]*-servers.csv"))
 
     @property
     def figures(self) -> Path:

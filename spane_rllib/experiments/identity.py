@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter
 
+from spane_rllib import __version__
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder, read_json
@@ -22,6 +23,7 @@ _FREE: Any = {
     "evaluation": {"top_k", "servers", "heuristics"},
 }
 _ABSENT = object()
+_VERSION = "spane_rllib"  # of the package, among the fixed settings
 
 
 class TraceRecord(Settings):
@@ -47,11 +49,12 @@ def record_identity(folder: ResultsFolder, config: ExperimentConfig, trace: VmTr
         record = TraceRecord(name=trace.name, sha256=trace.sha256, vms=len(trace))
         write_text(folder.trace_file, record.model_dump_json(indent=2))
     if not folder.fixed_settings_file.exists():
-        write_text(folder.fixed_settings_file, json.dumps(_fixed(config), indent=2))
+        settings = {_VERSION: __version__, **_fixed(config)}
+        write_text(folder.fixed_settings_file, json.dumps(settings, indent=2))
 
 
 def check_identity(folder: ResultsFolder, config: ExperimentConfig, trace: VmTrace) -> None:
-    """Raise a `UserError` if the experiment in `folder` was begun with another trace or other settings."""
+    """Raise a `UserError` unless `folder` was begun with this trace, these settings and this version."""
     if folder.trace_file.exists():
         known = read_trace_record(folder)
         if known.sha256 != trace.sha256:
@@ -61,6 +64,12 @@ def check_identity(folder: ResultsFolder, config: ExperimentConfig, trace: VmTra
             )
     if folder.fixed_settings_file.exists():
         before = read_json(folder.fixed_settings_file, _SETTINGS)
+        version = before.pop(_VERSION, __version__)
+        if version != __version__:
+            raise UserError(
+                f"{folder.path} was begun with spane_rllib {version}, but this is {__version__}; continue it "
+                f"with {version}, or begin another experiment under another name"
+            )
         for key, old, new in _differences(before, _fixed(config)):
             raise UserError(
                 f"{folder.config_file}: {key} is {_shown(new)}, but was {_shown(old)} when the experiment "

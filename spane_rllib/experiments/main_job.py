@@ -7,13 +7,14 @@ from collections.abc import Iterable
 import pandas as pd
 import ray
 
+from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.identity import check_identity, record_identity
 from spane_rllib.experiments.inputs import configured_splits, configured_trace
 from spane_rllib.experiments.parts import evaluate_parts
 from spane_rllib.experiments.results import (
-    drop_torn_lines,
+    drop_early_exports,
     export_models,
     has_trials,
     restore_results,
@@ -23,6 +24,7 @@ from spane_rllib.experiments.results import (
 from spane_rllib.experiments.summary import write_summary
 from spane_rllib.experiments.training import train
 from spane_rllib.experiments.trials import draw_trials
+from spane_rllib.experiments.tune_state import drop_torn_lines
 from spane_rllib.experiments.wait_time import Pair
 from spane_rllib.files import check_writable
 from spane_rllib.ray_session import ray_session
@@ -56,6 +58,7 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
     with ray_session(config.resources.num_cpus, dashboard=True, if_lost=if_lost) as dashboard:
         if dashboard:
             print(f"Ray dashboard: {dashboard}")
+        _check_a_trial_fits(config)
         print(f"TensorBoard: tensorboard --logdir {folder.tune}")
         with folder.stage("compilation"):
             compile_ahead()
@@ -80,10 +83,21 @@ def _prepare_folder(config: ExperimentConfig, folder: ResultsFolder, trace: VmTr
         folder.stages()
         if has_trials(folder):
             drop_torn_lines(folder)
-            restore_results(folder)
+            drop_early_exports(restore_results(folder), folder)
     else:
         folder.create(config)
     record_identity(folder, config, trace)
+
+
+def _check_a_trial_fits(config: ExperimentConfig) -> None:
+    """Raise a `UserError` if no node of Ray has as many cores as a trial needs: Tune would wait for ever."""
+    needed = config.resources.cpus_per_trial
+    largest = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
+    if 0 < largest < needed:  # where there are none at all, workers are still to join the head
+        raise UserError(
+            f"resources.cpus_per_trial is {needed:g}, but the largest node of Ray has {largest:g} CPU cores, "
+            "so that no trial would start; set it lower in config.yaml and continue with --resume"
+        )
 
 
 def _choose(table: pd.DataFrame, top_k: int) -> pd.DataFrame:

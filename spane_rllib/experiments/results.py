@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+from ray.tune import ExperimentAnalysis, Result, ResultGrid
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.trials import TrialSettings
+from spane_rllib.experiments.tune_state import mend_state
 from spane_rllib.files import replacing
 from spane_rllib.rllib.dqn import MODEL_FOLDER
 from spane_rllib.settings import validated
 from spane_rllib.vm_scheduling.networks.weights import load_model, save_model
-
-if TYPE_CHECKING:
-    from ray.tune import Result, ResultGrid
 
 _CURVE_COLUMNS = {
     "gradient_steps": "gradient_steps",
@@ -37,8 +38,8 @@ def is_unfinished(result: Result) -> bool:
 
 
 def _begun(grid: ResultGrid) -> list[Result]:
-    """All but the trials whose process could never be started: of those Tune keeps only the error."""
-    return [result for result in grid if result.config or not result.error]
+    """All but the trials that have not reported yet, or whose process could never be started."""
+    return [result for result in grid if result.config]
 
 
 def _in_order(grid: ResultGrid) -> list[tuple[TrialSettings, Result]]:
@@ -54,6 +55,9 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
 
     Columns: method, trial, seed, status, error, gradient_steps, best_validation_wait_s, best_gradient_steps,
     time_s, rank, model (path in the results folder or ""), each hyper-parameter as options.* or training.*.
+
+    Raises:
+        UserError: there is no trial that has reported.
     """
     rows = []
     for trial, result in _in_order(grid):
@@ -80,6 +84,8 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
                 **_flat("training", trial.training.model_dump()),
             }
         )
+    if not rows:
+        raise UserError(f"{folder.path}: no trial has reported yet; --resume goes on with them")
     table = pd.DataFrame(rows)
     for column in ("best_validation_wait_s", "best_gradient_steps", "time_s"):
         table[column] = table[column].astype(float)
@@ -119,6 +125,14 @@ def export_models(grid: ResultGrid, folder: ResultsFolder, names: set[str]) -> N
                 save_model(target, *load_model(Path(checkpoint) / MODEL_FOLDER))
 
 
+def drop_early_exports(grid: ResultGrid, folder: ResultsFolder) -> None:
+    """Remove weights and evaluations of trials that resuming goes on with."""
+    for trial in (trial_of(result) for result in _begun(grid) if result.error or is_unfinished(result)):
+        shutil.rmtree(model_directory(folder, trial), ignore_errors=True)
+        for part in folder.evaluation_parts(trial.name):
+            part.unlink()
+
+
 def write_trial_tables(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     """Write `trials.csv` and `curves.csv`; returns the former."""
     trials = trial_table(grid, folder)
@@ -130,19 +144,8 @@ def write_trial_tables(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
 
 def has_trials(folder: ResultsFolder) -> bool:
     """Whether Tune has left anything of the experiment, be it without the state that names its trials."""
-    return any(any(folder.tune.glob(mark)) for mark in ("experiment_state-*.json", "*/checkpoint_*"))
-
-
-def drop_torn_lines(folder: ResultsFolder) -> None:
-    """Cut off the half-written last line that a killed driver can leave in a trial's `result.json`.
-
-    Tune appends to the file, and would read none of it with such a line inside.
-    """
-    for file in folder.tune.glob("*/result.json"):
-        text = file.read_bytes()
-        if not text.endswith(b"\n"):
-            with replacing(file) as temporary:
-                temporary.write_bytes(text[: text.rfind(b"\n") + 1])
+    marks = ("experiment_state-*.json", "*/checkpoint_*")
+    return folder.tune_archive.exists() or any(any(folder.tune.glob(mark)) for mark in marks)
 
 
 def restore_results(folder: ResultsFolder) -> ResultGrid:
@@ -151,18 +154,23 @@ def restore_results(folder: ResultsFolder) -> ResultGrid:
     Raises:
         UserError: there are none, Tune cannot read them, or they are not ours.
     """
-    from ray import tune
-
-    from spane_rllib.experiments.trainable import TrialTrainable
-
+    # It warns of the missing results of trials that have not reported yet.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+    mend_state(folder)
     if not has_trials(folder):
         raise UserError(f"{folder.path}: no trials yet; start them with --resume {folder.path}")
     try:
-        grid = tune.Tuner.restore(str(folder.tune.resolve()), trainable=TrialTrainable).get_results()
+        grid = ResultGrid(ExperimentAnalysis(str(folder.tune.resolve())))
     except Exception as error:  # Tune unpickles its state, and a damaged pickle can raise anything
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, ImportError | AttributeError):
+            raise UserError(
+                f"Tune's state in {folder.tune} was written by other code ({reason}); use the version of "
+                "spane_rllib that began the experiment, or begin another one"
+            ) from error
         raise UserError(
-            f"Tune's state in {folder.tune} is missing or damaged ({type(error).__name__}: {error}); bring "
-            "its tuner.pkl and experiment_state-*.json back from a copy, or begin another experiment"
+            f"Tune's state in {folder.tune} is missing or damaged ({reason}); bring "
+            f"{folder.tune_archive.name} back from a copy, or begin another experiment"
         ) from error
     for result in _begun(grid):
         trial_of(result)

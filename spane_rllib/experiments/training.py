@@ -15,6 +15,7 @@ from spane_rllib.experiments.results import has_trials, is_unfinished
 from spane_rllib.experiments.search import MethodAsha, OptunaTrials
 from spane_rllib.experiments.trainable import TrialTrainable
 from spane_rllib.experiments.trials import TrialSettings
+from spane_rllib.experiments.tune_state import ResultFiles, StateArchive
 from spane_rllib.experiments.watching import TrainingProgress, trackers
 from spane_rllib.traces.splits import SPLIT_NAMES, Splits
 from spane_rllib.traces.trace import VmTrace
@@ -64,41 +65,44 @@ def train(
     }
     if not suggested:
         param_space["trial"] = tune.grid_search([trial.model_dump(mode="json") for trial in trials])
+    # Made anew also to resume: its tuner.pkl then holds nothing of an earlier program or place.
+    tuner = tune.Tuner(
+        trainable,
+        param_space=param_space,
+        tune_config=tune.TuneConfig(
+            search_alg=OptunaTrials(config) if suggested else None,
+            num_samples=len(trials) if suggested else 1,
+            scheduler=MethodAsha(config.search, max(steps)) if config.search.scheduler == "asha" else None,
+            max_concurrent_trials=config.resources.max_concurrent_trials,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.tune.name,
+            storage_path=str(folder.path.resolve()),
+            failure_config=tune.FailureConfig(max_failures=config.resources.max_failures),
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_frequency=config.resources.checkpoint_every,
+                checkpoint_at_end=True,
+                num_to_keep=1,
+            ),
+            callbacks=[
+                TrainingProgress(sum(steps), len(trials)),
+                ResultFiles(),
+                StateArchive(folder.tune_archive.resolve()),
+                *trackers(config),
+            ],
+            verbose=0,
+        ),
+    )
     if resume and has_trials(folder):
         tuner = tune.Tuner.restore(
             str(folder.tune.resolve()),
             trainable=trainable,
             param_space=param_space,
             resume_unfinished=True,
-            restart_errored=True,
-        )
-    else:
-        tuner = tune.Tuner(
-            trainable,
-            param_space=param_space,
-            tune_config=tune.TuneConfig(
-                search_alg=OptunaTrials(config) if suggested else None,
-                num_samples=len(trials) if suggested else 1,
-                scheduler=MethodAsha(config.search, max(steps))
-                if config.search.scheduler == "asha"
-                else None,
-                max_concurrent_trials=config.resources.max_concurrent_trials,
-                reuse_actors=True,
-                trial_name_creator=_trial_name,
-                trial_dirname_creator=_trial_name,
-            ),
-            run_config=tune.RunConfig(
-                name=folder.tune.name,
-                storage_path=str(folder.path.resolve()),
-                failure_config=tune.FailureConfig(max_failures=config.resources.max_failures),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=config.resources.checkpoint_every,
-                    checkpoint_at_end=True,
-                    num_to_keep=1,
-                ),
-                callbacks=[TrainingProgress(sum(steps), len(trials)), *trackers(config)],
-                verbose=0,
-            ),
+            resume_errored=True,
         )
     grid = tuner.fit()
     if any(is_unfinished(result) for result in grid) or len(grid) < len(trials):

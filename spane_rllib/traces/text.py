@@ -11,23 +11,31 @@ from pathlib import Path
 from spane_rllib.errors import UserError
 
 _GZIP_MAGIC = b"\x1f\x8b"
+MAX_BYTES = 1 << 30
+"""Text that is read at most; parsing takes several times as much memory."""
 
 
 def read_text(file: Path) -> str:
     """The text of a UTF-8 file, gunzipped when it is gzip, with newlines as line ends.
 
     Raises:
-        UserError: the file cannot be read, is empty, binary, damaged gzip or in another encoding.
+        UserError: the file cannot be read, is empty, binary, damaged gzip, in another encoding or larger than
+            `MAX_BYTES`.
     """
-    with reading(file):
-        data = file.read_bytes()
-    if data.startswith(_GZIP_MAGIC):
+    with reading(file), file.open("rb") as stream:
+        packed = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        stream.seek(0)
         try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
+            data = (gzip.GzipFile(fileobj=stream) if packed else stream).read(MAX_BYTES + 1)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UserError(
                 f"{file}: gzip data is damaged or cut short ({error}); fetch the file again"
             ) from error
+    if len(data) > MAX_BYTES:
+        raise UserError(
+            f"{file} holds more than {MAX_BYTES:,} bytes of text{', unpacked' if packed else ''}; "
+            "give a shorter trace, or a .npy file, which stays on disk"
+        )
     if not data.strip():
         raise UserError(f"{file} is empty; give a file with a header and rows")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

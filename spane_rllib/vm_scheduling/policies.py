@@ -62,10 +62,14 @@ class HeuristicPolicy:
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
     ) -> EpisodeResults:
         """See `Policy.run`; only `random` depends on `seed`."""
+        return run_heuristic(workload, cluster, self.heuristic(workload), starts, vm_counts, seed)
+
+    def heuristic(self, workload: Workload) -> Heuristic:
+        """The heuristic with the parameters it has on this trace."""
         gradient = None
         if self.name == "fgd":
             gradient = FragmentationGradient.of_trace(workload.trace, last=self.training_rows)
-        return run_heuristic(workload, cluster, Heuristic(self.name, gradient), starts, vm_counts, seed)
+        return Heuristic(self.name, gradient)
 
 
 @dataclass(frozen=True)

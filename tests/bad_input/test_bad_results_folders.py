@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from refusals import MountDisk, Refuse, contents, fill
 
+from spane_rllib import __version__
 from spane_rllib.__main__ import main
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.folder import ResultsFolder
@@ -111,6 +112,11 @@ def found(folder: Path, pattern: str) -> list[Path]:
     return paths
 
 
+def only(tamper: Tamper) -> Tamper:
+    """`tamper` with a state of Tune of which there is no archive."""
+    return lambda folder: [delete(ARCHIVE)(folder), tamper(folder)]
+
+
 def become_a_file(folder: Path) -> None:
     shutil.rmtree(folder)
     folder.write_text("results")
@@ -125,7 +131,8 @@ def become_empty(folder: Path) -> None:
     folder.mkdir()
 
 
-STATE, TUNER = "tune/experiment_state-*.json", "tune/tuner.pkl"
+STATE, TUNER, ARCHIVE = "tune/experiment_state-*.json", "tune/tuner.pkl", "tune_state.zip"
+SEARCHER = "tune/basic-variant-state-*.json"
 DAMAGED_STATE = "Tune's state in "
 # Refused by `analyze` and by `--resume` alike.
 BOTH: dict[str, tuple[Tamper, str]] = {
@@ -137,19 +144,14 @@ BOTH: dict[str, tuple[Tamper, str]] = {
     "config cut": (cut("config.yaml"), "config.yaml: "),
     "config binary": (write("config.yaml", b"\x80\x04\x95"), "config.yaml: not text in UTF-8"),
     "config of another program": (write("config.yaml", b"model: bert\n"), "model: unknown key"),
-    "tuner.pkl deleted": (delete(TUNER), DAMAGED_STATE),
-    "tuner.pkl empty": (write(TUNER, b""), DAMAGED_STATE),
-    "tuner.pkl cut": (cut(TUNER), DAMAGED_STATE),
-    "tuner.pkl of something else": (write(TUNER, pickle.dumps([1, 2])), DAMAGED_STATE),
-    "tuner.pkl needs a missing module": (write(TUNER, b"cno_such_module\nThing\n."), DAMAGED_STATE),
-    "state deleted": (delete(STATE), DAMAGED_STATE),
-    "state empty": (write(STATE, b""), DAMAGED_STATE),
-    "state cut": (cut(STATE), DAMAGED_STATE),
-    "state an object": (write(STATE, b"{}"), DAMAGED_STATE),
-    "state a list": (write(STATE, b"[]"), DAMAGED_STATE),
-    "state binary": (write(STATE, bytes(range(256))), DAMAGED_STATE),
-    "both deleted": (delete(STATE, TUNER), DAMAGED_STATE),
-    "trials of another program": (replace(STATE, '\\"trial\\"', '\\"lrate\\"'), "trial in "),
+    "state deleted": (delete(ARCHIVE, STATE), DAMAGED_STATE),
+    "state empty": (only(write(STATE, b"")), DAMAGED_STATE),
+    "state cut": (only(cut(STATE)), DAMAGED_STATE),
+    "state an object": (only(write(STATE, b"{}")), DAMAGED_STATE),
+    "state a list": (only(write(STATE, b"[]")), DAMAGED_STATE),
+    "state binary": (only(write(STATE, bytes(range(256)))), DAMAGED_STATE),
+    "state and its archive cut": (lambda f: [cut(ARCHIVE)(f), cut(STATE)(f)], DAMAGED_STATE),
+    "trials of another program": (only(replace(STATE, '\\"trial\\"', '\\"lrate\\"')), "trial in "),
     "trace.json empty": (write("trace.json", b""), "trace.json: Invalid JSON"),
     "trace.json cut": (cut("trace.json"), "trace.json: Invalid JSON"),
     "trace.json a list": (write("trace.json", b"[]"), "trace.json: "),
@@ -162,7 +164,7 @@ BOTH: dict[str, tuple[Tamper, str]] = {
     "stages.json negative": (write("stages.json", b'{"training": -1}'), "training: must be greater than"),
 }  # fmt: skip
 ANALYZE: dict[str, tuple[Tamper, str]] = {
-    "no trials yet": (delete("tune"), "no trials yet; start them with --resume experiment"),
+    "no trials yet": (delete("tune", ARCHIVE), "no trials yet; start them with --resume experiment"),
     "summary empty": (write("summary.csv", b""), "summary.csv is damaged"),
     "summary of another table": (write("summary.csv", b"a,b\n1,2\n"), "damaged (no column policy)"),
     "summary cut": (cut("summary.csv", 0.9), "summary.csv is damaged"),
@@ -189,6 +191,10 @@ RESUME: dict[str, tuple[Tamper, str]] = {
     "another method": (replace(SETTINGS, "  mlp:\n", "  new:\n"), "methods.mlp is absent"),
     "other episodes": (replace(SETTINGS, "episodes: 3\n", "episodes: 9\n"), "evaluation.episodes is 9"),
     "a key misspelt": (replace(SETTINGS, "top_k", "topk"), "topk: unknown key; did you mean top_k?"),
+    "another version": (
+        replace("fixed_settings.json", f'"spane_rllib": "{__version__}"', '"spane_rllib": "0.0.1"'),
+        f"experiment was begun with spane_rllib 0.0.1, but this is {__version__}; continue it with 0.0.1",
+    ),
     "settings cut": (cut("fixed_settings.json"), "fixed_settings.json: Invalid JSON"),
     "settings a list": (write("fixed_settings.json", b"[]"), "fixed_settings.json: "),
     "trace deleted": (lambda f: (f.parent / "trace.csv").unlink(), "no trace at trace.csv"),
@@ -212,6 +218,17 @@ def test_resume_refuses(refuse: Refuse, experiment: Path, tamper: Tamper, expect
     assert expected in refuse("tune", "--resume", "experiment")
 
 
+@pytest.mark.parametrize("command", [["analyze"], ["tune", "--resume"]])
+def test_state_of_other_code(
+    refuse: Refuse, experiment: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    from spane_rllib.experiments import training
+
+    monkeypatch.delattr(training, "_trial_name")  # by that name it lies in Tune's state
+    line = refuse(*command, "experiment")
+    assert "was written by other code (AttributeError: " in line and "use the version of spane_rllib" in line
+
+
 def test_without_its_data_variable_another_trace_is_not_taken_for_the_first(
     refuse: Refuse, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,8 +238,17 @@ def test_without_its_data_variable_another_trace_is_not_taken_for_the_first(
     assert "Ray is started" in refuse("tune", "--resume", "experiment")
 
 
-GOES_ON: dict[str, Tamper] = {
+STATE_MENDED: dict[str, Tamper] = {
     "moved": lambda folder: None,
+    "tuner.pkl deleted": delete(TUNER),
+    "tuner.pkl empty": write(TUNER, b""),
+    "tuner.pkl of something else": write(TUNER, pickle.dumps([1, 2])),
+    "tuner.pkl needs a missing module": write(TUNER, b"cno_such_module\nThing\n."),
+    "archive deleted": delete(ARCHIVE),
+    "archive empty": write(ARCHIVE, b""),
+    "archive cut": cut(ARCHIVE),
+}
+GOES_ON: dict[str, Tamper] = STATE_MENDED | {
     "more cores": replace(SETTINGS, "num_cpus: 1", "num_cpus: 2"),
     "more trials evaluated": replace(SETTINGS, "top_k: 1", "top_k: 2"),
     "more heuristics": replace(SETTINGS, "[first-fit]", "[first-fit, sbf]"),
@@ -249,8 +275,11 @@ def test_resume_writes_a_missing_identity_again(experiment: Path, capfd: pytest.
     assert contents(experiment).keys() == before.keys()
 
 
-MENDED: dict[str, Tamper] = {
-    "moved": lambda folder: None,
+MENDED: dict[str, Tamper] = STATE_MENDED | {
+    "state deleted": delete(STATE),
+    "state empty": write(STATE, b""),
+    **{f"state cut to {share:.0%}": cut(STATE, share) for share in (0.01, 0.5, 0.999)},
+    "searcher cut": cut(SEARCHER),
     "checkpoint deleted": delete("tune/*/checkpoint_*"),
     "checkpoint cut": cut("tune/*/checkpoint_*/*.pkl"),
     "trials.csv cut": cut("trials.csv"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import ray
 import requests
 
 from spane_rllib import analyze, tune
+from spane_rllib.errors import UserError
 from spane_rllib.experiments.watching import Gauges
 from spane_rllib.ray_session import ray_session
 
@@ -59,7 +61,7 @@ def test_ray_exports_the_gauges_with_trial_and_method() -> None:
 
 @pytest.mark.slow
 def test_a_search_with_optuna_and_asha_ends_in_named_trials(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("optuna", reason="the extra `optuna` is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -82,3 +84,8 @@ def test_a_search_with_optuna_and_asha_ends_in_named_trials(
     capsys.readouterr()
     assert analyze.main([str(results)]) == 0
     assert "8 trials (8 terminated)" in capsys.readouterr().out
+
+    monkeypatch.setitem(sys.modules, "optuna", None)  # as if it were not installed
+    assert analyze.main([str(results)]) == 0
+    with pytest.raises(UserError, match=r"search\.algorithm: needs a package"):
+        tune.main(["--resume", str(results)])

@@ -124,6 +124,15 @@ def test_a_second_start_is_refused(workplace: Path, finished: Path) -> None:
     assert contents(finished) == before
 
 
+def test_a_trial_that_no_node_can_hold_is_refused_before_training(workplace: Path) -> None:
+    overrides = ("output=large", "resources.cpus_per_trial=1000", "resources.num_cpus=null")
+    done = run_tune("tiny.yaml", *(part for text in overrides for part in ("--set", text)), cwd=workplace)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: resources.cpus_per_trial is 1000, but the largest node of Ray has ")
+    assert not (workplace / "large" / "tiny" / "tune").exists()
+
+
 def test_resuming_a_finished_run_changes_no_result(workplace: Path, finished: Path) -> None:
     before = contents(finished)
     done = run_tune("--resume", "whole/tiny", cwd=workplace)

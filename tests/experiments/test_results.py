@@ -6,30 +6,47 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.results import drop_torn_lines, export_models, trial_table
+from spane_rllib.experiments.results import drop_early_exports, export_models, trial_table
 from spane_rllib.experiments.trials import draw_trials
+from spane_rllib.files import write_text
 
 
-def test_a_trial_whose_process_never_started_has_no_row(tmp_path: Path) -> None:
+def test_trials_that_never_reported_have_no_row(tmp_path: Path) -> None:
     config = ExperimentConfig.model_validate({"name": "t", "methods": {"plain": {"network": "mlp"}}})
     (trial,) = draw_trials(config)
     space = {"trial": trial.model_dump(mode="json")}
     metrics = {"gradient_steps": 4, "best_validation_wait": 2.5, "done": True}
     done = SimpleNamespace(config=space, metrics=metrics, error=None, checkpoint=None, path="done")
     failed = SimpleNamespace(config=None, metrics={}, error=RuntimeError("no process"), path="failed")
-    grid: Any = [failed, done]
+    waiting = SimpleNamespace(config=None, metrics={}, error=None, path="waiting")
+    grid: Any = [failed, waiting, done]
     table = trial_table(grid, ResultsFolder(tmp_path))
     assert table["trial"].tolist() == [trial.name] and table["rank"].tolist() == [1]
     export_models(grid, ResultsFolder(tmp_path), {trial.name})
+    with pytest.raises(UserError, match="no trial has reported yet"):
+        trial_table(grid[:2], ResultsFolder(tmp_path))
 
 
-def test_a_half_written_last_result_is_cut_off(tmp_path: Path) -> None:
-    contents = {"whole": b"{}\n{}\n", "torn": b"{}\n{", "first_torn": b'{"a', "empty": b""}
-    for trial, content in contents.items():
-        (tmp_path / "tune" / trial).mkdir(parents=True)
-        (tmp_path / "tune" / trial / "result.json").write_bytes(content)
-    drop_torn_lines(ResultsFolder(tmp_path))
-    left = {trial: (tmp_path / "tune" / trial / "result.json").read_bytes() for trial in contents}
-    assert left == {"whole": b"{}\n{}\n", "torn": b"{}\n", "first_torn": b"", "empty": b""}
+def test_what_was_exported_of_trials_that_go_on_is_removed(tmp_path: Path) -> None:
+    config = ExperimentConfig.model_validate({"name": "t", "methods": {"m": {"network": "mlp", "seeds": 3}}})
+    folder = ResultsFolder(tmp_path)
+    trials = draw_trials(config)
+    states = [({"done": True}, None), ({"done": False}, None), ({"done": False}, RuntimeError())]
+    grid: Any = [
+        SimpleNamespace(config={"trial": trial.model_dump()}, metrics=metrics, error=error, path=trial.name)
+        for trial, (metrics, error) in zip(trials, states, strict=True)
+    ]
+    for name in ("m-0000", "m-0001", "m-0002", "random"):
+        write_text(folder.evaluation_part(name, 5), "")
+        write_text(folder.models / "m" / name / "model.json", "")
+    drop_early_exports(grid, folder)
+    kept = ["m-0000", "random"]
+    assert sorted(path.name for path in (folder.models / "m").iterdir()) == kept
+    assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == [
+        f"{name}-5-servers.csv" for name in kept
+    ]

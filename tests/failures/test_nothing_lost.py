@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -37,6 +38,20 @@ evaluation: {top_k: 2, episodes: 6, heuristics: [first-fit]}
 resources: {checkpoint_every: 1, num_cpus: 2}
 """
 ITERATIONS = 50
+CRASHING = """
+import sys
+from spane_rllib.experiments import training
+from spane_rllib.tune import main
+
+class TrialTrainable(training.TrialTrainable):
+    def step(self):
+        if self._param_space["trial"]["name"] == "spane-0000" and self.iteration == 10:
+            raise RuntimeError("this trial cannot go on")
+        return super().step()
+
+training.TrialTrainable = TrialTrainable
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 class Command:
@@ -188,6 +203,25 @@ def test_a_trial_process(workplace: Path, finished: Path) -> None:
     assert_same_results(folder, finished)
 
 
+def test_a_trial_that_was_given_up(workplace: Path, finished: Path) -> None:
+    """It goes on from its checkpoint when the run is continued."""
+    command = [sys.executable, "-c", CRASHING, "tiny.yaml", "--set", "output=given_up"]
+    done = subprocess.run(
+        [*command, "--set", "resources.max_failures=1"],
+        cwd=workplace,
+        env={**os.environ, "PYTHONPATH": REPOSITORY, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    folder = workplace / "given_up" / "tiny"
+    assert pd.read_csv(folder / "trials.csv").set_index("trial")["status"][LONG[0]] == "ERROR"
+    assert starts(folder, LONG[0]) == [1]
+    resume(folder)
+    assert starts(folder, LONG[0]) == [1, 11]
+    assert_same_results(folder, finished)
+
+
 def test_a_worker_in_the_middle_of_an_evaluation(tmp_path: Path) -> None:
     arguments = ["--trace", "synthetic:vms=3000", "--servers", 3, "--episodes", 4000]
     arguments += ["--policy", "fgd", "--policy", "random", "--output"]
@@ -222,11 +256,16 @@ def test_a_node(workplace: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
     assert_same_results(folder, finished)
 
 
-def test_the_driver(killed: Path, finished: Path, tmp_path: Path) -> None:
-    """And the results folder is moved before the run is continued."""
+@pytest.mark.parametrize("shares", [(1,), (0, 0.4, 0.99)], ids=["whole", "cut"])
+def test_the_driver(killed: Path, finished: Path, tmp_path: Path, shares: tuple[float, ...]) -> None:
+    """And the folder is moved before the run is continued, and what Tune copies is cut to a share of it."""
     before = contents(killed)
     folder = tmp_path / "moved"
     shutil.copytree(killed, folder)
+    copied = [*folder.glob("tune/*.*"), *folder.glob("tune/*/p*.*"), *folder.glob("tune/*/events.*")]
+    assert {file.name.partition("-")[0] for file in copied} >= {"tuner.pkl", "experiment_state", "basic"}
+    for file, share in zip(copied, itertools.cycle(shares), strict=False):
+        os.truncate(file, int(file.stat().st_size * share))
     done = contents(folder / "tune" / SHORT)
     errors = resume(folder)
     assert contents(killed) == before
@@ -272,5 +311,25 @@ def test_the_head(workplace: Path, finished: Path, part: str) -> None:
         assert run.end(timeout=60) == 1
     line = run.errors.splitlines()[-1]
     assert line.startswith("error: Ray's") and f"--resume {part}/tiny" in line
+    resume(folder)
+    assert_same_results(folder, finished)
+
+
+def test_the_head_of_a_cluster_that_was_joined(
+    workplace: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver gives its GCS half a minute to come back; the run is continued without the cluster."""
+    monkeypatch.setenv("PYTHONPATH", REPOSITORY)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    address = cluster.address
+    try:
+        with under_way(workplace, "cluster", RAY_ADDRESS=address) as (run, folder):
+            cluster.head_node.all_processes["gcs_server"][0].process.kill()
+            assert run.end(timeout=60) == 1
+    finally:
+        cluster.shutdown()
+    line = run.errors.splitlines()[-1]
+    assert line.startswith(f"error: the cluster's head, {address}, does not answer; what")
+    assert line.endswith("--resume cluster/tiny continues")
     resume(folder)
     assert_same_results(folder, finished)

@@ -2,6 +2,8 @@
 
 import gzip
 import re
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.errors import UserError
+from spane_rllib.traces import text as text_files
 from spane_rllib.traces.readers import read_trace
 
 LIFETIMES = "vmid,cpu,mem,at,lt\n"
@@ -48,6 +51,30 @@ def test_lifetime_form(tmp_path: Path) -> None:
 def test_variants_of_the_text_mean_the_same(tmp_path: Path, text: str) -> None:
     trace = read_trace(write(tmp_path, text)).trace
     assert columns(trace) == [[1, 4], [2, 8], [0, 10], [30, 20]]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_longer_text_than_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    content = (LIFETIMES + "0,1,2,0,30\n").encode()
+    path = write(tmp_path, pack(content))
+    monkeypatch.setattr(text_files, "MAX_BYTES", len(content))
+    assert len(read_trace(path).trace) == 1
+    monkeypatch.setattr(text_files, "MAX_BYTES", len(content) - 1)
+    with pytest.raises(UserError, match=f"more than {len(content) - 1} bytes of text"):
+        read_trace(path)
+
+
+def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, gzip.compress(LIFETIMES.encode() + bytes(50_000_000)))
+    monkeypatch.setattr(text_files, "MAX_BYTES", 100_000)
+    tracemalloc.start()
+    with pytest.raises(UserError, match="more than 100,000 bytes of text, unpacked"):
+        read_trace(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 def test_gzip_is_recognised_by_content(tmp_path: Path) -> None:

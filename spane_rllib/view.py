@@ -1,0 +1,76 @@
+"""`python -m spane_rllib.view`: look at recorded schedules."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from spane_rllib.console import Parser, run_command, whole_number
+
+_EPILOG = """Record episodes with `python -m spane_rllib.evaluate ... --record DIR`. Two files are shown side
+by side, decision by decision; they must be of the same trace and start. The page needs no network."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m spane_rllib.view",
+        description="Show recorded schedules in the browser, or export them.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("file", metavar="FILE", help="recording (.npz), or one of VMAgent (.p)")
+    parser.add_argument("second", metavar="FILE2", nargs="?", help="another policy on the same arrivals")
+    parser.add_argument(
+        "--export",
+        metavar="OUT",
+        help="write a self-contained page (.html) or an animation (.gif, .mp4) instead of showing it",
+    )
+    parser.add_argument(
+        "--port", type=whole_number(0, 65535), default=0, help="on this machine (default: any free one)"
+    )
+    parser.add_argument("--no-browser", action="store_true", help="print the address only")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see `--help`."""
+    arguments = _parser().parse_args(argv)
+    from spane_rllib.errors import UserError
+    from spane_rllib.files import check_writable, write_text
+    from spane_rllib.schedules.loading import read_schedule
+    from spane_rllib.viewer.page import render_page
+
+    suffix = Path(arguments.export).suffix.lower() if arguments.export is not None else None
+    if suffix not in (None, ".html", ".gif", ".mp4"):
+        raise UserError(f"cannot write {arguments.export}: the name must end in .html, .gif or .mp4")
+    if suffix is not None:
+        check_writable(Path(arguments.export).parent)
+    schedules = [read_schedule(file) for file in (arguments.file, arguments.second) if file is not None]
+    page = render_page(schedules)
+    if suffix is None:
+        _serve(page, arguments.port, browser=not arguments.no_browser)
+    elif suffix == ".html":
+        write_text(arguments.export, page)
+    else:
+        from spane_rllib.viewer.animation import write_animation
+
+        write_animation(arguments.export, schedules)
+    return 0
+
+
+def _serve(page: str, port: int, browser: bool) -> None:
+    import webbrowser
+    from contextlib import suppress
+
+    from spane_rllib.viewer.server import PageServer
+
+    with PageServer(page, port) as server, suppress(KeyboardInterrupt):
+        print(f"{server.url} (Ctrl-C ends)", flush=True)
+        if browser:
+            webbrowser.open(server.url)
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

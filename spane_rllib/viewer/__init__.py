@@ -1,0 +1,1 @@
+"""Looking at recorded schedules: one self-contained page, or an animation."""

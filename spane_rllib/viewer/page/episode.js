@@ -1,0 +1,110 @@
+// One recorded episode. Position p is the state after the first p events; 0 is the empty cluster.
+// What a position shows is read off columns made once at load, or off one pass over the VMs (`loads`, `residents`).
+
+export const CATASTROPHE = 300000; // seconds of total wait
+
+export class Episode {
+  constructor(recording) {
+    Object.assign(this, { policy: recording.policy, trace: recording.trace, start: recording.start, source: recording.source });
+    this.vms = recording.vms;
+    this.vms.lifetime = this.vms.lifetime.map((value) => value ?? Infinity);
+    this.events = recording.events;
+    this.servers = recording.servers;
+    this.serverCount = this.servers.node_cpu.length;
+    this.vmCount = this.vms.number.length;
+    this.length = this.events.time.length;
+    this.begin = this.vms.arrival[0];
+    this.#deriveColumns();
+    this.#listResidents();
+  }
+
+  #deriveColumns() {
+    const { events, vms, length } = this;
+    const columns = ["cpu", "memory", "queue", "headWait", "totalWait", "decisions", "delayed", "longest"];
+    for (const name of columns) this[name] = new Float64Array(length + 1);
+    this.placedAt = new Int32Array(this.vmCount).fill(length + 1); // position after the placement
+    this.departsAt = new Int32Array(this.vmCount).fill(length + 1);
+    this.afterDecision = [0]; // position after the k-th placement
+    this.waits = []; // positions whose event places a VM that waited
+    this.catastrophes = [];
+    const activation = [...this.servers.active_from.keys()].sort((a, b) => this.servers.active_from[a] - this.servers.active_from[b]);
+    let active = 0, capacityCpu = 0, capacityMemory = 0, usedCpu = 0, usedMemory = 0, arrived = 0;
+    for (let p = 1; p <= length; p++) {
+      const time = events.time[p - 1], vm = events.vm[p - 1], departs = events.departure[p - 1];
+      for (; active < activation.length && this.servers.active_from[activation[active]] <= time; active++) {
+        capacityCpu += 2 * this.servers.node_cpu[activation[active]];
+        capacityMemory += 2 * this.servers.node_memory[activation[active]];
+      }
+      const sign = departs ? -1 : 1;
+      usedCpu += sign * vms.cpu[vm];
+      usedMemory += sign * vms.memory[vm];
+      this.cpu[p] = usedCpu / capacityCpu;
+      this.memory[p] = usedMemory / capacityMemory;
+      for (const name of ["totalWait", "decisions", "delayed", "longest"]) this[name][p] = this[name][p - 1];
+      if (departs) {
+        this.departsAt[vm] = p;
+      } else {
+        const wait = time - vms.arrival[vm];
+        this.placedAt[vm] = p;
+        this.decisions[p] = this.afterDecision.push(p) - 1;
+        if (wait > 0) {
+          this.waits.push(p);
+          this.totalWait[p] += wait;
+          this.delayed[p] += 1;
+          this.longest[p] = Math.max(this.longest[p], wait);
+          if (this.totalWait[p] > CATASTROPHE && this.totalWait[p - 1] <= CATASTROPHE) this.catastrophes.push(p);
+        }
+      }
+      while (arrived < this.vmCount && vms.arrival[arrived] < time) arrived++;
+      this.queue[p] = Math.max(0, arrived - this.decisions[p]);
+      const head = this.decisions[p];
+      this.headWait[p] = this.queue[p] > 0 ? time - vms.arrival[head] : 0;
+    }
+  }
+
+  #listResidents() {
+    this.onServer = Array.from({ length: this.serverCount }, () => []);
+    this.vms.slot.forEach((slot, vm) => slot >= 0 && this.onServer[slot >> 1].push(vm));
+  }
+
+  time(p) { return p === 0 ? this.begin : this.events.time[p - 1]; }
+  runs(vm, p) { return this.placedAt[vm] <= p && p < this.departsAt[vm]; }
+  running(p) { return 2 * this.decisions[p] - p; } // placements less departures
+  wait(vm) { return this.events.time[this.placedAt[vm] - 1] - this.vms.arrival[vm]; }
+  residents(server, p) { return this.onServer[server].filter((vm) => this.runs(vm, p)); }
+  isActive(server, p) { return this.servers.active_from[server] <= this.time(p); }
+
+  // The event that led to position p, or null at the beginning.
+  event(p) {
+    if (p === 0) return null;
+    const vm = this.events.vm[p - 1];
+    return { vm, departure: Boolean(this.events.departure[p - 1]), slot: this.vms.slot[vm], server: this.vms.slot[vm] >> 1 };
+  }
+
+  // Cores and GiB that a VM takes of node 0 and node 1 of its server.
+  share(vm, node) {
+    const { cpu, memory, double, slot } = this.vms;
+    if (double[vm]) return { cpu: cpu[vm] / 2, memory: memory[vm] / 2 };
+    return (slot[vm] & 1) === node ? { cpu: cpu[vm], memory: memory[vm] } : { cpu: 0, memory: 0 };
+  }
+
+  // Used cores and GiB of every node: [slot] in two arrays.
+  loads(p) {
+    const cpu = new Float64Array(2 * this.serverCount), memory = new Float64Array(2 * this.serverCount);
+    for (let vm = 0; vm < this.decisions[p]; vm++) {
+      if (!this.runs(vm, p)) continue;
+      const first = this.vms.slot[vm] & ~1;
+      for (const node of [0, 1]) {
+        const share = this.share(vm, node);
+        cpu[first + node] += share.cpu;
+        memory[first + node] += share.memory;
+      }
+    }
+    return { cpu, memory };
+  }
+
+  place(vm) {
+    const slot = this.vms.slot[vm];
+    return `server ${slot >> 1}, ${this.vms.double[vm] ? "both nodes" : `node ${slot & 1}`}`;
+  }
+}

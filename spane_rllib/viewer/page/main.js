@@ -1,0 +1,144 @@
+// Puts the page together: recordings in, sides, overview and player out.
+
+import { Episode } from "./episode.js";
+import { clock, count, seconds } from "./format.js";
+import { Overview } from "./overview.js";
+import { Player } from "./player.js";
+import { Side } from "./side.js";
+import { readColours } from "./surface.js";
+import { Timeline } from "./timeline.js";
+
+const byId = (id) => document.getElementById(id);
+const episodes = JSON.parse(byId("recordings").textContent).map((recording) => new Episode(recording));
+const timeline = new Timeline(episodes);
+const sides = episodes.map((episode, index) => new Side(episode, index, choose));
+const player = new Player(timeline.length, schedule);
+const overview = new Overview(byId("overview"), timeline, (step) => player.pauseAt(step));
+
+let scheduled = false;
+function schedule() {
+  if (scheduled) return;
+  scheduled = true;
+  requestAnimationFrame(() => {
+    scheduled = false;
+    draw();
+  });
+}
+
+function draw() {
+  const positions = timeline.positions(player.step);
+  sides.forEach((side, i) => side.draw(positions[i]));
+  const time = clock(episodes[0].time(positions[0]) - episodes[0].begin);
+  overview.draw(player.step, `${timeline.unit} ${player.step} of ${timeline.length}, ${time}`);
+  byId("play").textContent = player.playing ? "Pause" : "Play";
+  byId("speed").value = player.speed;
+  if (document.activeElement !== byId("position")) byId("position").value = player.step;
+  byId("clock").textContent = timeline.pair ? time : `${time} since the first arrival`;
+  byId("first").disabled = byId("back").disabled = player.step === 0;
+  byId("last").disabled = byId("forward").disabled = player.step === timeline.length;
+  byId("next-wait").disabled = timeline.next(timeline.waits, player.step) === null;
+  if (!player.playing) byId("announcement").textContent = `${timeline.unit} ${player.step}: ${sides.map((side) => side.$(".place").textContent).join("; ")}`;
+}
+
+function choose(server) {
+  for (const side of sides) side.chosen = server;
+  schedule();
+}
+
+function chooseNext(direction) {
+  const servers = Math.max(...episodes.map((episode) => episode.serverCount));
+  const chosen = sides[0].chosen ?? (direction > 0 ? -1 : 0);
+  choose((chosen + direction + servers) % servers);
+}
+
+function jump(lists, direction = 1) {
+  const step = timeline.next(lists, player.step, direction);
+  if (step !== null) player.pauseAt(step);
+}
+
+function jumpToCatastrophe() {
+  const ahead = timeline.next(timeline.catastrophes, player.step);
+  const first = timeline.next(timeline.catastrophes, -1);
+  if (first !== null) player.pauseAt(ahead ?? first);
+}
+
+const jumpToDifference = () => timeline.difference !== null && player.pauseAt(timeline.difference);
+
+const KEYS = {
+  " ": () => player.toggle(),
+  ArrowLeft: (event) => player.pauseAt(player.step - (event.shiftKey ? 10 : 1)),
+  ArrowRight: (event) => player.pauseAt(player.step + (event.shiftKey ? 10 : 1)),
+  Home: () => player.pauseAt(0),
+  End: () => player.pauseAt(timeline.length),
+  w: () => jump(timeline.waits),
+  W: () => jump(timeline.waits, -1),
+  c: jumpToCatastrophe,
+  d: jumpToDifference,
+  "+": () => player.changeSpeed(1),
+  "=": () => player.changeSpeed(1),
+  "-": () => player.changeSpeed(-1),
+  "[": () => chooseNext(-1),
+  "]": () => chooseNext(1),
+  Escape: () => choose(null),
+  "?": () => byId("help").showModal(),
+};
+
+function listen() {
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.matches("input, select") || byId("help").open;
+    const pressing = event.target.matches("button") && event.key === " ";
+    if (typing || pressing || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
+    event.preventDefault();
+    KEYS[event.key](event);
+  });
+  const clicks = {
+    first: KEYS.Home, back: KEYS.ArrowLeft, play: KEYS[" "], forward: KEYS.ArrowRight, last: KEYS.End, "next-wait": KEYS.w,
+    "next-catastrophe": KEYS.c, "first-difference": KEYS.d, "help-button": KEYS["?"],
+  };
+  for (const [id, action] of Object.entries(clicks)) {
+    byId(id).addEventListener("click", (event) => {
+      if (event.detail) byId(id).blur(); // after a click with the mouse, the space key plays
+      action(event);
+    });
+  }
+  byId("speed").addEventListener("change", (event) => {
+    player.speed = Number(event.target.value);
+    event.target.blur();
+  });
+  byId("position").addEventListener("input", (event) => event.target.value !== "" && player.pauseAt(Number(event.target.value)));
+  byId("position").addEventListener("keydown", (event) => event.key === "Enter" && event.target.blur());
+  byId("position").addEventListener("blur", schedule);
+  const redraw = () => {
+    readColours();
+    overview.invalidate();
+    schedule();
+  };
+  new ResizeObserver(redraw).observe(document.body);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+}
+
+function describe() {
+  const [first] = episodes;
+  document.body.className = timeline.pair ? "pair" : "single";
+  byId("heading").textContent = timeline.pair ? "Two policies, the same arrivals" : first.policy;
+  const servers = [...new Set(episodes.map((episode) => episode.serverCount))].map(count).join(" and ");
+  byId("subheading").textContent = `${first.trace}, from row ${first.start}, ${count(first.vmCount)} VMs on ${servers} servers`;
+  byId("subheading").title = episodes.map((episode) => episode.source).join("\n");
+  byId("unit").textContent = timeline.unit;
+  byId("length").textContent = count(timeline.length);
+  byId("position").max = timeline.length;
+  byId("speed").append(...Player.speeds.map((speed) => new Option(`${speed} / s`, speed)));
+  byId("next-catastrophe").disabled = timeline.catastrophes.flat().length === 0;
+  byId("first-difference").disabled = timeline.difference === null;
+  const legend = timeline.pair
+    ? episodes.map((episode, i) => [["first", "second"][i], `total wait of ${"AB"[i]}: ${seconds(episode.totalWait[episode.length])} in the end`])
+    : [["cpu", "CPU in use"], ["memory", "memory in use"]];
+  legend.push(["wait", timeline.pair ? "a VM waited (A above B)" : "a VM waited"], ["alarm", "total wait passes 300,000 s"]);
+  byId("overview-legend").append(...legend.map(([kind, text]) => Object.assign(document.createElement("li"), { className: kind, textContent: text })));
+  byId("sides").append(...sides.map((side) => side.root));
+}
+
+describe();
+readColours();
+listen();
+player.moveTo(Number(location.hash.slice(1)) || 0); // page.html#120 opens at step 120

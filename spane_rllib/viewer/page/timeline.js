@@ -1,0 +1,35 @@
+// What the player moves along: events of one episode, or decisions of two on the same arrivals.
+
+export class Timeline {
+  constructor(episodes) {
+    this.episodes = episodes;
+    this.pair = episodes.length === 2;
+    this.unit = this.pair ? "Decision" : "Event";
+    const toStep = (episode, p) => (this.pair ? episode.decisions[p] : p);
+    const steps = (name) => episodes.map((episode) => episode[name].map((p) => toStep(episode, p)));
+    this.length = Math.max(...episodes.map((episode) => toStep(episode, episode.length)));
+    this.waits = steps("waits");
+    this.catastrophes = steps("catastrophes");
+    this.difference = this.pair ? this.#firstDifference() : null;
+  }
+
+  #firstDifference() {
+    const [a, b] = this.episodes;
+    const decisions = Math.min(a.afterDecision.length, b.afterDecision.length) - 1;
+    const slot = (episode, vm) => (episode.vms.double[vm] ? episode.vms.slot[vm] & ~1 : episode.vms.slot[vm]);
+    for (let vm = 0; vm < decisions; vm++) if (slot(a, vm) !== slot(b, vm)) return vm + 1;
+    return a.afterDecision.length === b.afterDecision.length ? null : decisions + 1;
+  }
+
+  // The position of each episode at a step; the shorter one holds its last.
+  positions(step) {
+    if (!this.pair) return [step];
+    return this.episodes.map((episode) => episode.afterDecision[Math.min(step, episode.afterDecision.length - 1)]);
+  }
+
+  // The nearest step after (direction 1) or before (-1) `step` in lists like `waits`; null if there is none.
+  next(lists, step, direction = 1) {
+    const ahead = lists.flat().filter((other) => direction * (other - step) > 0);
+    return ahead.length ? ahead.reduce((best, other) => (direction * (other - best) < 0 ? other : best)) : null;
+  }
+}
