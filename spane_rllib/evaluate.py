@@ -1,4 +1,4 @@
-"""`python -m spane_rllib.evaluate`: wait times of scheduling policies on a trace."""
+"""`python -m spane_rllib.evaluate`: scheduling policies on a trace, by wait time or on a scenario."""
 
 from __future__ import annotations
 
@@ -24,22 +24,39 @@ _EPILOG = f"""Heuristics: {", ".join(HEURISTICS)}.
 
 Writes episodes.csv (one row per episode) and summary.csv (one per policy and number of servers) to --output.
 A trimmed mean drops the named share of episodes at each end; a catastrophe is an episode whose VMs wait for
-more than 300,000 s in total; the lower bound is proven for every policy without migration (LB2)."""
+more than 300,000 s in total; the lower bound is proven for every policy without migration (LB2).
+
+With --scenario, VMs are placed until the first that fits nowhere, and the tables tell how many that were and
+how full the servers are then; see docs/scenarios.md."""
+
+# What a scenario says itself, and what only the table's own protocol says.
+_SERVER_OPTIONS = ("node_cpu", "node_memory", "double_memory_threshold", "workers")
+_PROTOCOL_OPTIONS = (*_SERVER_OPTIONS, "scenario", "policy", "servers", "starts", "split")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m spane_rllib.evaluate",
-        description="Evaluate scheduling policies by the time VMs wait.",
+        description="Evaluate scheduling policies by the time VMs wait, or by how many they place.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--policy",
         action="append",
-        required=True,
         metavar="NAME_OR_MODEL_DIR",
         help="a heuristic, or the directory of a trained model; repeatable",
+    )
+    parser.add_argument(
+        "--scenario",
+        metavar="NAME_OR_YAML",
+        help="fading, recovering, recovering-l, expanding, or a file: count VMs placed, not waits; "
+        "--servers then changes the scenario's number of servers",
+    )
+    parser.add_argument(
+        "--published-table",
+        action="store_true",
+        help="play the protocol of VMAgent's published table and print ours beside it",
     )
     add_episode_arguments(parser)
     parser.add_argument("--output", metavar="DIR", help="folder for episodes.csv and summary.csv")
@@ -57,6 +74,26 @@ def _parser() -> argparse.ArgumentParser:
         help="starts to record, each under every policy and number of servers (1)",
     )
     return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; refuses those that have no meaning together."""
+    parser = _parser()
+    defaults = {option: parser.get_default(option) for option in _PROTOCOL_OPTIONS}
+    parser.set_defaults(**dict.fromkeys(_PROTOCOL_OPTIONS))
+    arguments = parser.parse_args(argv)
+    given = [option for option in _PROTOCOL_OPTIONS if getattr(arguments, option) is not None]
+    if arguments.published_table:
+        mode, refused = "--published-table", [*given]
+    else:
+        mode, refused = "--scenario", [option for option in given if option in _SERVER_OPTIONS]
+    if refused and (arguments.published_table or arguments.scenario is not None):
+        parser.error(f"argument --{refused[0].replace('_', '-')}: not allowed with argument {mode}")
+    if arguments.policy is None and not arguments.published_table:
+        parser.error("the following arguments are required: --policy")
+    for option in defaults.keys() - set(given):
+        setattr(arguments, option, defaults[option])
+    return arguments
 
 
 def add_episode_arguments(parser: argparse.ArgumentParser) -> None:
@@ -210,7 +247,13 @@ def _record(episodes: Episodes, policies: Sequence[Policy], arguments: argparse.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
+    if arguments.scenario is not None or arguments.published_table:
+        from spane_rllib.vm_scheduling.allocation import command
+
+        evaluate = command.compare_with_published if arguments.published_table else command.evaluate_scenario
+        evaluate(arguments)
+        return 0
     from spane_rllib.files import check_writable
     from spane_rllib.traces.loading import describe_source
     from spane_rllib.vm_scheduling.evaluation import summarize, summary_table, write_tables

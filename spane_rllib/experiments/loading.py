@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from spane_rllib.errors import UserError, one_line
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.strict_yaml import parse_yaml, write_yaml
 from spane_rllib.experiments.trials import draw_trials
-from spane_rllib.settings import Section, Settings, first_error, key_path, suggestion, user_error
+from spane_rllib.settings import Section, Settings, first_error, key_path, user_error
+from spane_rllib.strict_yaml import parse_yaml, write_yaml
+from spane_rllib.yaml_files import find_yaml, presets_in, read_mapping
 
-MAX_BYTES = 256 * 1024
 STUDY_PRESETS = ("flexibility", "wait_time")
 """Those of `tune_configs/` that `study_config.load_study` reads."""
 SEARCH_PRESETS = ("policy_search",)
@@ -52,12 +52,8 @@ def read_settings(
 
     `mapping_hint` is added where a mapping stands for a number. Raises `UserError` for anything invalid.
     """
-    path = _find(source, presets)
-    where = _display(path)
-    data = parse_yaml(_read(path), where)
-    if not isinstance(data, dict):
-        required = [f"{key}: ..." for key, field in kind.model_fields.items() if field.is_required()]
-        raise UserError(f"{where}: must hold keys and values ({', '.join(required)})")
+    required = [f"{key}: ..." for key, field in kind.model_fields.items() if field.is_required()]
+    where, data = read_mapping(find_yaml(source, _preset_folder(), presets), ", ".join(required))
     overridden = []
     for override in overrides:
         key, value = _parse_override(override)
@@ -87,54 +83,14 @@ def dump_settings(config: Settings) -> str:
 
 def preset_names() -> list[str]:
     """Names of the shipped experiments, without `.yaml`."""
-    return sorted({path.stem for path in _preset_folder().glob("*.yaml")} - {*STUDY_PRESETS, *SEARCH_PRESETS})
+    others = {*STUDY_PRESETS, *SEARCH_PRESETS}
+    return [name for name in presets_in(_preset_folder()) if name not in others]
 
 
 def _preset_folder() -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / "tune_configs"  # a wheel carries them inside the package
     return installed if installed.is_dir() else package.parent / "tune_configs"
-
-
-def _find(source: str | os.PathLike[str], presets: Sequence[str]) -> Path:
-    path = Path(source)
-    name = path.name.removesuffix(".yaml")
-    try:
-        if path.is_file():
-            return path
-        if path.name == str(path) and name in presets:
-            return _preset_folder() / f"{name}.yaml"
-        if path.is_dir():
-            raise UserError(
-                one_line(f"{path}: is a folder; name a YAML file or a preset: {', '.join(presets)}")
-            )
-    except (OSError, ValueError) as error:  # no permission, a name too long, a NUL in it
-        raise UserError(f"cannot read {str(path)[:200]!r}: {getattr(error, 'strerror', error)}") from error
-    hint = suggestion(name, presets)
-    raise UserError(one_line(f"{str(path)!r}: no such file, and no such preset; {hint}"))
-
-
-def _display(path: Path) -> str:
-    here = Path.cwd()
-    return one_line(str(path.relative_to(here) if path.is_relative_to(here) else path))
-
-
-def _read(path: Path) -> str:
-    where = _display(path)
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {where}: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{where}: larger than {MAX_BYTES // 1024} KiB; not an experiment file")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{where}: not text in UTF-8 (byte {error.start}); not an experiment file") from error
-    if not text.strip():
-        raise UserError(f"{where}: the file is empty")
-    return text
 
 
 def _parse_override(override: str) -> tuple[str, Any]:

@@ -60,5 +60,4 @@ def drop_unplaceable(
     fits = placeable(trace, node_cpu, node_memory, double_memory_threshold, nodes)
     if fits.all():
         return trace, 0
-    kept = VmTrace(trace.cpu[fits], trace.memory[fits], trace.arrival[fits], trace.lifetime[fits], trace.name)
-    return kept, int((~fits).sum())
+    return trace.select(fits), int((~fits).sum())

@@ -27,7 +27,8 @@ from spane_rllib.traces.text import read_text, reading
 from spane_rllib.traces.trace import Column, VmTrace
 
 NeverEnding = Literal["drop", "keep"]
-Columns = tuple[Column, Column, Column, Column]  # cpu, memory, arrival, lifetime
+# cpu, memory, arrival, lifetime, deleted_before: the fields of a VmTrace
+Columns = tuple[Column, Column, Column, Column, Column | None]
 
 LIFETIME_COLUMNS = ("vmid", "cpu", "mem", "at", "lt")
 EVENT_COLUMNS = ("vmid", "cpu", "mem", "time", "type")
@@ -126,7 +127,7 @@ def _from_lifetimes(table: CsvTable, problems: RowProblems) -> Columns:
     arrival = table.numbers["at"]
     late = ~in_order(arrival)
     table = table.select(problems.mark(late, table.rows, "at must not be before an earlier row's", arrival))
-    return table.numbers["cpu"], table.numbers["mem"], table.numbers["at"], table.numbers["lt"]
+    return table.numbers["cpu"], table.numbers["mem"], table.numbers["at"], table.numbers["lt"], None
 
 
 def _from_events(table: CsvTable, problems: RowProblems) -> Columns:
@@ -159,10 +160,14 @@ def _from_events(table: CsvTable, problems: RowProblems) -> Columns:
     lifetimes = np.full(vms, np.inf)
     lifetimes[vm[delete_rows]] = table.numbers["time"][delete_rows] - created_at[vm[delete_rows]]
     lifetime = lifetimes[vm[create_rows]]
+    row_of_deletion = np.full(vms, len(vm))
+    row_of_deletion[vm[delete_rows]] = delete_rows
     complaint = "a VM must not be deleted in the second of its creation"
     lasting = problems.mark(lifetime == 0, table.rows[create_rows], complaint, table.vmid[create_rows])
-    cpu, memory, arrival = (table.numbers[name][create_rows[lasting]] for name in ("cpu", "mem", "time"))
-    return cpu, memory, arrival, lifetime[lasting]
+    create_rows = create_rows[lasting]
+    cpu, memory, arrival = (table.numbers[name][create_rows] for name in ("cpu", "mem", "time"))
+    deleted_before = np.searchsorted(create_rows, row_of_deletion[vm[create_rows]]).astype(np.float64)
+    return cpu, memory, arrival, lifetime[lasting], deleted_before
 
 
 def _numbered(ids: npt.NDArray[Any]) -> Rows:
@@ -197,16 +202,16 @@ def _read_npy(file: Path, skip_invalid: bool, never_ending: NeverEnding) -> Trac
     skipped = problems.finish()
     # A slice, unlike a mask, leaves the memory-mapped file in place.
     cpu, memory, arrival, lifetime = array if good.all() else array[:, good]
-    return _finish(file, (cpu, memory, arrival, lifetime), never_ending, array.shape[1], skipped)
+    return _finish(file, (cpu, memory, arrival, lifetime, None), never_ending, array.shape[1], skipped)
 
 
 def _finish(
     file: Path, columns: Columns, never_ending: NeverEnding, rows: int, skipped: dict[str, int]
 ) -> TraceReading:
-    cpu, memory, arrival, lifetime = columns
-    ends = np.isfinite(lifetime)
-    if never_ending == "drop" and not ends.all():
-        cpu, memory, arrival, lifetime = cpu[ends], memory[ends], arrival[ends], lifetime[ends]
+    cpu, memory, arrival, lifetime, deleted_before = columns
     name = file.name.removesuffix(".gz").removesuffix(".csv").removesuffix(".npy")
-    trace = VmTrace(cpu, memory, arrival, lifetime, name)
+    trace = VmTrace(cpu, memory, arrival, lifetime, name, deleted_before)
+    ends = np.isfinite(trace.lifetime)
+    if never_ending == "drop" and not ends.all():
+        trace = trace.select(ends)
     return TraceReading(trace, ReadReport(rows, len(trace), int((~ends).sum()), skipped))

@@ -22,6 +22,8 @@ class VmTrace:
         arrival: (n,) arrival time, seconds, not decreasing.
         lifetime: (n,) running time, seconds, positive; `inf` for a VM that never ends.
         name: what to call the trace in tables and reports.
+        deleted_before: (n,) row of the first VM that was created after the VM's deletion, n if none was;
+            None where the source does not tell the order of events within a second. Not part of the hash.
 
     The arrays are made read-only and never copied when they already are contiguous float64: pickled with
     protocol 5 (Ray's object store) or memory-mapped, every process of a node shares one copy.
@@ -33,9 +35,11 @@ class VmTrace:
     arrival: Column
     lifetime: Column
     name: str = "trace"
+    deleted_before: Column | None = None
 
     def __post_init__(self) -> None:
-        for field in ("cpu", "memory", "arrival", "lifetime"):
+        optional = () if self.deleted_before is None else ("deleted_before",)
+        for field in ("cpu", "memory", "arrival", "lifetime", *optional):
             column = np.ascontiguousarray(getattr(self, field), dtype=np.float64)
             if column.ndim != 1 or len(column) != len(self.cpu):
                 raise ValueError(
@@ -51,6 +55,15 @@ class VmTrace:
 
     def __len__(self) -> int:
         return len(self.cpu)
+
+    def select(self, kept: npt.NDArray[np.bool_]) -> VmTrace:
+        """The VMs where `kept` (n,) holds, under the same name."""
+        columns = (self.cpu[kept], self.memory[kept], self.arrival[kept], self.lifetime[kept])
+        deleted_before = None
+        if self.deleted_before is not None:
+            row_among_kept = np.concatenate([[0], np.cumsum(kept)])
+            deleted_before = row_among_kept[self.deleted_before[kept].astype(np.int64)]
+        return VmTrace(*columns, self.name, deleted_before)
 
     @cached_property
     def sha256(self) -> str:

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
-from inspect import signature
 from os import PathLike
 from typing import Any
 
-import gymnasium
-import numpy as np
-import numpy.typing as npt
-from gymnasium.error import ResetNeeded
-
-from spane_rllib.errors import UserError
 from spane_rllib.traces.splits import Splits
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.rewards import RewardFunction
 from spane_rllib.vm_scheduling.scenario import Scenario
-from spane_rllib.vm_scheduling.simulator import Lanes
 from spane_rllib.vm_scheduling.simulator.episodes import EXTRA_VMS
-from spane_rllib.vm_scheduling.simulator.lanes import InfeasibleAction
-from spane_rllib.vm_scheduling.simulator.rules import (
-    HEAD,
-    MAX_WAIT,
-    NOW,
-    RUNNING,
-    START,
-    STATUS,
-    STOP,
-    STUCK,
-    TOTAL_WAIT,
-    WAIT,
-)
-
-Observation = dict[str, npt.NDArray[Any]]
+from spane_rllib.vm_scheduling.slot_env import SlotEnv, from_keywords
 
 
-class VMSchedulingEnv(gymnasium.Env[Observation, np.int64]):
+class VMSchedulingEnv(SlotEnv):
     """
     ## Description
 
@@ -126,8 +103,6 @@ class VMSchedulingEnv(gymnasium.Env[Observation, np.int64]):
     - VM placement dataset of Huawei Cloud: https://github.com/huaweicloud/VM-placement-dataset
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # as Gymnasium declares it
-
     def __init__(
         self,
         trace: VmTrace | str | PathLike[str] | None = None,
@@ -142,90 +117,19 @@ class VMSchedulingEnv(gymnasium.Env[Observation, np.int64]):
         extra_vms: int = EXTRA_VMS,
         render_mode: None = None,
     ) -> None:
-        if render_mode is not None:
-            raise UserError(f"render_mode: {render_mode!r} is not allowed; only None is")
-        self.scenario = Scenario(
-            trace,
-            servers,
-            node_cpu,
-            node_memory,
-            double_memory_threshold,
-            split,
-            splits,
-            reward,
-            infeasible_action,
-            extra_vms,
+        problem = Scenario(
+            trace=trace,
+            servers=servers,
+            node_cpu=node_cpu,
+            node_memory=node_memory,
+            double_memory_threshold=double_memory_threshold,
+            split=split,
+            splits=splits,
+            reward=reward,
+            infeasible_action=infeasible_action,
+            extra_vms=extra_vms,
         )
-        self.observation_space = self.scenario.observation_space
-        self.action_space = self.scenario.action_space
-        self._lanes = Lanes(self.scenario.workload, self.scenario.cluster)
-        self._reward = self.scenario.reward_function
-        self._slots = self.scenario.cluster.slots
-        self._actions = np.zeros(1, np.int64)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Observation, dict[str, Any]]:
-        """Begin an episode; see "Starting State" for `options`."""
-        super().reset(seed=seed)
-        starts, vm_counts = self.scenario.episodes([self.np_random], options)
-        self._lanes.reset([0], starts, vm_counts)
-        return self._observe(), self._describe()[1]
-
-    def step(self, action: int | np.int64) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Place the VM at the head of the queue on slot `action` and go to the next decision.
-
-        Raises:
-            InfeasibleAction: the slot does not exist or has no room (unless these terminate the episode).
-            ResetNeeded: no episode is running.
-        """
-        lanes = self._lanes
-        slot = operator.index(action)
-        if 0 <= slot < self._slots and lanes.observations.action_mask[0, slot]:
-            self._actions[0] = slot
-            lanes.step(self._actions)
-            reward = self._reward(lanes.wait, lanes.observations.servers).item()
-        else:
-            reward = self._refuse(slot)
-        status, info = self._describe()
-        return self._observe(), reward, status not in (RUNNING, STUCK), status == STUCK, info
-
-    def _refuse(self, slot: int) -> float:
-        """End the episode because of an infeasible action, or raise; returns the reward."""
-        lanes = self._lanes
-        if not lanes.running[0]:
-            raise ResetNeeded("no episode is running; call reset() first")
-        if self.scenario.infeasible_action == "error":
-            raise InfeasibleAction(lanes.explain(0, slot))
-        counters = lanes.state.counters
-        unplaced = counters[:, STOP] - counters[:, HEAD]
-        reward = self.scenario.infeasible_rewards(lanes.observations.servers, unplaced).item()
-        lanes.stop([0])
-        return reward
-
-    def _observe(self) -> Observation:
-        servers, request, action_mask = self._lanes.observations
-        return {
-            "servers": servers[0].copy(),
-            "request": request[0].copy(),
-            "action_mask": action_mask[0].copy(),
-        }
-
-    def _describe(self) -> tuple[int, dict[str, Any]]:
-        """The status of the lane and the info."""
-        state = self._lanes.state
-        (counters,), (clocks,) = state.counters.tolist(), state.clocks.tolist()
-        start, head = counters[START], counters[HEAD]
-        return counters[STATUS], {
-            "wait": clocks[WAIT],
-            "time": clocks[NOW],
-            "vm": head,
-            "placed": head - start,
-            "total_wait": clocks[TOTAL_WAIT],
-            "max_wait": clocks[MAX_WAIT],
-            "start": start,
-            "vm_count": counters[STOP] - start,
-        }
+        super().__init__(problem, render_mode)
 
 
 def create_env(config: Mapping[str, Any]) -> VMSchedulingEnv:
@@ -234,8 +138,4 @@ def create_env(config: Mapping[str, Any]) -> VMSchedulingEnv:
     Raises:
         UserError: an unknown key, or a value that is not allowed.
     """
-    allowed = list(signature(VMSchedulingEnv).parameters)
-    unknown = [key for key in config if key not in allowed]
-    if unknown:
-        raise UserError(f"env_config: {unknown[0]!r} is not known; allowed are {', '.join(allowed)}")
-    return VMSchedulingEnv(**config)
+    return from_keywords(VMSchedulingEnv, config)

@@ -10,5 +10,6 @@ HEURISTICS: dict[str, str] = {
     "sbf": "server best fit: the fullest server that fits, there the roomier node",
     "fgd": "fragmentation gradient: lose the least weighted capacity for the flavours of the trace",
     "keep-64": "keep servers that could still host a 64 cpu x 128 GiB VM, then server best fit",
+    "best-fit-vmagent": "what VMAgent publishes as BestFit, a worst fit: the node left emptiest",
 }
 """What each does. The compiled rules number them in this order."""

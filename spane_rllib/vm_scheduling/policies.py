@@ -18,8 +18,8 @@ from spane_rllib.vm_scheduling.simulator import (
     Heuristic,
     PlacementScore,
     Workload,
-    run_heuristic,
 )
+from spane_rllib.vm_scheduling.simulator.episodes import Ends, play_heuristic
 
 if TYPE_CHECKING:
     from spane_rllib.vm_scheduling.networks.base import QNetwork
@@ -40,15 +40,27 @@ class Policy(Protocol):
         """Whether the policy can schedule that many servers."""
         ...
 
+    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
+        """Run one episode of (at most) `vm_counts[e]` VMs from row `starts[e]` for every e."""
+        ...
+
     def run(
         self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
     ) -> EpisodeResults:
-        """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e."""
+        """What `play` leads to, as waits."""
         ...
 
 
+class _Waits:
+    def run(
+        self: Policy, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
+    ) -> EpisodeResults:
+        """See `Policy.run`."""
+        return EpisodeResults.of_state(*self.play(workload, cluster, starts, vm_counts, seed))
+
+
 @dataclass(frozen=True)
-class HeuristicPolicy:
+class HeuristicPolicy(_Waits):
     """A heuristic; `fgd` takes its flavours from the first `training_rows` rows of the trace."""
 
     name: str
@@ -58,11 +70,9 @@ class HeuristicPolicy:
         """Heuristics schedule any number of servers."""
         return True
 
-    def run(
-        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
-    ) -> EpisodeResults:
-        """See `Policy.run`; only `random` depends on `seed`."""
-        return run_heuristic(workload, cluster, self.heuristic(workload), starts, vm_counts, seed)
+    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
+        """See `Policy.play`; only `random` depends on `seed`."""
+        return play_heuristic(workload, cluster, self.heuristic(workload), starts, vm_counts, seed)
 
     def heuristic(self, workload: Workload) -> Heuristic:
         """The heuristic with the parameters it has on this trace."""
@@ -73,7 +83,7 @@ class HeuristicPolicy:
 
 
 @dataclass(frozen=True)
-class NetworkPolicy:
+class NetworkPolicy(_Waits):
     """A trained network that takes the feasible action of highest value."""
 
     name: str
@@ -83,14 +93,12 @@ class NetworkPolicy:
         """Whether the network is made for any, or just that, number of servers."""
         return self.network.fixed_servers in (None, servers)
 
-    def run(
-        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
-    ) -> EpisodeResults:
-        """See `Policy.run`; deterministic, `seed` is not used."""
+    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
+        """See `Policy.play`; deterministic, `seed` is not used."""
         from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-        from spane_rllib.vm_scheduling.rollout import greedy_episodes
+        from spane_rllib.vm_scheduling.rollout import play_greedily
 
-        return greedy_episodes(CompiledQNetwork(self.network), workload, cluster, starts, vm_counts)
+        return play_greedily(CompiledQNetwork(self.network), workload, cluster, starts, vm_counts)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,9 @@ from spane_rllib.compiling import borrowed, compiled, inlined
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.vm_scheduling.networks.kernels import row_q_values, scratch_size
 from spane_rllib.vm_scheduling.simulator import Cluster, EpisodeResults, Workload
+from spane_rllib.vm_scheduling.simulator.episodes import Ends
 from spane_rllib.vm_scheduling.simulator.lanes import Observations, observe
+from spane_rllib.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.vm_scheduling.simulator.rules import (
     HEAD,
     RUNNING,
@@ -27,8 +29,6 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     WAIT,
     LaneState,
     allocate,
-    place,
-    reset_lane,
 )
 from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
@@ -49,6 +49,21 @@ def greedy_episodes(
 
     `progress` is called with the number of finished episodes every `episodes_per_call` of them.
     """
+    return EpisodeResults.of_state(
+        *play_greedily(network, workload, cluster, starts, vm_counts, episodes_per_call, progress)
+    )
+
+
+def play_greedily(
+    network: CompiledQNetwork,
+    workload: Workload,
+    cluster: Cluster,
+    starts: Rows,
+    vm_counts: Rows,
+    episodes_per_call: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> Ends:
+    """`greedy_episodes` of any objective, whose results class reads what is returned."""
     workload.check_cluster(cluster)
     network.check_servers(cluster.servers)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
@@ -69,7 +84,7 @@ def greedy_episodes(
         )
         if progress is not None:
             progress(min(first + episodes_per_call, len(starts)))
-    return EpisodeResults.of_state(finished.counters, finished.clocks)
+    return Ends(finished.counters, finished.clocks)
 
 
 @dataclass(frozen=True)
@@ -198,7 +213,7 @@ def _play_greedily(
     scratch = np.empty(scratch_size(layout, observations.servers.shape[1]), np.float32)
     q = np.empty(observations.action_mask.shape[1], np.float32)
     for episode in range(len(starts)):
-        reset_lane(work, state, 0, starts[episode], vm_counts[episode])
+        begin(work, state, 0, starts[episode], vm_counts[episode])
         observe(work, state, observations, 0)
         while state.counters[0, STATUS] == RUNNING:
             place(work, state, 0, _best_action(weights, layout, observations, 0, scratch, q))
@@ -226,7 +241,7 @@ def _play_exploring(
     scratch = np.empty(scratch_size(layout, observations.servers.shape[1]), np.float32)
     q = np.empty(observations.action_mask.shape[1], np.float32)
     for lane in range(len(starts)):
-        reset_lane(work, state, lane, starts[lane], vm_counts[lane])
+        begin(work, state, lane, starts[lane], vm_counts[lane])
         observe(work, state, observations, lane)
         record.servers[lane, 0] = observations.servers[lane]
     running = len(starts)

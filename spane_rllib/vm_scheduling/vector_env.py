@@ -1,4 +1,4 @@
-"""The vectorized environment of VM scheduling: many episodes, one compiled call per step."""
+"""The vectorized environments: many episodes, one compiled call per step."""
 
 from __future__ import annotations
 
@@ -13,27 +13,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from spane_rllib.errors import UserError
-from spane_rllib.vm_scheduling.env import Observation
+from spane_rllib.vm_scheduling.problem import Problem, Rewards
 from spane_rllib.vm_scheduling.scenario import Scenario
 from spane_rllib.vm_scheduling.simulator import Lanes
-from spane_rllib.vm_scheduling.simulator.rules import (
-    HEAD,
-    MAX_WAIT,
-    NOW,
-    RUNNING,
-    START,
-    STOP,
-    STUCK,
-    TOTAL_WAIT,
-    WAIT,
-)
+from spane_rllib.vm_scheduling.simulator.rules import RUNNING
+from spane_rllib.vm_scheduling.slot_env import Observation
 
 Flags = npt.NDArray[np.bool_]
-Rewards = npt.NDArray[np.float64]
 
 
-class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
-    """`num_envs` lanes of `VMSchedulingEnv`: what a `SyncVectorEnv` of it returns, in one compiled call.
+class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
+    """`num_envs` lanes of a `SlotEnv`: what a `SyncVectorEnv` of it returns, in one compiled call.
 
     Lane i draws its starts from its own generator, seeded with `seed + i`: its episodes do not depend on the
     number of lanes. Make it with `gymnasium.make_vec(id, num_envs, vectorization_mode="vector_entry_point")`.
@@ -45,12 +35,13 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
             `infos["final_obs"]`, its info in `infos["final_info"]`).
         copy: False returns the arrays of the observation themselves, which the next `step` overwrites.
         render_mode: None; there is nothing to show.
-        settings: the other keywords of `VMSchedulingEnv`.
+        settings: the other keywords of the single environment.
 
-    `reset` takes the options of `VMSchedulingEnv`, each one number for all lanes or one per lane; they hold
-    for the first episode of every lane. `infos` has the keys of `VMSchedulingEnv`, in Gymnasium's vector
-    format.
+    `reset` takes the options of the single environment, each one number for all lanes or one per lane; they
+    hold for the first episode of every lane. `infos` has its keys, in Gymnasium's vector format.
     """
+
+    problem_class: type[Problem]
 
     def __init__(
         self,
@@ -69,17 +60,16 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
         name = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
         if name not in modes:
             raise UserError(f"autoreset_mode: {name!r} is not one of {', '.join(modes)}")
-        self.scenario = Scenario(**settings)
+        self.problem = self.problem_class(**settings)
         self.num_envs = int(num_envs)
         self.metadata = {"render_modes": [], "autoreset_mode": modes[name]}
-        self.single_observation_space = self.scenario.observation_space
-        self.single_action_space = self.scenario.action_space
+        self.single_observation_space = self.problem.observation_space
+        self.single_action_space = self.problem.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._same_step = modes[name] is AutoresetMode.SAME_STEP
         self._copy = copy
-        self._lanes = Lanes(self.scenario.workload, self.scenario.cluster, self.num_envs)
-        self._reward = self.scenario.reward_function
+        self._lanes = Lanes(self.problem.workload, self.problem.cluster, self.num_envs)
         self._generators = [seeding.np_random()[0] for _ in range(self.num_envs)]
         self._ended: Flags | None = None  # lanes whose episode has ended; None before the first reset
 
@@ -95,7 +85,7 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
                 self._generators[lane] = seeding.np_random(lane_seed)[0]
         self._begin(np.arange(self.num_envs), options)
         self._ended = np.zeros(self.num_envs, np.bool_)
-        return self._observe(), self._describe(np.ones(self.num_envs, np.bool_))
+        return self._observe(), self._describe()
 
     def step(  # type: ignore[override]  # Gymnasium types flags like rewards
         self, actions: npt.NDArray[np.int64]
@@ -116,9 +106,9 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
                 f"actions: {actions.dtype} of shape {actions.shape}; give {self.num_envs} whole numbers"
             )
         actions = np.ascontiguousarray(actions, np.int64)
-        refused = self._refuse(actions) if self.scenario.infeasible_action == "terminate" else None
+        refused = self._refuse(actions) if self.problem.infeasible_action == "terminate" else None
         lanes.step(actions)
-        rewards = self._reward(lanes.wait.copy(), lanes.observations.servers)
+        rewards = self.problem.rewards(lanes).copy()  # a user's function may return what it is given
         if refused is not None:
             rewards[refused[0]] = refused[1]
 
@@ -127,31 +117,30 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
             self._begin(np.flatnonzero(self._ended))
             rewards[self._ended] = 0.0
         status = lanes.status
-        truncated = status == STUCK
+        truncated = status == self.problem.truncated_status
         terminated = (status != RUNNING) & ~truncated
         ended = terminated | truncated
         if self._same_step and ended.any():
             infos |= self._final(ended)
             self._begin(np.flatnonzero(ended))
         self._ended = ended
-        infos |= self._describe(np.ones(self.num_envs, np.bool_))
+        infos |= self._describe()
         return self._observe(), rewards, terminated, truncated, infos
 
     def _begin(self, lanes: npt.NDArray[np.int64], options: dict[str, Any] | None = None) -> None:
-        starts, vm_counts = self.scenario.episodes([self._generators[lane] for lane in lanes], options)
+        starts, vm_counts = self.problem.episodes([self._generators[lane] for lane in lanes], options)
         self._lanes.reset(lanes, starts, vm_counts)
 
     def _refuse(self, actions: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Rewards] | None:
         """End the episodes of lanes whose action is infeasible; returns these lanes and their rewards."""
-        observations, counters = self._lanes.observations, self._lanes.state.counters
+        observations = self._lanes.observations
         slots = observations.action_mask.shape[1]
         exists = (actions >= 0) & (actions < slots)
         mask = observations.action_mask[np.arange(self.num_envs), np.where(exists, actions, 0)]
         refused = np.flatnonzero(self._lanes.running & ~(exists & (mask == 1)))
         if not len(refused):
             return None
-        unplaced = counters[refused, STOP] - counters[refused, HEAD]
-        rewards = self.scenario.infeasible_rewards(observations.servers[refused], unplaced)
+        rewards = self.problem.infeasible_rewards(self._lanes, refused)
         self._lanes.stop(refused)
         return refused, rewards
 
@@ -159,21 +148,14 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
         observation = self._lanes.observations._asdict()
         return {key: array.copy() for key, array in observation.items()} if self._copy else observation
 
-    def _describe(self, which: Flags) -> dict[str, Any]:
-        """The infos of the lanes in `which`, zero in the others; keys as in `VMSchedulingEnv._describe`."""
-        counters = self._lanes.state.counters * which[:, None]
-        clocks = self._lanes.state.clocks * which[:, None]
-        start, head = counters[:, START], counters[:, HEAD]
-        infos: dict[str, Any] = {
-            "wait": clocks[:, WAIT],
-            "time": clocks[:, NOW],
-            "vm": head,
-            "placed": head - start,
-            "total_wait": clocks[:, TOTAL_WAIT],
-            "max_wait": clocks[:, MAX_WAIT],
-            "start": start,
-            "vm_count": counters[:, STOP] - start,
-        }
+    def _describe(self, which: Flags | None = None) -> dict[str, Any]:
+        """The infos of the lanes in `which` (all by default), zero in the others."""
+        state = self._lanes.state
+        infos = self.problem.describe(state.counters.T.copy(), state.clocks.T.copy())
+        if which is None:
+            which = np.ones(self.num_envs, np.bool_)
+        else:
+            infos = {key: value * which for key, value in infos.items()}
         return infos | {f"_{key}": which for key in infos}
 
     def _final(self, ended: Flags) -> dict[str, Any]:
@@ -188,3 +170,9 @@ class VMSchedulingVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Reward
             "final_info": self._describe(ended),
             "_final_info": ended,
         }
+
+
+class VMSchedulingVectorEnv(SlotVectorEnv):
+    """The vectorized `VMSchedulingEnv`; see `SlotVectorEnv` for the arguments."""
+
+    problem_class = Scenario

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.loading import MAX_BYTES, load_experiment
+from spane_rllib.experiments.loading import load_experiment
 from spane_rllib.experiments.search_space import Distribution
+from spane_rllib.yaml_files import MAX_BYTES
 
 MINIMAL = "name: t\nmethods: {m: {network: spane}}\n"
 SEARCHED = "name: t\nmethods: {m: {network: spane, training: {learning_rate: {uniform: [0.1, 0.2]}}}}\n"

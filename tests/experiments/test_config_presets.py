@@ -11,9 +11,9 @@ from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.configuration_reference import SECTIONS, STUDY_SECTIONS, reference
 from spane_rllib.experiments.loading import STUDY_PRESETS, load_experiment, preset_names
 from spane_rllib.experiments.search_space import Distribution
-from spane_rllib.experiments.strict_yaml import parse_yaml
 from spane_rllib.experiments.study_config import load_study
 from spane_rllib.experiments.trials import draw_trials
+from spane_rllib.strict_yaml import parse_yaml
 from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from spane_rllib.compiling import borrowed, compiled
 from spane_rllib.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.vm_scheduling.simulator.heuristics import Heuristic, choose
+from spane_rllib.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.vm_scheduling.simulator.rules import (
     ARRIVAL,
     CLOCKS,
@@ -29,7 +31,6 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     allocate,
     first_fit,
     occupy,
-    place,
     release_until,
     reset_lane,
 )
@@ -37,6 +38,13 @@ from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArray
 
 # An episode goes on for this many VMs after First Fit first meets a full cluster (SPANE reference).
 EXTRA_VMS = 40
+
+
+class Ends(NamedTuple):
+    """How E episodes ended: the last rows of their lanes."""
+
+    counters: npt.NDArray[np.int64]  # (E, COUNTERS) as in LaneState
+    clocks: npt.NDArray[np.float64]  # (E, CLOCKS) as in LaneState
 
 
 @dataclass(frozen=True)
@@ -95,13 +103,25 @@ def run_heuristic(
 
     `seed` decides the choices of `random`; an episode's choices do not depend on the other episodes.
     """
+    return EpisodeResults.of_state(*play_heuristic(workload, cluster, heuristic, starts, vm_counts, seed))
+
+
+def play_heuristic(
+    workload: Workload,
+    cluster: Cluster,
+    heuristic: Heuristic,
+    starts: npt.ArrayLike,
+    vm_counts: npt.ArrayLike,
+    seed: int = 0,
+) -> Ends:
+    """`run_heuristic` of any objective, whose results class reads what is returned."""
     workload.check_cluster(cluster)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
     code, fragmentation = heuristic.compile(workload, cluster.servers)
     scratch = allocate(1, cluster.slots, int(vm_counts.max(initial=1)))
     finished = allocate(len(starts), 0, 0)
     _run_episodes(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
-    return EpisodeResults.of_state(finished.counters, finished.clocks)
+    return Ends(finished.counters, finished.clocks)
 
 
 def probe_vm_counts(
@@ -149,7 +169,7 @@ def _run_episodes(
     random = np.empty(1, np.uint64)
     for episode in range(len(starts)):
         random[0] = (seed << np.uint64(32)) ^ np.uint64(starts[episode])
-        reset_lane(work, scratch, 0, starts[episode], vm_counts[episode])
+        begin(work, scratch, 0, starts[episode], vm_counts[episode])
         while counters[STATUS] == RUNNING:
             place(work, scratch, 0, choose(code, work, scratch, 0, random, fragmentation))
         finished.counters[episode] = counters

@@ -89,10 +89,9 @@ class FragmentationGradient:
 
     def compile(self, workload: Workload, servers: int) -> FragmentationArrays:
         """The same in the workload's units; a flavour too fine for them is rounded up."""
-        threshold = workload.cluster.double_memory_threshold
         need = np.zeros((len(self.flavours), 3), np.int32)
         for row, (cpu, memory) in enumerate(self.flavours):
-            double = memory > threshold
+            double = bool(workload.is_double(cpu, memory))
             scale = workload.units_per_core / (NODES_PER_SERVER if double else 1)
             # Less than a millionth of a unit is a rounding error of the product, not a finer flavour.
             units = (max(1, np.ceil(size * scale - 1e-6)) for size in (cpu, memory))

@@ -18,10 +18,12 @@ from spane_rllib.vm_scheduling.simulator.fragmentation import (
     least_fragmenting,
 )
 from spane_rllib.vm_scheduling.simulator.rules import (
+    CPU,
     DOUBLE,
     FIRST_SLOT,
     HEAD,
     LAST_SLOT,
+    MEMORY,
     LaneState,
     fits_slot,
 )
@@ -29,7 +31,18 @@ from spane_rllib.vm_scheduling.simulator.score_terms import discount_company
 from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 _NAMES = tuple(HEURISTICS)
-FIRST_FIT, BEST_FIT, WORST_FIT, BALANCE_FIT, RANDOM, MOVE_TO_FRONT, SBF, FGD, _KEEP_64 = range(len(_NAMES))
+(
+    FIRST_FIT,
+    BEST_FIT,
+    WORST_FIT,
+    BALANCE_FIT,
+    RANDOM,
+    MOVE_TO_FRONT,
+    SBF,
+    FGD,
+    _KEEP_64,
+    BEST_FIT_VMAGENT,
+) = range(len(_NAMES))
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,23 @@ def _server_best_fit(
 
 
 @inlined
+def _best_fit_vmagent(
+    free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], capacity: npt.NDArray[np.int32]
+) -> int:
+    chosen, most = -1, -1.0
+    step = 2 if need[DOUBLE] else 1
+    for slot in range(0, free.shape[1], step):
+        # Of a double VM, the published code rates node 0 (twice) and never node 1.
+        left = min(
+            (free[CPU, slot] - need[CPU]) / capacity[CPU],
+            (free[MEMORY, slot] - need[MEMORY]) / capacity[MEMORY],
+        )
+        if left > most and fits_slot(free, need, slot):
+            chosen, most = slot, left
+    return chosen
+
+
+@inlined
 def choose(
     code: int,
     work: WorkloadArrays,
@@ -154,6 +184,8 @@ def choose(
         return _balance_fit(free, share, need)
     if code == RANDOM:
         return _random_fit(free, need, random)
+    if code == BEST_FIT_VMAGENT:
+        return _best_fit_vmagent(free, need, work.capacity)
     if code == MOVE_TO_FRONT and counters[LAST_SLOT] >= 0 and fits_slot(free, need, counters[LAST_SLOT]):
         return counters[LAST_SLOT]
     if code == SBF:

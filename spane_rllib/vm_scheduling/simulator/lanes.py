@@ -11,6 +11,7 @@ import numpy.typing as npt
 from spane_rllib.compiling import borrowed, compiled, inlined
 from spane_rllib.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
 from spane_rllib.vm_scheduling.simulator.episodes import EpisodeResults
+from spane_rllib.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.vm_scheduling.simulator.rules import (
     CPU,
     DOUBLE,
@@ -23,8 +24,6 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     LaneState,
     allocate,
     fits_slot,
-    place,
-    reset_lane,
 )
 from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
@@ -66,7 +65,8 @@ class Lanes:
         workload.check_cluster(cluster)
         self.workload = workload
         self.cluster = cluster
-        self._state = allocate(lanes, cluster.slots, 1024)
+        self._waits = workload.arrays.growth is None
+        self._state = allocate(lanes, cluster.slots, 1024, self._waits)
         self.observations = Observations.empty(lanes, cluster.servers)
 
     def __len__(self) -> int:
@@ -128,7 +128,7 @@ class Lanes:
         room = self._state.slot_of.shape[1]
         if longest <= room:
             return
-        larger = allocate(len(self), self.cluster.slots, max(longest, 2 * room))
+        larger = allocate(len(self), self.cluster.slots, max(longest, 2 * room), self._waits)
         for name, old in self._state._asdict().items():
             getattr(larger, name)[tuple(slice(size) for size in old.shape)] = old
         self._state = larger
@@ -195,7 +195,7 @@ def _reset(
 ) -> None:
     work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
     for index in range(len(lanes)):
-        reset_lane(work, state, lanes[index], starts[index], vm_counts[index])
+        begin(work, state, lanes[index], starts[index], vm_counts[index])
         observe(work, state, observations, lanes[index])
 
 

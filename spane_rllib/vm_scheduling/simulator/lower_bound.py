@@ -45,6 +45,7 @@ def lower_bounds(
     workload.check_cluster(cluster)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
     work = workload.arrays
+    assert work.growth is None, "only waits have a lower bound"
     nodes = 1 + work.need[:, DOUBLE].astype(np.int64)
     pool = work.capacity.astype(np.int64) * cluster.slots
     if pool.max() > np.iinfo(np.int32).max:

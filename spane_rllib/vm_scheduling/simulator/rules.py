@@ -1,9 +1,10 @@
-"""The rules of the scheduling problem: their one implementation, compiled.
+"""The rules of placing, and of scheduling VMs that wait: their one implementation, compiled.
 
 Strict first come, first served with head-of-line blocking: the VM at the head of the queue is placed as soon
 as it fits anywhere; a policy only chooses where. A VM that fits nowhere makes time jump from departure to
 departure until it does. Fit is tested at arrival and at departures, never in between. There is no migration
-and no preemption. These are the rules of the SPANE reference environment (arXiv 2504.14946).
+and no preemption. These are the rules of the SPANE reference environment (arXiv 2504.14946);
+`allocation_rules` has those of VMs that do not wait, and `objectives` chooses between the two.
 
 Every function works on one lane (one running episode) of a `LaneState`; `lanes`, `episodes` and
 `lower_bound` are built from them.
@@ -20,13 +21,14 @@ from spane_rllib.compiling import inlined
 from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Columns of LaneState.counters.
-START, HEAD, STOP, NEXT_END, DELAYED, FIRST_SLOT, LAST_SLOT, STATUS = range(8)
-COUNTERS = 8
+START, HEAD, STOP, NEXT_END, DELAYED, FIRST_SLOT, LAST_SLOT, STATUS, SERVERS = range(9)
+COUNTERS = 9
 # Columns of LaneState.clocks.
-NOW, WAIT, TOTAL_WAIT, MAX_WAIT, RETURN = range(5)
-CLOCKS = 5
-# Values of the STATUS counter. STUCK: the head VM can never be placed, since what blocks it never ends.
-IDLE, RUNNING, FINISHED, STUCK = range(4)
+NOW, WAIT, TOTAL_WAIT, MAX_WAIT, RETURN, SERVER_SECONDS, CPU_RATE, MEMORY_RATE = range(8)
+CLOCKS = 8
+# Values of the STATUS counter. STUCK: the head VM can never be placed, since what blocks it never ends or
+# nobody waits. CAPPED: it could be, but the allocations objective has counted enough.
+IDLE, RUNNING, FINISHED, STUCK, CAPPED = range(5)
 
 CPU, MEMORY, DOUBLE = range(3)
 ARRIVAL, LIFETIME = range(2)
@@ -42,18 +44,19 @@ class LaneState(NamedTuple):
     ]  # (lanes, T) slot of the k-th VM of the episode, -1 - slot if it had to wait
     delayed_end: npt.NDArray[np.float64]  # (lanes, T) heap of the end times of VMs that had to wait, seconds
     delayed_vm: npt.NDArray[np.int32]  # (lanes, T) the VMs of that heap
-    counters: npt.NDArray[np.int64]  # (lanes, COUNTERS) rows of the trace, heap size, slots, status
-    clocks: npt.NDArray[np.float64]  # (lanes, CLOCKS) now, wait of the last VM, its sum and maximum, return
+    counters: npt.NDArray[np.int64]  # (lanes, COUNTERS) rows of the trace, heap size, slots, status, servers
+    clocks: npt.NDArray[np.float64]  # (lanes, CLOCKS) now, waits, return; the last three of allocations only
 
 
-def allocate(lanes: int, slots: int, longest: int) -> LaneState:
-    """Idle lanes with room for episodes of up to `longest` VMs."""
+def allocate(lanes: int, slots: int, longest: int, waits: bool = True) -> LaneState:
+    """Idle lanes with room for episodes of up to `longest` VMs, none of which waits unless `waits`."""
+    delayed = longest if waits else 0
     return LaneState(
         free=np.zeros((lanes, 2, slots), np.int32),
         share=np.zeros((lanes, slots), np.float64),
         slot_of=np.zeros((lanes, longest), np.int32),
-        delayed_end=np.zeros((lanes, longest), np.float64),
-        delayed_vm=np.zeros((lanes, longest), np.int32),
+        delayed_end=np.zeros((lanes, delayed), np.float64),
+        delayed_vm=np.zeros((lanes, delayed), np.int32),
         counters=np.zeros((lanes, COUNTERS), np.int64),
         clocks=np.zeros((lanes, CLOCKS), np.float64),
     )
@@ -239,10 +242,3 @@ def settle(work: WorkloadArrays, state: LaneState, lane: int) -> None:
             return
         release_until(work, state, lane, end)
     clocks[NOW] = max(clocks[NOW], arrival)
-
-
-@inlined
-def place(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None:
-    """One whole decision: place the head VM on `slot` (which must be feasible) and settle."""
-    occupy(work, state, lane, slot)
-    settle(work, state, lane)

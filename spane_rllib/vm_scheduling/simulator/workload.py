@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,19 @@ class WorkloadArrays(NamedTuple):
     A VM that starts the moment it arrives ends at arrival + lifetime, which is known in advance. `end_time`
     and `end_vm` list those ends in order, so the departures of VMs that did not wait are read off this list
     and only VMs that waited need a queue.
+
+    `growth` decides when a kernel is compiled which objective it is for. Nobody waits in the allocations
+    objective, so all that counts about an end is the creation it comes before: `end_time` holds that row.
     """
 
     need: npt.NDArray[np.int32]  # (n, 3) units of cpu and memory on each node it uses, 1 if on both nodes
     times: npt.NDArray[np.float64]  # (n, 2) arrival, lifetime, seconds
-    end_time: npt.NDArray[np.float64]  # (n,) arrival + lifetime, seconds, sorted
+    end_time: npt.NDArray[np.float64]  # (n,) arrival + lifetime, seconds, or row; sorted
     end_vm: npt.NDArray[np.int32]  # (n,) the VM that ends then
-    capacity: npt.NDArray[np.int32]  # (2,) units of cpu and memory of one node
+    capacity: npt.NDArray[np.int32]  # (2,) units of cpu and memory of one node, the largest: shares are of it
+    # Of the allocations objective alone, else None:
+    node_capacity: Any = None  # (2, slots) int32, units of cpu and memory of every node
+    growth: Any = None  # (3,) float64, servers at first, servers added at a time, used share that adds
 
 
 class Workload:
@@ -44,22 +50,24 @@ class Workload:
     def __init__(self, trace: VmTrace, cluster: Cluster) -> None:
         self.trace = trace
         self.cluster = cluster
-        resolution = _resolution(trace, cluster)
+        nodes = np.array(self.node_sizes())
+        resolution = _resolution(trace, nodes)
         # One unit is half of the finest part, so that halves of a double VM are whole numbers too.
         scale = NODES_PER_SERVER * resolution
         self.units_per_core = scale
-        capacity = np.rint([cluster.node_cpu * scale, cluster.node_memory * scale])
-        if capacity.max() > _LARGEST_CAPACITY:
+        sizes = np.rint(nodes * scale)
+        if sizes.max() > _LARGEST_CAPACITY:
             raise UserError(
                 f"a node of {cluster.node_cpu} cpu x {cluster.node_memory} GiB is too large to count"
             )
-        double = trace.memory > cluster.double_memory_threshold
+        double = self.is_double(trace.cpu, trace.memory)
         share = np.where(double, scale / NODES_PER_SERVER, scale)
         need = np.empty((len(trace), 3), np.int64)
         need[:, 0] = np.rint(trace.cpu * share)
         need[:, 1] = np.rint(trace.memory * share)
         need[:, 2] = double
-        too_large = np.flatnonzero((need[:, 0] > capacity[0]) | (need[:, 1] > capacity[1]))
+        fits = (need[:, None, :2] <= sizes).all(axis=2).any(axis=1)
+        too_large = np.flatnonzero(~fits)
         if len(too_large):
             vm = int(too_large[0])
             raise UserError(
@@ -67,24 +75,33 @@ class Workload:
                 f"empty server of 2 x ({cluster.node_cpu:g} cpu, {cluster.node_memory:g} GiB) can hold "
                 f"({len(too_large)} such VMs); use larger servers or drop these VMs"
             )
-        end = trace.arrival + trace.lifetime
-        order = np.argsort(end, kind="stable")
-        self.arrays = WorkloadArrays(
-            need=np.ascontiguousarray(need, np.int32),
-            times=np.stack([trace.arrival, trace.lifetime], axis=1),
-            end_time=end[order],
-            end_vm=order.astype(np.int32),
-            capacity=capacity.astype(np.int32),
-        )
+        times = np.stack([trace.arrival, trace.lifetime], axis=1)
+        self.arrays = self._compile(np.ascontiguousarray(need, np.int32), times, sizes.astype(np.int32))
         # First Fit run lengths by number of servers, filled by `probe_vm_counts`; 0 = not probed yet.
         self.probed: dict[int, npt.NDArray[np.int32]] = {}
-        for array in self.arrays:
+        for array in filter(lambda array: array is not None, self.arrays):
             array.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.trace)
 
-    def __reduce__(self) -> tuple[type[Workload], tuple[VmTrace, Cluster]]:
+    def node_sizes(self) -> list[tuple[float, float]]:
+        """(cores, GiB) of every kind of node."""
+        return [(self.cluster.node_cpu, self.cluster.node_memory)]
+
+    def is_double(self, cpu: npt.ArrayLike, memory: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether VMs of so many cores and GiB are split over both nodes of a server."""
+        return np.asarray(memory) > self.cluster.double_memory_threshold
+
+    def _compile(
+        self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], sizes: npt.NDArray[np.int32]
+    ) -> WorkloadArrays:
+        """What the rules read. `sizes` (K, 2) are `node_sizes` in units."""
+        end = times.sum(axis=1)
+        order = np.argsort(end, kind="stable")
+        return WorkloadArrays(need, times, end[order], order.astype(np.int32), sizes[0])
+
+    def __reduce__(self) -> tuple[type[Workload], tuple[VmTrace, Any]]:
         # Rebuilt rather than copied: unpickled arrays would be writable, another type to the compiled rules.
         return Workload, (self.trace, self.cluster)
 
@@ -140,8 +157,8 @@ def _compile_workload(trace: VmTrace, server_type: Cluster) -> Workload:
     return Workload(trace, server_type)
 
 
-def _resolution(trace: VmTrace, cluster: Cluster) -> int:
-    sizes = np.unique(np.concatenate([trace.cpu, trace.memory, [cluster.node_cpu, cluster.node_memory]]))
+def _resolution(trace: VmTrace, nodes: npt.NDArray[np.float64]) -> int:
+    sizes = np.unique(np.concatenate([trace.cpu, trace.memory, nodes.ravel()]))
     for resolution in _RESOLUTIONS:
         scaled = sizes * resolution
         if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6):

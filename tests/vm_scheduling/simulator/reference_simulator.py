@@ -176,6 +176,14 @@ def server_best_fit(now: Situation) -> int:
     return min(now.feasible, key=lambda k: (now.server_remaining(k), -now.remaining(k), k))
 
 
+def best_fit_vmagent(now: Situation) -> int:
+    def left(slot: int) -> float:
+        free = now.free[now.vm.nodes(slot)[0]].plus(now.vm.per_node, -1)
+        return min(float(free.cpu / now.node.cpu), float(free.memory / now.node.memory))
+
+    return min(now.feasible, key=lambda k: (-left(k), k))
+
+
 def capacity_for(flavour: Vm, nodes: Sequence[Size]) -> int:
     per_node = [min(n.cpu // flavour.per_node.cpu, n.memory // flavour.per_node.memory) for n in nodes]
     return min(per_node) if flavour.double else sum(per_node)
@@ -205,6 +213,7 @@ HEURISTICS: dict[str, Choose] = {
     "balance-fit": balance_fit,
     "move-to-front": move_to_front,
     "sbf": server_best_fit,
+    "best-fit-vmagent": best_fit_vmagent,
 }
 
 

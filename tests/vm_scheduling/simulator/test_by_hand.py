@@ -124,6 +124,7 @@ FREE = [(2, 4), (2, 4), (1, 8), (3, 4), (4, 4), (4, 8)]  # .5 .5 | .25 .5 | .5 1
         ("sbf", 3, 3),  # the second server is fullest, its second node roomier
         ("fgd", 2, 3),  # see below
         ("keep-64", 3, 3),  # such a VM fits on no server anyway
+        ("best-fit-vmagent", 5, 0),  # .75 are left there; of nodes 0, .125 on the first and the last server
     ],
 )
 def test_the_choice_of_each_heuristic(name: str, small: int, double: int) -> None:
