@@ -22,7 +22,7 @@ from spane_rllib.settings import Settings, distinct
 
 
 class WindowSettings(Settings):
-    """Episodes that candidates are judged on; drawn anew for every generation, the same for all candidates."""
+    """Episodes that candidates are judged on: the same for all of a generation, new ones for the next."""
 
     episodes: int = Field(
         default=2000, ge=1, le=1_000_000, description="Episodes on `cluster.servers` servers."

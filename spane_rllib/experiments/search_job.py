@@ -33,6 +33,7 @@ from spane_rllib.vm_scheduling.networks.weights import (
 )
 from spane_rllib.vm_scheduling.score_search import (
     REFERENCE,
+    ScoreFamily,
     ScoreSearch,
     Windows,
     draw_windows,
@@ -95,7 +96,7 @@ def run_search(config: SearchConfig, folder: ResultsFolder, resume: bool) -> Non
     print(f"search {config.name} in {folder.path}: {config.seeds} seeds on {describe_source(trace)}")
     with _judging(config, trace, cluster) as judge:
         for search in searches:
-            best = _run(config, search, trace, splits, judge)
+            best = _run(config, search, trace, splits, cluster, judge)
             _save(config, folder, search, best, trace, cluster)
             _write_tables(folder, searches)
 
@@ -128,10 +129,11 @@ def _read_history(file: Path, population: int) -> list[_Generation]:
 
 
 def _run(
-    config: SearchConfig, search: _Search, trace: VmTrace, splits: Splits, judge: Judge
+    config: SearchConfig, search: _Search, trace: VmTrace, splits: Splits, cluster: Cluster, judge: Judge
 ) -> PlacementScore:
     """Bring `search` to its last generation; returns the score of the least validation cost."""
-    cma = ScoreSearch(trace, splits.train, config.population, config.step, search.seed)
+    family = ScoreFamily.of_trace(trace, splits.train, cluster)
+    cma = ScoreSearch(family, config.population, config.step, search.seed)
     starts, done = np.random.default_rng(search.seed), search.history[:]
     windows, validation = config.windows, config.validation
     unseen = draw_windows(

@@ -102,7 +102,7 @@ class NetworkPolicy(_Waits):
 
 
 @dataclass(frozen=True)
-class ScorePolicy:
+class ScorePolicy(_Waits):
     """A learned score, which schedules any number of servers."""
 
     name: str
@@ -112,11 +112,15 @@ class ScorePolicy:
         """Scores schedule any number of servers."""
         return True
 
-    def run(
-        self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int
-    ) -> EpisodeResults:
-        """See `Policy.run`; deterministic, `seed` is not used."""
-        return run_heuristic(workload, cluster, Heuristic("fgd", self.score), starts, vm_counts)
+    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
+        """See `Policy.play`; deterministic, `seed` is not used."""
+        return play_heuristic(workload, cluster, self.heuristic(workload), starts, vm_counts, seed)
+
+    def heuristic(self, workload: Workload) -> Heuristic:
+        """The score as a heuristic; a `UserError` where nobody waits, since scores are made for waits."""
+        if workload.arrays.growth is not None:
+            raise UserError(f"policy {self.name}: a placement score schedules for waits, not for allocations")
+        return Heuristic("fgd", self.score)
 
 
 def policy_of(name: str, model: Model) -> Policy:

@@ -14,7 +14,7 @@ from spane_rllib.compiling import borrowed, compiled
 from spane_rllib.errors import one_line
 from spane_rllib.schedules.schedule import NOWHERE, Events, Schedule, Servers, Vms
 from spane_rllib.schedules.schedule_file import write_schedule
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy, ScorePolicy
 from spane_rllib.vm_scheduling.simulator import Cluster, Lanes, Workload, probe_vm_counts
 from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.vm_scheduling.simulator.heuristics import choose
@@ -116,7 +116,7 @@ def _events(vms: Vms, placed_at: npt.NDArray[np.float64]) -> Events:
 
 def _decider(policy: Policy, workload: Workload, cluster: Cluster, start: int, seed: int) -> Decide:
     """What chooses the slot for the head VM of lane 0, as `policy.run` would."""
-    if isinstance(policy, HeuristicPolicy):
+    if isinstance(policy, HeuristicPolicy | ScorePolicy):
         code, fragmentation = policy.heuristic(workload).compile(workload, cluster.servers)
         random = np.array([seed << 32 ^ start], np.uint64)  # as `episodes._run_episodes` begins an episode
         return lambda lanes: _choose(code, workload.arrays, lanes.state, random, fragmentation)

@@ -25,7 +25,7 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.vm_scheduling.simulator.placement_score import TERMS
+from spane_rllib.vm_scheduling.simulator.survival import survival_table
 
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -35,8 +35,19 @@ REFERENCE = "keep-64"
 LONG_WAIT_S = 20_000.0
 """Total waits well below this hardly count in the logarithmic half of the cost."""
 
-# One step of CMA-ES in a term's weight; the weights of flavours are searched by their logarithms.
-_SCALES = dict.fromkeys(TERMS, 3.0) | {"fullness": 3.0, "sibling_share": 20.0}
+HORIZONS_S = (1800.0, 10_800.0)
+"""How far ahead scores look."""
+COORDINATES = (
+    "largest",
+    "size_power",
+    "frequency_power",
+    "small",
+    "fullness",
+    "imbalance",
+    "siblings",
+    *(f"{name}_{number}" for name in ("horizon", "horizon_largest") for number in range(len(HORIZONS_S))),
+)
+"""What is searched, see `score_at`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ def draw_windows(
     counts: Mapping[int, int],
     shares: Mapping[int, float],
 ) -> Windows:
-    """`counts[n]` starts for n servers, one from each of as many equal parts of the half-open range `rows`."""
+    """`counts[n]` starts for n servers, one from each of as many equal parts of the range `rows`."""
 
     def draw(count: int) -> Rows:
         edges = np.linspace(*rows, count + 1)
@@ -99,40 +110,96 @@ def relative_cost(
     return float(cost)
 
 
+@dataclass(frozen=True)
+class ScoreFamily:
+    """The scores that a search chooses from, a point of `COORDINATES` each.
+
+    Few numbers, because the training rows hold only some fifty windows that do not overlap, and many would
+    fit these windows and nothing else.
+
+    Args:
+        flavours: F (cpu, GiB) pairs of the training rows.
+        frequency: (F,) their shares of the arrivals.
+        double: (F,) whether they are split over both nodes.
+        survival: (K, A, F + 1) as of `survival_table`.
+    """
+
+    flavours: tuple[tuple[float, float], ...]
+    frequency: FloatArray
+    double: npt.NDArray[np.bool_]
+    survival: FloatArray
+
+    @classmethod
+    def of_trace(cls, trace: VmTrace, rows: tuple[int, int], cluster: Cluster) -> ScoreFamily:
+        """The family for the VMs of the half-open range `rows`."""
+        gradient = FragmentationGradient.of_trace(trace, *rows)
+        cpu, memory = np.array(gradient.flavours).T
+        return cls(
+            flavours=gradient.flavours,
+            frequency=(np.array(gradient.weights) / cpu) ** 2,
+            double=memory > cluster.double_memory_threshold,
+            survival=survival_table(trace, rows, gradient.flavours, HORIZONS_S),
+        )
+
+    def score_at(self, point: FloatArray) -> PlacementScore:
+        """The score of a point; all zeros is a sensible one.
+
+        The capacity for a flavour is worth cpu^(1 + size_power) * share^((1 + frequency_power) / 2), which is
+        the weight of `fgd` at zero, less for flavours of one node by `small`, and more for the largest one by
+        `largest`, which is all that `keep-64` has. At a horizon all of it is scaled by `horizon`, and the
+        largest flavour counts more by `horizon_largest`.
+        """
+        value = dict(zip(COORDINATES, map(float, point), strict=True))
+        count = len(HORIZONS_S)
+        scales = np.exp([2 * value[f"horizon_{number}"] - 1 for number in range(count)])
+        later = [
+            self._weights(value, value[f"horizon_largest_{number}"]) * scales[number]
+            for number in range(count)
+        ]
+        return PlacementScore(
+            self.flavours,
+            tuple(map(float, self._weights(value, 0.0))),
+            fullness=float(np.exp(value["fullness"])),
+            imbalance=4 * value["imbalance"],
+            siblings=4 * value["siblings"],
+            horizons=HORIZONS_S,
+            horizon_weights=np.array(later),
+            survival=self.survival,
+        )
+
+    def _weights(self, value: Mapping[str, float], more: float) -> FloatArray:
+        cpu = np.array([size for size, _ in self.flavours])
+        weights = cpu ** (1 + value["size_power"]) * self.frequency ** (0.5 + 0.5 * value["frequency_power"])
+        weighed = self.double if self.double.any() else np.ones_like(self.double)
+        weights /= weights[weighed].mean()
+        weights[~self.double] *= np.exp(2 * value["small"])
+        # Beyond e^9 the largest flavour decides everything anyway.
+        weights[np.argmax(cpu)] += np.exp(np.clip(3 + 2 * (value["largest"] + more), -9, 9))
+        return weights
+
+
 class ScoreSearch:
     """Ask for candidates, tell their costs, generation by generation.
 
-    The search starts at fragmentation gradient with the weights of the training rows and the largest flavour
-    as important as for `keep-64`. It is decided by its arguments and the costs it was told: telling the same
-    costs again leads to the same state.
+    A search is decided by its arguments and the costs it was told: telling the same costs again leads to the
+    same state.
 
     Args:
-        trace, rows: the flavours of these training rows are weighted.
+        family: what to choose from.
         population: candidates per generation.
-        step: initial standard deviation; 1 is a factor of e in the weight of a flavour.
+        step: initial standard deviation.
         seed: decides the candidates.
     """
 
-    def __init__(
-        self, trace: VmTrace, rows: tuple[int, int], population: int, step: float, seed: int
-    ) -> None:
-        gradient = FragmentationGradient.of_trace(trace, *rows)
-        self.flavours = gradient.flavours
-        weights = np.array(gradient.weights)
-        weights[np.argmax([cpu for cpu, _ in self.flavours])] += 100.0
-        start = np.concatenate([np.log(weights), [1 / _SCALES["fullness"]], np.zeros(len(TERMS) - 1)])
-        self._cma = CMA(mean=start, sigma=step, seed=seed, population_size=population)
+    def __init__(self, family: ScoreFamily, population: int, step: float, seed: int) -> None:
+        self._family = family
+        self._cma = CMA(mean=np.zeros(len(COORDINATES)), sigma=step, seed=seed, population_size=population)
         self._asked: list[FloatArray] = []
-
-    @property
-    def generation(self) -> int:
-        """Generations told so far."""
-        return int(self._cma.generation)
 
     def ask(self) -> list[PlacementScore]:
         """The candidates of the next generation."""
         self._asked = [self._cma.ask() for _ in range(self._cma.population_size)]
-        return [self._score(point) for point in self._asked]
+        return [self._family.score_at(point) for point in self._asked]
 
     def tell(self, costs: Sequence[float]) -> None:
         """The costs of the candidates last asked for, in their order."""
@@ -141,11 +208,4 @@ class ScoreSearch:
     @property
     def centre(self) -> PlacementScore:
         """The mean of the search distribution, which is better than most candidates drawn from it."""
-        return self._score(self._cma.mean)
-
-    def _score(self, point: FloatArray) -> PlacementScore:
-        count = len(self.flavours)
-        terms = point[count:] * np.array([_SCALES[name] for name in TERMS])
-        return PlacementScore.of_vector(
-            self.flavours, np.concatenate([np.exp(np.clip(point[:count], -20, 20)), terms])
-        )
+        return self._family.score_at(self._cma.mean)

@@ -17,6 +17,7 @@ from spane_rllib.vm_scheduling.simulator.fragmentation import (
     FragmentationGradient,
     least_fragmenting,
 )
+from spane_rllib.vm_scheduling.simulator.residents import expect_departures, find_siblings
 from spane_rllib.vm_scheduling.simulator.rules import (
     CPU,
     DOUBLE,
@@ -27,7 +28,6 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     LaneState,
     fits_slot,
 )
-from spane_rllib.vm_scheduling.simulator.score_terms import discount_company
 from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 _NAMES = tuple(HEURISTICS)
@@ -191,8 +191,10 @@ def choose(
     if code == SBF:
         return _server_best_fit(free, share, need)
     if code == FGD:
-        if len(fragmentation.company):
-            discount_company(work, state, lane, fragmentation)
+        if fragmentation.residents.siblings != 0.0:
+            find_siblings(work, state, lane, fragmentation.kind, fragmentation.residents)
+        if len(fragmentation.residents.expected):
+            expect_departures(work, state, lane, fragmentation.kind, fragmentation.residents)
         kind = fragmentation.kind[counters[HEAD]]
         return least_fragmenting(free, share, need, kind, fragmentation)
     return counters[FIRST_SLOT]
