@@ -25,14 +25,14 @@ class WindowSettings(Settings):
     """Episodes that candidates are judged on: the same for all of a generation, new ones for the next."""
 
     episodes: int = Field(
-        default=2000, ge=1, le=1_000_000, description="Episodes on `cluster.servers` servers."
+        default=3000, ge=1, le=1_000_000, description="Episodes on `cluster.servers` servers."
     )
     other_servers: Annotated[tuple[ServerCount, ...], Strict(False), AfterValidator(distinct)] = Field(
         default=(2, 3, 4, 6, 7, 8, 9),
         description="Other cluster sizes that count too, so that the policy is good on them as well.",
     )
     other_episodes: int = Field(
-        default=150, ge=1, le=1_000_000, description="Episodes on each of the other sizes."
+        default=100, ge=1, le=1_000_000, description="Episodes on each of the other sizes."
     )
     other_share: float = Field(
         default=0.4, ge=0, lt=1, description="Share of the other sizes, together, in the cost."
@@ -42,7 +42,7 @@ class WindowSettings(Settings):
 class SearchValidation(Settings):
     """Episodes that choose the generation that is kept, on the same sizes with the same shares."""
 
-    every: int = Field(default=10, ge=1, le=1_000_000, description="Generations between validations.")
+    every: int = Field(default=3, ge=1, le=1_000_000, description="Generations between validations.")
     episodes: int = Field(
         default=4000, ge=1, le=1_000_000, description="Validation episodes on `cluster.servers` servers."
     )
@@ -66,13 +66,13 @@ class SearchConfig(Settings):
         description="Shares of the trace to start episodes in; null: the published split of a known dataset, "
         "else the default shares.",
     )
-    generations: int = Field(default=200, ge=1, le=1_000_000, description="Generations of each search.")
-    population: int = Field(default=14, ge=4, le=10_000, description="Candidates per generation.")
+    generations: int = Field(default=30, ge=1, le=1_000_000, description="Generations of each search.")
+    population: int = Field(default=12, ge=4, le=10_000, description="Candidates per generation.")
     step: float = Field(
         default=0.5,
         gt=0,
         le=10,
-        description="Initial standard deviation; 1 is a factor of e in the weight of a flavour.",
+        description="Initial standard deviation of each coordinate.",
     )
     windows: WindowSettings = Field(
         default_factory=WindowSettings, description="Episodes that candidates are judged on."

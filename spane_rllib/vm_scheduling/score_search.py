@@ -25,7 +25,6 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.vm_scheduling.simulator.survival import survival_table
 
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -35,19 +34,8 @@ REFERENCE = "keep-64"
 LONG_WAIT_S = 20_000.0
 """Total waits well below this hardly count in the logarithmic half of the cost."""
 
-HORIZONS_S = (1800.0, 10_800.0)
-"""How far ahead scores look."""
-COORDINATES = (
-    "largest",
-    "size_power",
-    "frequency_power",
-    "small",
-    "fullness",
-    "imbalance",
-    "siblings",
-    *(f"{name}_{number}" for name in ("horizon", "horizon_largest") for number in range(len(HORIZONS_S))),
-)
-"""What is searched, see `score_at`."""
+COORDINATES = ("largest", "size_power", "frequency_power", "small", "fullness", "imbalance", "siblings")
+"""What is searched, see `ScoreFamily.score_at`."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +109,11 @@ class ScoreFamily:
         flavours: F (cpu, GiB) pairs of the training rows.
         frequency: (F,) their shares of the arrivals.
         double: (F,) whether they are split over both nodes.
-        survival: (K, A, F + 1) as of `survival_table`.
     """
 
     flavours: tuple[tuple[float, float], ...]
     frequency: FloatArray
     double: npt.NDArray[np.bool_]
-    survival: FloatArray
 
     @classmethod
     def of_trace(cls, trace: VmTrace, rows: tuple[int, int], cluster: Cluster) -> ScoreFamily:
@@ -138,44 +124,29 @@ class ScoreFamily:
             flavours=gradient.flavours,
             frequency=(np.array(gradient.weights) / cpu) ** 2,
             double=memory > cluster.double_memory_threshold,
-            survival=survival_table(trace, rows, gradient.flavours, HORIZONS_S),
         )
 
     def score_at(self, point: FloatArray) -> PlacementScore:
-        """The score of a point; all zeros is a sensible one.
+        """The score of a point; zeros are a sensible one.
 
         The capacity for a flavour is worth cpu^(1 + size_power) * share^((1 + frequency_power) / 2), which is
         the weight of `fgd` at zero, less for flavours of one node by `small`, and more for the largest one by
-        `largest`, which is all that `keep-64` has. At a horizon all of it is scaled by `horizon`, and the
-        largest flavour counts more by `horizon_largest`.
+        `largest`, which is all that `keep-64` has.
         """
         value = dict(zip(COORDINATES, map(float, point), strict=True))
-        count = len(HORIZONS_S)
-        scales = np.exp([2 * value[f"horizon_{number}"] - 1 for number in range(count)])
-        later = [
-            self._weights(value, value[f"horizon_largest_{number}"]) * scales[number]
-            for number in range(count)
-        ]
+        cpu = np.array([size for size, _ in self.flavours])
+        weights = cpu ** (1 + value["size_power"]) * self.frequency ** ((1 + value["frequency_power"]) / 2)
+        weights /= weights[self.double].mean() if self.double.any() else weights.mean()
+        weights[~self.double] *= np.exp(2 * value["small"])
+        # Beyond e^9 the largest flavour decides everything anyway.
+        weights[np.argmax(cpu)] += np.exp(np.clip(3 + 2 * value["largest"], -9, 9))
         return PlacementScore(
             self.flavours,
-            tuple(map(float, self._weights(value, 0.0))),
+            tuple(map(float, weights)),
             fullness=float(np.exp(value["fullness"])),
             imbalance=4 * value["imbalance"],
             siblings=4 * value["siblings"],
-            horizons=HORIZONS_S,
-            horizon_weights=np.array(later),
-            survival=self.survival,
         )
-
-    def _weights(self, value: Mapping[str, float], more: float) -> FloatArray:
-        cpu = np.array([size for size, _ in self.flavours])
-        weights = cpu ** (1 + value["size_power"]) * self.frequency ** (0.5 + 0.5 * value["frequency_power"])
-        weighed = self.double if self.double.any() else np.ones_like(self.double)
-        weights /= weights[weighed].mean()
-        weights[~self.double] *= np.exp(2 * value["small"])
-        # Beyond e^9 the largest flavour decides everything anyway.
-        weights[np.argmax(cpu)] += np.exp(np.clip(3 + 2 * (value["largest"] + more), -9, 9))
-        return weights
 
 
 class ScoreSearch:

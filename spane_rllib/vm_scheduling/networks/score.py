@@ -7,11 +7,10 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field, Strict
-from torch import Tensor, nn
+from torch import nn
 
 from spane_rllib.settings import Settings, validated
 from spane_rllib.vm_scheduling.simulator import PlacementScore
-from spane_rllib.vm_scheduling.simulator.survival import AGE_EDGES_S
 
 _Positive = Annotated[float, Field(gt=0, le=1_000_000)]
 
@@ -24,9 +23,6 @@ class ScoreOptions(Settings):
         Strict(False),
         Field(min_length=1, max_length=1000),
     ] = Field(description="(CPU cores, GiB) of the VMs whose capacity is weighted.")
-    horizons: Annotated[tuple[_Positive, ...], Strict(False), Field(max_length=16)] = Field(
-        description="How far ahead the score looks, seconds."
-    )
 
 
 class ScoreWeights(nn.Module):
@@ -37,25 +33,15 @@ class ScoreWeights(nn.Module):
     def __init__(self, options: ScoreOptions) -> None:
         super().__init__()
         self._options = options
-        flavours, horizons = len(options.flavours), len(options.horizons)
-        self.register_buffer("weights", torch.zeros(flavours))
+        self.register_buffer("weights", torch.zeros(len(options.flavours)))
         self.register_buffer("terms", torch.zeros(3))
-        self.register_buffer("horizon_weights", torch.zeros(horizons, flavours))
-        self.register_buffer("survival", torch.zeros(horizons, len(AGE_EDGES_S) + 1, flavours + 1))
 
     @classmethod
     def of_score(cls, score: PlacementScore) -> ScoreWeights:
         """`score`, its weights rounded to float32."""
-        module = cls(ScoreOptions(flavours=score.flavours, horizons=score.horizons))
-        state: dict[str, Any] = {
-            "weights": score.weights,
-            "terms": (score.fullness, score.imbalance, score.siblings),
-        }
-        if score.horizons:
-            state |= {"horizon_weights": score.horizon_weights, "survival": score.survival}
-        module.load_state_dict(
-            module.state_dict() | {name: torch.as_tensor(value).float() for name, value in state.items()}
-        )
+        module = cls(ScoreOptions(flavours=score.flavours))
+        terms = [score.fullness, score.imbalance, score.siblings]
+        module.load_state_dict({"weights": torch.tensor(score.weights), "terms": torch.tensor(terms)})
         return module
 
     @classmethod
@@ -70,15 +56,7 @@ class ScoreWeights(nn.Module):
 
     def score(self) -> PlacementScore:
         """The rule."""
-        tensors: dict[str, Tensor] = dict(self.named_buffers())
-        fullness, imbalance, siblings = tensors["terms"].tolist()
-        return PlacementScore(
-            self._options.flavours,
-            tuple(tensors["weights"].tolist()),
-            fullness=fullness,
-            imbalance=imbalance,
-            siblings=siblings,
-            horizons=self._options.horizons,
-            horizon_weights=tensors["horizon_weights"].double().numpy(),
-            survival=tensors["survival"].double().numpy(),
-        )
+        tensors = {name: tensor.tolist() for name, tensor in self.named_buffers()}
+        fullness, imbalance, siblings = tensors["terms"]
+        weights = tuple(tensors["weights"])
+        return PlacementScore(self._options.flavours, weights, fullness, imbalance, siblings)

@@ -12,7 +12,6 @@ from spane_rllib.compiling import inlined
 from spane_rllib.errors import UserError
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.simulator.cluster import NODES_PER_SERVER
-from spane_rllib.vm_scheduling.simulator.residents import ResidentArrays, no_residents
 from spane_rllib.vm_scheduling.simulator.rules import CPU, DOUBLE, MEMORY, fits_slot
 from spane_rllib.vm_scheduling.simulator.workload import Workload
 
@@ -29,12 +28,13 @@ class FragmentationArrays(NamedTuple):
     weights: npt.NDArray[np.float64]  # (F,)
     fullness: float
     imbalance: float
-    residents: ResidentArrays
+    siblings: float
+    discount: npt.NDArray[np.float64]  # (N,) taken off the cost of each server for siblings there
     # Few servers change between two VMs of one kind, so costs are remembered with the free units they are
     # true for. Kind k has row k modulo R; zeros stand for a full server, where nothing is placed.
     kind: npt.NDArray[np.int32]  # (n,) as Workload.kind
     memo_kind: npt.NDArray[np.int32]  # (R,) the kind whose costs the row holds
-    memo_free: npt.NDArray[np.int32]  # (R, N, 4 + 4K) free units of cpu on both nodes, then of memory
+    memo_free: npt.NDArray[np.int32]  # (R, N, 4) free units of cpu on both nodes, then of memory
     memo_cost: npt.NDArray[np.float64]  # (R, N, 2) cost of placing on either node
 
 
@@ -102,7 +102,8 @@ class FragmentationGradient:
             np.array(self.weights, np.float64),
             float(self.fullness),
             0.0,
-            no_residents(servers),
+            0.0,
+            np.zeros(servers),
             workload.kind,
             np.full(_MEMO_ROWS, -1, np.int32),
             np.zeros((_MEMO_ROWS, servers, 4), np.int32),
@@ -119,7 +120,8 @@ NO_FRAGMENTATION = FragmentationArrays(
     np.zeros(0),
     0.0,
     0.0,
-    no_residents(0),
+    0.0,
+    np.zeros(0),
     np.zeros(0, np.int32),
     np.zeros(0, np.int32),
     np.zeros((0, 0, 4), np.int32),
@@ -129,13 +131,12 @@ NO_FRAGMENTATION = FragmentationArrays(
 
 @inlined
 def _capacity_lost(
-    free: npt.NDArray[np.int32],
-    need: npt.NDArray[np.int32],
-    slot: int,
-    fragmentation: FragmentationArrays,
-    weights: npt.NDArray[np.float64],
+    free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], slot: int, fragmentation: FragmentationArrays
 ) -> float:
-    """Weighted sum over flavours of the VMs the server could host before - after placing `need` on `slot`."""
+    """Weighted sum over flavours of the VMs the server could host before - after placing `need` on `slot`.
+
+    Weighted too, the change of the difference between the free CPU shares of its nodes is added.
+    """
     by_cpu, by_memory = fragmentation.hosted_by_cpu, fragmentation.hosted_by_memory
     sibling = slot ^ 1
     cpu, memory = by_cpu[free[CPU, slot]], by_memory[free[MEMORY, slot]]
@@ -146,7 +147,7 @@ def _capacity_lost(
     sibling_cpu_after = by_cpu[free[CPU, sibling] - need[DOUBLE] * need[CPU]]
     sibling_memory_after = by_memory[free[MEMORY, sibling] - need[DOUBLE] * need[MEMORY]]
     lost = 0.0
-    for flavour in range(len(weights)):
+    for flavour in range(len(fragmentation.weights)):
         before = min(cpu[flavour], memory[flavour])
         sibling_before = min(sibling_cpu[flavour], sibling_memory[flavour])
         after = min(cpu_after[flavour], memory_after[flavour])
@@ -155,60 +156,12 @@ def _capacity_lost(
             fewer = min(before, sibling_before) - min(after, sibling_after)
         else:
             fewer = before + sibling_before - after - sibling_after
-        lost += weights[flavour] * fewer
+        lost += fragmentation.weights[flavour] * fewer
+    if fragmentation.imbalance != 0.0 and not need[DOUBLE]:
+        before = free[CPU, slot] - free[CPU, sibling]
+        added = (abs(before - need[CPU]) - abs(before)) / (len(by_cpu) - 1)
+        lost += fragmentation.imbalance * added
     return lost
-
-
-@inlined
-def _imbalance_added(
-    free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], slot: int, capacity: int
-) -> float:
-    """Change of the difference between the free CPU shares of a server's nodes."""
-    if need[DOUBLE]:
-        return 0.0
-    before = free[CPU, slot] - free[CPU, slot ^ 1]
-    return (abs(before - need[CPU]) - abs(before)) / capacity
-
-
-@inlined
-def _cost(
-    free: npt.NDArray[np.int32],
-    need: npt.NDArray[np.int32],
-    slot: int,
-    kind: int,
-    fragmentation: FragmentationArrays,
-) -> float:
-    """The cost of placing `need` on `slot` but for the fullness of the server."""
-    cost = _capacity_lost(free, need, slot, fragmentation, fragmentation.weights)
-    if fragmentation.imbalance != 0.0:
-        capacity = len(fragmentation.hosted_by_cpu) - 1
-        cost += fragmentation.imbalance * _imbalance_added(free, need, slot, capacity)
-    for horizon in range(len(fragmentation.residents.expected)):
-        weights = fragmentation.residents.weights[horizon]
-        lost = _capacity_lost(fragmentation.residents.expected[horizon], need, slot, fragmentation, weights)
-        # Only if the VM itself runs that long.
-        cost += fragmentation.residents.survival[horizon, 0, kind] * lost
-    return cost
-
-
-@inlined
-def _remember(known: npt.NDArray[np.int32], at: int, free: npt.NDArray[np.int32], first: int) -> None:
-    known[at], known[at + 1] = free[CPU, first], free[CPU, first + 1]
-    known[at + 2], known[at + 3] = free[MEMORY, first], free[MEMORY, first + 1]
-
-
-@inlined
-def _expected_as_known(known: npt.NDArray[np.int32], expected: npt.NDArray[np.int32], first: int) -> bool:
-    for horizon in range(len(expected)):
-        at = 4 + 4 * horizon
-        if not (
-            (known[at] == expected[horizon, CPU, first])
-            & (known[at + 1] == expected[horizon, CPU, first + 1])
-            & (known[at + 2] == expected[horizon, MEMORY, first])
-            & (known[at + 3] == expected[horizon, MEMORY, first + 1])
-        ):
-            return False
-    return True
 
 
 @inlined
@@ -240,20 +193,18 @@ def least_fragmenting(
             & (known[1] == free[CPU, first + 1])
             & (known[2] == free[MEMORY, first])
             & (known[3] == free[MEMORY, first + 1])
-            & _expected_as_known(known, fragmentation.residents.expected, first)
         ):
-            _remember(known, 0, free, first)
-            for horizon in range(len(fragmentation.residents.expected)):
-                _remember(known, 4 + 4 * horizon, fragmentation.residents.expected[horizon], first)
+            known[0], known[1] = free[CPU, first], free[CPU, first + 1]
+            known[2], known[3] = free[MEMORY, first], free[MEMORY, first + 1]
             full = fragmentation.fullness * server
             if fits_0:
-                cost[0] = _cost(free, need, first, kind, fragmentation) + full
+                cost[0] = _capacity_lost(free, need, first, fragmentation) + full
             if fits_1:
-                cost[1] = _cost(free, need, first + 1, kind, fragmentation) + full
+                cost[1] = _capacity_lost(free, need, first + 1, fragmentation) + full
         for node in range(2):
             if not (fits_1 if node else fits_0):
                 continue
-            slot, own = first + node, cost[node] - fragmentation.residents.discount[first >> 1]
+            slot, own = first + node, cost[node] - fragmentation.discount[first >> 1]
             if own <= least_cost and (
                 own < least_cost
                 or server < least_server

@@ -17,7 +17,6 @@ from spane_rllib.vm_scheduling.simulator.fragmentation import (
     FragmentationGradient,
     least_fragmenting,
 )
-from spane_rllib.vm_scheduling.simulator.residents import expect_departures, find_siblings
 from spane_rllib.vm_scheduling.simulator.rules import (
     CPU,
     DOUBLE,
@@ -28,6 +27,7 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     LaneState,
     fits_slot,
 )
+from spane_rllib.vm_scheduling.simulator.siblings import find_siblings
 from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 _NAMES = tuple(HEURISTICS)
@@ -191,10 +191,9 @@ def choose(
     if code == SBF:
         return _server_best_fit(free, share, need)
     if code == FGD:
-        if fragmentation.residents.siblings != 0.0:
-            find_siblings(work, state, lane, fragmentation.kind, fragmentation.residents)
-        if len(fragmentation.residents.expected):
-            expect_departures(work, state, lane, fragmentation.kind, fragmentation.residents)
+        if fragmentation.siblings != 0.0:
+            kinds, discount = fragmentation.kind, fragmentation.discount
+            find_siblings(work, state, lane, kinds, fragmentation.siblings, discount)
         kind = fragmentation.kind[counters[HEAD]]
         return least_fragmenting(free, share, need, kind, fragmentation)
     return counters[FIRST_SLOT]
