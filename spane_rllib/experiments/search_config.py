@@ -81,7 +81,10 @@ class SearchConfig(Settings):
         default_factory=SearchValidation, description="Episodes that choose what is kept."
     )
     workers: int = Field(
-        default=0, ge=0, le=4096, description="Ray actors; 0: everything in one process, without Ray."
+        default=0,
+        ge=0,
+        le=4096,
+        description="Ray tasks at a time; 0: in this process, without Ray.",
     )
 
     @model_validator(mode="after")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, Strict, TypeAdapter, ValidationError
 
 from spane_rllib.console import Progress
 from spane_rllib.errors import UserError
@@ -51,7 +51,7 @@ class _Generation(Settings):
     """A line of `searches/<trial>.jsonl`."""
 
     generation: int = Field(ge=1)
-    costs: tuple[float, ...]
+    costs: Annotated[tuple[float, ...], Strict(False)]
     validation: float | None
 
 
@@ -195,11 +195,10 @@ def judge_scores(
 
 
 class _RayJudge:
-    """Divides candidates between Ray actors, each of which holds the trace. Costs do not depend on them."""
+    """Divides candidates between Ray tasks. Costs do not depend on how many there are."""
 
     def __init__(self, workers: int, trace: VmTrace, cluster: Cluster) -> None:
         self._workers, self._trace, self._cluster = workers, trace, cluster
-        self._actors: list[Any] = []
 
     def __enter__(self) -> Judge:
         import ray
@@ -210,9 +209,8 @@ class _RayJudge:
             nullcontext() if ray.is_initialized() else ray_session(num_cpus=self._workers)
         )
         self._session.__enter__()
-        actor = ray.remote(num_cpus=1, max_restarts=3, max_task_retries=3)(_Judging)
-        shared = ray.put(self._trace)
-        self._actors = [actor.remote(shared, self._cluster) for _ in range(self._workers)]
+        self._task = ray.remote(num_cpus=1, max_retries=3)(judge_scores)
+        self._shared = ray.put(self._trace)
         return self._judge
 
     def __exit__(self, *error: Any) -> None:
@@ -221,22 +219,12 @@ class _RayJudge:
     def _judge(self, scores: Sequence[PlacementScore], windows: Windows) -> list[float]:
         import ray
 
-        parts = [scores[worker :: self._workers] for worker in range(self._workers)]
-        pending = [actor.judge.remote(part, windows) for actor, part in zip(self._actors, parts, strict=True)]
+        parts = [scores[worker :: self._workers] for worker in range(min(self._workers, len(scores)))]
+        pending = [self._task.remote(part, windows, self._shared, self._cluster) for part in parts]
         costs = [0.0] * len(scores)
         for worker, found in enumerate(ray.get(pending)):
             costs[worker :: self._workers] = found
         return costs
-
-
-class _Judging:
-    """What a Ray actor runs."""
-
-    def __init__(self, trace: VmTrace, cluster: Cluster) -> None:
-        self._trace, self._cluster = trace, cluster
-
-    def judge(self, scores: Sequence[PlacementScore], windows: Windows) -> list[float]:
-        return judge_scores(scores, windows, self._trace, self._cluster)
 
 
 def _save(

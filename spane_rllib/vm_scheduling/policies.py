@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from spane_rllib.errors import UserError
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.vm_scheduling.pretrained import model_folder, pretrained_names
 from spane_rllib.vm_scheduling.simulator import (
     Cluster,
     EpisodeResults,
@@ -133,19 +133,20 @@ def policy_of(name: str, model: Model) -> Policy:
 
 
 def load_policy(text: str, training_rows: int | None = None) -> Policy:
-    """The policy that `text` names: a heuristic, or the directory of a saved model.
+    """The policy that `text` names: a heuristic, a pretrained model, or the directory of a saved one.
 
     Raises:
-        UserError: neither, or the directory holds no valid model.
+        UserError: none of these, or the directory holds no valid model.
     """
     if text in HEURISTICS:
         return HeuristicPolicy(text, training_rows)
-    if not text or not Path(text).exists():
+    folder = model_folder(text)
+    if not text or not folder.exists():
         raise UserError(
-            f"policy {text!r}: neither a heuristic ({', '.join(HEURISTICS)}) nor the directory of a saved "
-            "model"
+            f"policy {text!r}: neither a heuristic ({', '.join(HEURISTICS)}), nor shipped "
+            f"({', '.join(pretrained_names())}), nor the directory of a saved model"
         )
     from spane_rllib.vm_scheduling.networks.weights import load_model
 
-    network, _ = load_model(text)
-    return policy_of(text.rstrip("/"), network)
+    model, _ = load_model(folder)
+    return policy_of(text.rstrip("/"), model)
