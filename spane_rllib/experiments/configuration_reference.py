@@ -23,6 +23,7 @@ from spane_rllib.experiments.config import (
     ValidationSettings,
     WandbSettings,
 )
+from spane_rllib.experiments.search_config import SearchConfig, SearchValidation, WindowSettings
 from spane_rllib.experiments.search_space import KINDS
 from spane_rllib.experiments.study_config import BootstrapSettings, StudyConfig, StudyEvaluation
 from spane_rllib.learning.settings import TrainingSettings
@@ -45,6 +46,11 @@ SECTIONS: dict[str, type[Settings]] = {
     "`logging`": LoggingSettings,
     "`logging.wandb`": WandbSettings,
     "`logging.mlflow`": MlflowSettings,
+}
+POLICY_SEARCH_SECTIONS: dict[str, type[Settings]] = {
+    "Policy search: top level": SearchConfig,
+    "Policy search: `windows`": WindowSettings,
+    "Policy search: `validation`": SearchValidation,
 }
 STUDY_SECTIONS: dict[str, type[Settings]] = {
     "Study: top level": StudyConfig,
@@ -102,6 +108,13 @@ methods:
 """
 
 
+POLICY_SEARCH_INTRODUCTION = """
+# Configuration of a policy search
+
+`python -m spane_rllib.search [CONFIG] [--set key=value ...]` looks for a placement score with CMA-ES
+([policy_search.md](policy_search.md)). `trace`, `cluster` and `splits` are those of an experiment.
+"""
+
 STUDY_INTRODUCTION = """
 # Configuration of a study
 
@@ -121,7 +134,12 @@ def reference() -> str:
         ),
     )
     text += "".join(_table(title, section) for title, section in SECTIONS.items())
-    return text + STUDY_INTRODUCTION + "".join(map(_table, STUDY_SECTIONS, STUDY_SECTIONS.values()))
+    for introduction, sections in (
+        (POLICY_SEARCH_INTRODUCTION, POLICY_SEARCH_SECTIONS),
+        (STUDY_INTRODUCTION, STUDY_SECTIONS),
+    ):
+        text += introduction + "".join(map(_table, sections, sections.values()))
+    return text
 
 
 def _table(title: str, section: type[Settings]) -> str:

@@ -34,7 +34,7 @@ from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.compile_ahead import compile_ahead
 from spane_rllib.vm_scheduling.evaluation import read_episodes, summarize, write_tables
 from spane_rllib.vm_scheduling.networks.weights import load_model
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.vm_scheduling.policies import HeuristicPolicy, Policy, policy_of
 from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
 
 
@@ -118,8 +118,8 @@ def _evaluate(
     starts = sample_starts(splits, settings.split, settings.episodes, settings.seed)
     policies: list[Policy] = [HeuristicPolicy(name, splits.train[1]) for name in settings.heuristics]
     for row in chosen.itertuples():
-        network, _ = load_model(folder.models / row.method / row.trial)
-        policies.append(NetworkPolicy(str(row.trial), network))
+        model, _ = load_model(folder.models / row.method / row.trial)
+        policies.append(policy_of(str(row.trial), model))
     pairs = [(policy, servers) for servers in sizes for policy in policies if policy.accepts(servers)]
     evaluate_parts(
         pairs,

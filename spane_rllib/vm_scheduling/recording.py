@@ -16,7 +16,7 @@ from spane_rllib.errors import one_line
 from spane_rllib.schedules.schedule import NOWHERE, Events, Floats, Schedule, Servers, Vms, Whole
 from spane_rllib.schedules.schedule_file import write_schedule
 from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy, ScorePolicy
 from spane_rllib.vm_scheduling.simulator import Cluster, Lanes, Workload, probe_vm_counts
 from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.vm_scheduling.simulator.heuristics import choose
@@ -176,7 +176,7 @@ def decisions(policy: Policy, lanes: Lanes, start: int, seed: int) -> Iterator[i
 
 
 def _decider(policy: Policy, lanes: Lanes, start: int, seed: int) -> Decide:
-    if isinstance(policy, HeuristicPolicy):
+    if isinstance(policy, HeuristicPolicy | ScorePolicy):
         workload, cluster = lanes.workload, lanes.cluster
         code, fragmentation = policy.heuristic(workload).compile(workload, cluster.servers)
         random = np.array([seed << 32 ^ start], np.uint64)  # as `episodes._run_episodes` begins an episode

@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.configuration_reference import SECTIONS, STUDY_SECTIONS, reference
-from spane_rllib.experiments.loading import STUDY_PRESETS, load_experiment, preset_names
+from spane_rllib.experiments.configuration_reference import (
+    POLICY_SEARCH_SECTIONS,
+    SECTIONS,
+    STUDY_SECTIONS,
+    reference,
+)
+from spane_rllib.experiments.loading import SEARCH_PRESETS, STUDY_PRESETS, load_experiment, preset_names
+from spane_rllib.experiments.search_config import load_search
 from spane_rllib.experiments.search_space import Distribution
 from spane_rllib.experiments.study_config import load_study
 from spane_rllib.experiments.trials import draw_trials
@@ -28,12 +34,13 @@ def test_the_presets_are_the_expected_ones() -> None:
     stages = [f"{method}_{stage}" for method in METHODS for stage in ("random", "grid", "final")]
     assert preset_names() == sorted(["quick", *stages])
     files = {path.stem for path in (REPOSITORY / "tune_configs").iterdir()}
-    assert files == {*preset_names(), *STUDY_PRESETS}
+    assert files == {*preset_names(), *STUDY_PRESETS, *SEARCH_PRESETS}
 
 
-@pytest.mark.parametrize("name", [*preset_names(), *STUDY_PRESETS])
+@pytest.mark.parametrize("name", [*preset_names(), *STUDY_PRESETS, *SEARCH_PRESETS])
 def test_a_preset_loads_is_named_like_its_file_and_explains_every_key(name: str) -> None:
-    load = load_study if name in STUDY_PRESETS else load_experiment
+    special = dict.fromkeys(STUDY_PRESETS, load_study) | dict.fromkeys(SEARCH_PRESETS, load_search)
+    load = special.get(name, load_experiment)
     config = load(name)
     assert config.name == name
     assert load(f"{name}.yaml") == config
@@ -133,6 +140,6 @@ def test_the_documentation_is_up_to_date() -> None:
 
 
 def test_every_key_is_described() -> None:
-    for section in (*SECTIONS.values(), *STUDY_SECTIONS.values()):
+    for section in (*SECTIONS.values(), *POLICY_SEARCH_SECTIONS.values(), *STUDY_SECTIONS.values()):
         for key, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{key}"
