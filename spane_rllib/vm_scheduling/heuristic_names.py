@@ -1,5 +1,14 @@
 """The heuristics by name, free of numba so that a configuration is checked without it."""
 
+from __future__ import annotations
+
+import reprlib
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from spane_rllib.settings import suggestion
+
 HEURISTICS: dict[str, str] = {
     "first-fit": "the lowest slot that fits",
     "best-fit": "the fullest node (small VMs) or server (double VMs) that fits",
@@ -12,3 +21,13 @@ HEURISTICS: dict[str, str] = {
     "keep-64": "keep servers that could still host a 64 cpu x 128 GiB VM, then server best fit",
 }
 """What each does. The compiled rules number them in this order."""
+
+
+def _check(name: str) -> str:
+    if name not in HEURISTICS:
+        raise ValueError(f"{reprlib.repr(name)} is not a heuristic; {suggestion(name, HEURISTICS)}")
+    return name
+
+
+HeuristicName = Annotated[str, AfterValidator(_check), Field(json_schema_extra={"enum": list(HEURISTICS)})]
+"""The type of a key that names one."""
