@@ -105,4 +105,4 @@ def test_choices_are_learned() -> None:
         q = network(torch.from_numpy(servers), torch.from_numpy(request)).numpy()
     agreement = (np.where(mask != 0, q, -np.inf).argmax(axis=1) == action).mean()
     assert last < 0.8  # of about ln 3
-    assert agreement > 0.9
+    assert agreement > 0.8  # one third by chance
