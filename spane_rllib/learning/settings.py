@@ -154,8 +154,6 @@ class TrainingSettings(Settings):
                 f"{self.warmup_episodes} warmup_episodes of at least {MIN_EPISODE_VMS} decisions "
                 f"do not fit into replay_capacity {self.replay_capacity}"
             )
-        if self.reward_baseline and self.reward == "balance":
-            raise ValueError("reward_baseline needs a reward of waits alone; balance is none")
         if self.imitation_weight and not self.imitate:
             raise ValueError("imitation_weight needs a heuristic to imitate; set imitate, or the weight to 0")
         if self.augmentation_permutations == 1:

@@ -66,6 +66,8 @@ class TrainingRun:
     One iteration plays `settings.lanes` episodes side by side and then makes the gradient steps they pay for,
     one per `settings.episodes_per_gradient_step` episodes once the warm-up is over.
 
+    With `imitate` the network first learns a heuristic's decisions; the result is the first to be validated.
+
     Args:
         network: the online network; its initial weights count.
         settings: hyper-parameters.
@@ -87,16 +89,13 @@ class TrainingRun:
         seed: int,
         target: torch.nn.Module | None = None,
     ) -> None:
-        starts, exploration, replay, augmentation, demonstrations, imitation = np.random.SeedSequence(
-            seed
-        ).spawn(6)
-        # The demonstrations are made again where a saved run goes on.
-        self._demonstration_seed = demonstrations
+        seeds = np.random.SeedSequence(seed).spawn(6)
+        starts, exploration, replay, augmentation, imitation, self._demonstration_seed = seeds
         self.network, self.settings = network, settings
         self.cluster = cluster
         self._workload, self._train_rows = workload, train_rows
         self._validation = validation
-        self._generators = [np.random.default_rng(seed) for seed in (starts, exploration, imitation)]
+        self._generators = [np.random.default_rng(source) for source in (starts, exploration, imitation)]
         self._starts, self._exploration, self._imitation = self._generators
         self._update = DqnUpdate(network, settings, target)
         self._average: AveragedModel | None = None
@@ -183,14 +182,14 @@ class TrainingRun:
 
     @cached_property
     def _demonstrations(self) -> Demonstrations:
-        settings, random = self.settings, np.random.default_rng(self._demonstration_seed)
+        """Decided by a seed of their own: a run that is continued makes them again and need not save them."""
         decisions = demonstrate(
             self._workload,
             self.cluster,
-            self._heuristic(settings.imitate or ""),
+            self._heuristic(self.settings.imitate or ""),
             self._train_rows,
-            settings.imitation_decisions,
-            random,
+            self.settings.imitation_decisions,
+            np.random.default_rng(self._demonstration_seed),
         )
         return Demonstrations(decisions, self._imitation, self.replay.augmentation)
 

@@ -72,7 +72,7 @@ def test_random_presets_span_the_published_search(method: str) -> None:
     assert list(config.methods) == [method]
     settings = config.methods[method]
     assert (settings.trials, config.evaluation.top_k) == (300, 11)
-    assert settings.training["learning_rate"] == Distribution("loguniform", (0.0003, 0.01))
+    assert settings.training["learning_rate"] == Distribution("loguniform", (0.0001, 0.01))
     assert settings.training["reward_baseline"].values == (None, "sbf", "keep-64")
     if method == "spane":
         names = ("mean", "max", "std")

@@ -232,7 +232,6 @@ def test_epsilon_decay_steps_take_the_place_of_the_gradient_steps() -> None:
     [
         ({"imitate": "keep-63"}, "imitate: 'keep-63' is not a heuristic; did you mean keep-64?"),
         ({"reward_baseline": "lb2"}, "reward_baseline: 'lb2' is not a heuristic; allowed: first-fit"),
-        ({"reward_baseline": "sbf", "reward": "balance"}, "reward_baseline needs a reward of waits alone"),
         ({"imitation_weight": 1.0}, "imitation_weight needs a heuristic to imitate"),
     ],
 )
