@@ -61,7 +61,7 @@ def balance(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
 
 REWARDS: dict[str, RewardFunction] = {
     "log_wait": log_wait,
-    "log_wait_hours": log_wait_hours,
     "balance": balance,
     "wait": wait_hours,
+    "log_wait_hours": log_wait_hours,
 }
