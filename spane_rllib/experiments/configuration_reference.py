@@ -72,7 +72,8 @@ tables, figures and weights go to `<output>/<name>/`. `CONFIG` is a YAML file or
 | `quick` | the default: every method, a few short trials each |
 | `spane_random`, `mlp_random`, `mlp_aug_random` | 300 random combinations of a broad space |
 | `spane_grid`, `mlp_grid`, `mlp_aug_grid` | every combination of a narrower space |
-| `spane_final`, `mlp_final`, `mlp_aug_final` | the published values from eleven seeds |
+| `spane_final`, `mlp_final`, `mlp_aug_final` | our tuned values from eleven seeds ([why](training.md)) |
+| `spane_published` | SPANE with the published values from eleven seeds |
 
 - `--set training.gradient_steps=500` overrides one key; the value is YAML, and `--set` may be repeated.
 - Unknown keys, values of another type or out of range, and keys that contradict each other are refused before

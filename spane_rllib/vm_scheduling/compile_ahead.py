@@ -19,7 +19,13 @@ def compile_ahead() -> None:
     cluster = Cluster(servers=2)
     workload = Workload(synthesize(vms=2_000), cluster)
     settings = TrainingSettings(
-        gradient_steps=1, warmup_episodes=1, lanes=2, batch_size=8, replay_capacity=10_000, n_step=2
+        gradient_steps=1,
+        warmup_episodes=1,
+        lanes=2,
+        batch_size=8,
+        replay_capacity=10_000,
+        n_step=2,
+        reward_baseline="sbf",
     )
     starts = np.array([0, 1])
     run_heuristic(workload, cluster, Heuristic("fgd"), starts, probe_vm_counts(workload, cluster, starts))
