@@ -140,12 +140,15 @@ def test_searches_leave_the_test_episodes_to_finished_methods(name: str) -> None
 def test_the_studies_are_of_the_final_experiments() -> None:
     wait_time, flexibility = load_study("wait_time"), load_study("flexibility")
     assert (wait_time.sizes, flexibility.sizes) == ((5,), tuple(range(2, 10)))
-    assert wait_time.evaluation.episodes == "all"
     for study in (wait_time, flexibility):
-        assert (study.evaluation.split, study.top, study.reference) == ("test", (3, 11), "keep-64")
-        for paths in study.groups.values():
+        assert (study.evaluation.split, study.top, study.reference) == ("test", (3, 5), "keep-64")
+        assert (study.evaluation.episodes, study.evaluation.seed) == (1000, 2026)
+        for group, paths in study.groups.items():
             [name] = [Path(path).name for path in paths]
-            assert load_experiment(name).keep_weights == "all"
+            if group == "score":
+                assert load_search(name).seeds == 5
+            else:
+                assert load_experiment(name).keep_weights == "all"
 
 
 def test_the_documentation_is_up_to_date() -> None:
