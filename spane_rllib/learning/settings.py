@@ -17,6 +17,10 @@ MIN_EPISODE_VMS = 41
 """VMs of the shortest episode: it runs 40 VMs past the first that First Fit cannot place."""
 
 
+RewardName = Literal["log_wait", "balance", "wait", "allocation", "cpu_share"]
+ALLOCATION_REWARDS = ("allocation", "cpu_share")
+
+
 class TrainingSettings(Settings):
     """Hyper-parameters of the deep Q-network (DQN)."""
 
@@ -94,10 +98,11 @@ class TrainingSettings(Settings):
     grad_clip: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(
         default=None, description="Largest norm of the gradient; null: no clipping (reference)."
     )
-    reward: Literal["log_wait", "balance", "wait"] = Field(
+    reward: RewardName = Field(
         default="log_wait",
         description="Per decision: `log_wait` = -log(1 + wait in seconds) (reference), `wait` = -wait in "
-        "hours, `balance` = `log_wait` less the imbalance between the two NUMA nodes of a server.",
+        "hours, `balance` = `log_wait` less the imbalance between the two NUMA nodes of a server. With a "
+        "`scenario`: `allocation` = 1, `cpu_share` = cores of the VM as a share of the largest server's.",
     )
     augmentation_permutations: int = Field(
         default=0,

@@ -98,6 +98,8 @@ class RecordedEpisode:
     wait: npt.NDArray[np.float64]  # (T,) seconds
     servers_after: Float32Array  # (T, N, 2, 2) what the next decision sees
     total_wait: float  # seconds
+    log_probability: Float32Array  # (T,) of the actions where they were sampled from a policy, else 0
+    status: int  # of the lane at the end: FINISHED, STUCK or CAPPED
 
 
 class _Record(NamedTuple):
@@ -108,6 +110,7 @@ class _Record(NamedTuple):
     action_mask: npt.NDArray[np.int8]  # (lanes, decisions + 1, 2N)
     action: Rows  # (lanes, decisions + 1)
     wait: npt.NDArray[np.float64]  # (lanes, decisions + 1)
+    log_probability: Float32Array  # (lanes, decisions + 1)
 
 
 class ExploringRollout:
@@ -135,12 +138,22 @@ class ExploringRollout:
             np.zeros((lanes, decisions + 1, slots), np.int8),
             np.zeros((lanes, decisions + 1), np.int64),
             np.zeros((lanes, decisions + 1), np.float64),
+            np.zeros((lanes, decisions + 1), np.float32),
         )
 
     def play(
         self, network: CompiledQNetwork, epsilon: float, starts: Rows, vm_counts: Rows
     ) -> Iterator[RecordedEpisode]:
         """Play one episode per start, at most one per lane; each action is random with chance `epsilon`."""
+        return self._play(network, False, epsilon, starts, vm_counts)
+
+    def sample(self, network: CompiledQNetwork, starts: Rows, vm_counts: Rows) -> Iterator[RecordedEpisode]:
+        """The same with actions drawn from the softmax of the network's values over the feasible slots."""
+        return self._play(network, True, 0.0, starts, vm_counts)
+
+    def _play(
+        self, network: CompiledQNetwork, sampled: bool, epsilon: float, starts: Rows, vm_counts: Rows
+    ) -> Iterator[RecordedEpisode]:
         if len(starts) > self._lanes:
             raise ValueError(f"{len(starts)} episodes do not fit into {self._lanes} lanes")
         network.check_servers(self._cluster.servers)
@@ -148,7 +161,7 @@ class ExploringRollout:
         longest = int(vm_counts.max(initial=1))
         if longest > self._room:
             self._make_room(max(longest, 2 * self._room))
-        _play_exploring(
+        _play_recorded(
             self._workload.arrays,
             self._state,
             self._observations,
@@ -156,6 +169,7 @@ class ExploringRollout:
             network.packed.layout,
             starts,
             vm_counts,
+            sampled,
             epsilon,
             self._random,
             self._record,
@@ -172,7 +186,23 @@ class ExploringRollout:
                 wait=record.wait[lane, :length],
                 servers_after=record.servers[lane, 1 : length + 1],
                 total_wait=float(self._state.clocks[lane, TOTAL_WAIT]),
+                log_probability=record.log_probability[lane, :length],
+                status=int(counters[STATUS]),
             )
+
+
+@inlined
+def _evaluate(
+    weights: Float32Array,
+    layout: Rows,
+    observations: Observations,
+    lane: int,
+    scratch: Float32Array,
+    q: Float32Array,
+) -> None:
+    """Write the Q-values of the lane's observation to `q`."""
+    servers = observations.servers[lane].reshape(2 * len(q))
+    row_q_values(weights, layout, servers, observations.request[lane], scratch, q)
 
 
 @inlined
@@ -185,8 +215,7 @@ def _best_action(
     q: Float32Array,
 ) -> int:
     """The feasible action of the highest Q-value in a running lane, the first of equals."""
-    servers = observations.servers[lane].reshape(2 * len(q))
-    row_q_values(weights, layout, servers, observations.request[lane], scratch, q)
+    _evaluate(weights, layout, observations, lane, scratch, q)
     mask = observations.action_mask[lane]
     best = -1
     for action in range(len(q)):
@@ -223,7 +252,7 @@ def _play_greedily(
 
 
 @compiled
-def _play_exploring(
+def _play_recorded(
     work: WorkloadArrays,
     state: LaneState,
     observations: Observations,
@@ -231,6 +260,7 @@ def _play_exploring(
     layout: Rows,
     starts: Rows,
     vm_counts: Rows,
+    sampled: bool,
     epsilon: float,
     random: np.random.Generator,
     record: _Record,
@@ -250,7 +280,11 @@ def _play_exploring(
         for lane in range(len(starts)):
             if state.counters[lane, STATUS] != RUNNING:
                 continue
-            if random.random() < epsilon:
+            log_probability = np.float32(0.0)
+            if sampled:
+                _evaluate(weights, layout, observations, lane, scratch, q)
+                action, log_probability = sample_action(q, observations.action_mask[lane], random)
+            elif random.random() < epsilon:
                 action = _random_action(observations.action_mask[lane], random)
             else:
                 action = _best_action(weights, layout, observations, lane, scratch, q)
@@ -258,6 +292,7 @@ def _play_exploring(
             record.request[lane, decision] = observations.request[lane]
             record.action_mask[lane, decision] = observations.action_mask[lane]
             record.action[lane, decision] = action
+            record.log_probability[lane, decision] = log_probability
             place(work, state, lane, action)
             observe(work, state, observations, lane)
             record.wait[lane, decision] = state.clocks[lane, WAIT]
@@ -278,3 +313,30 @@ def _random_action(mask: npt.NDArray[np.int8], random: np.random.Generator) -> i
                 return action
             pick -= 1
     return -1
+
+
+@inlined
+def sample_action(
+    logits: Float32Array, mask: npt.NDArray[np.int8], random: np.random.Generator
+) -> tuple[int, np.float32]:
+    """An action drawn from the softmax of the logits whose mask is not 0, and the log of its probability."""
+    largest = -np.inf
+    for action in range(len(logits)):
+        if mask[action] != 0:
+            largest = max(largest, logits[action])
+    total = 0.0
+    for action in range(len(logits)):
+        if mask[action] != 0:
+            total += np.exp(logits[action] - largest)
+    pick = random.random() * total
+    chosen = -1
+    for action in range(len(logits)):
+        if mask[action] != 0:
+            weight = np.exp(logits[action] - largest)
+            # An action whose weight has vanished is never chosen, be it the last one after rounding.
+            if weight > 0.0:
+                chosen = action
+                if pick < weight:
+                    break
+            pick -= weight
+    return chosen, np.float32(logits[chosen] - largest - np.log(total))

@@ -14,6 +14,7 @@ from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.vm_scheduling.networks.registry import build_network
 from spane_rllib.vm_scheduling.rollout import greedy_episodes
+from spane_rllib.vm_scheduling.run import Validation
 from spane_rllib.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
@@ -22,7 +23,7 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.vm_scheduling.training import TrainingRun, Validation
+from spane_rllib.vm_scheduling.training import TrainingRun
 
 KINDS = pytest.mark.parametrize("kind", ["spane", "mlp"])
 SETTINGS = TrainingSettings(
