@@ -25,6 +25,7 @@ from spane_rllib.experiments.config import (
 )
 from spane_rllib.experiments.search_space import KINDS
 from spane_rllib.experiments.study_config import BootstrapSettings, StudyConfig, StudyEvaluation
+from spane_rllib.learning.policy_settings import A2cSettings, PpoSettings, SacSettings
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.settings import Settings
 from spane_rllib.vm_scheduling.networks.options import MlpOptions, SpaneOptions
@@ -37,6 +38,9 @@ SECTIONS: dict[str, type[Settings]] = {
     "`training`": TrainingSettings,
     "`validation`": ValidationSettings,
     "`methods.<name>`": MethodSettings,
+    "`methods.<name>.training` of the algorithm `ppo`": PpoSettings,
+    "`methods.<name>.training` of the algorithm `a2c`": A2cSettings,
+    "`methods.<name>.training` of the algorithm `sac`": SacSettings,
     "`methods.<name>.options` of the network `spane`": SpaneOptions,
     "`methods.<name>.options` of the network `mlp`": MlpOptions,
     "`search`": SearchSettings,
@@ -67,6 +71,7 @@ tables, figures and weights go to `<output>/<name>/`. `CONFIG` is a YAML file or
 | `spane_random`, `mlp_random`, `mlp_aug_random` | 300 random combinations of a broad space |
 | `spane_grid`, `mlp_grid`, `mlp_aug_grid` | every combination of a narrower space |
 | `spane_final`, `mlp_final`, `mlp_aug_final` | the published values from eleven seeds |
+| `fading`, `recovering` | a scenario: DQN, PPO, A2C and SAC, three seeds each ([policy_gradients.md](policy_gradients.md)) |
 
 - `--set training.gradient_steps=500` overrides one key; the value is YAML, and `--set` may be repeated.
 - Unknown keys, values of another type or out of range, and keys that contradict each other are refused before

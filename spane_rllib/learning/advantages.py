@@ -41,27 +41,42 @@ def generalized_advantages(
     return advantages
 
 
-def subtract_group_means(advantages: Sequence[Floats], size: int) -> list[Floats]:
-    """Advantages relative to those of other episodes that met the same VMs.
+def relative_rewards(rewards: Sequence[Floats], size: int, discount: float) -> list[Floats]:
+    """Rewards whose discounted sums are relative to those of other episodes that met the same VMs.
 
     How an episode goes depends more on what arrives than on what is decided. Episodes from the same start
-    meet the same VMs, so the mean of their advantages at a VM is a baseline that knows what is to come (Mao
-    et al., Variance Reduction for Reinforcement Learning in Input-Driven Environments, arXiv 1807.02264).
+    meet the same VMs, so the mean b_t of their discounted sums of rewards from decision t on is a baseline
+    that knows what is to come (Mao et al., Variance Reduction for Reinforcement Learning in Input-Driven
+    Environments, arXiv 1807.02264). r_t - b_t + discount * b_(t+1) sums to the sum of r less b_t: the best
+    decisions stay the best (Ng et al., ICML 1999), and values need not explain what only arrivals decide.
 
     Args:
-        advantages: (T_e,) of each episode e; every `size` of them in turn have the same start.
-        size: episodes of a group. The mean at a decision is over those that come so far.
+        rewards: (T_e,) of each episode e; every `size` of them in turn have the same start.
+        size: episodes of a group. One that has ended counts 0 in the means.
+        discount: per decision.
 
     Returns:
-        (T_e,) of each episode.
+        (T_e,) of each episode; the last one lacks the b of what is missed.
     """
     relative = []
-    for first in range(0, len(advantages), size):
-        group = advantages[first : first + size]
-        longest = max(map(len, group))
-        padded = np.full((len(group), longest), np.nan)
-        for row, values in zip(padded, group, strict=True):
-            row[: len(values)] = values
-        means = np.nanmean(padded, axis=0)
-        relative += [values - means[: len(values)] for values in group]
+    for first in range(0, len(rewards), size):
+        group = rewards[first : first + size]
+        sums = np.zeros(max(map(len, group)) + 1)
+        for values in group:
+            sums[: len(values)] += discounted_sums(values, discount)
+        means = sums / len(group)
+        for values in group:
+            following = means[1 : len(values) + 1].copy()
+            following[-1] = 0.0
+            relative.append(values - means[: len(values)] + discount * following)
     return relative
+
+
+@compiled
+def discounted_sums(rewards: Floats, discount: float) -> Floats:
+    """(T,) discounted sums of the rewards from each decision on."""
+    sums = np.empty(len(rewards))
+    following = 0.0
+    for t in range(len(rewards) - 1, -1, -1):
+        following = sums[t] = rewards[t] + discount * following
+    return sums

@@ -27,12 +27,12 @@ class PolicySettings(Settings):
     learning_rate_decay_every: int = Field(
         default=100, ge=1, le=10_000_000, description="Gradient steps between decays of the learning rate."
     )
-    discount: float = Field(
-        default=0.99,
-        ge=0,
-        lt=1,
-        description="Discount per decision, gamma. Rewards are multiplied by 1 - gamma, so that values lie "
-        "in the range of the rewards.",
+    discount: Share = Field(default=0.99, description="Discount per decision, gamma.")
+    reward_scale: float = Field(
+        default=0.1,
+        gt=0,
+        le=1_000_000,
+        description="Factor on every reward in training, which keeps values near 1.",
     )
     lanes: int = Field(
         default=32, ge=1, le=4096, description="Training episodes played side by side in one iteration."
@@ -62,9 +62,9 @@ class OnPolicySettings(PolicySettings):
         default=8,
         ge=1,
         le=4096,
-        description="Episodes of an iteration that begin at the same row and meet the same VMs. The mean "
-        "of their advantages at the same VM is subtracted: a baseline that knows what arrives (Mao et al., "
-        "arXiv 1807.02264); 1: none. Must divide `lanes`.",
+        description="Episodes of an iteration that begin at the same row and meet the same VMs. Rewards "
+        "are relative to the mean of these episodes, a baseline that knows what arrives (Mao et al., arXiv "
+        "1807.02264); 1: absolute. Must divide `lanes`.",
     )
     entropy_bonus: float = Field(default=0.003, ge=0, le=1, description="Weight of the policy's entropy.")
     value_weight: float = Field(

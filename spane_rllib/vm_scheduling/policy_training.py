@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from spane_rllib.learning.advantages import generalized_advantages, subtract_group_means
+from spane_rllib.learning.advantages import generalized_advantages, relative_rewards
 from spane_rllib.learning.policy_gradient import Decisions, PolicyGradientUpdate
 from spane_rllib.learning.policy_settings import OnPolicy
 from spane_rllib.vm_scheduling.networks.base import QNetwork
@@ -90,17 +90,17 @@ class PolicyGradientRun(Run):
             flat, _ = self.network.value_and_advantage(torch.from_numpy(servers), torch.from_numpy(request))
         ends = np.cumsum([len(episode.action) for episode in played])
         values = np.split(flat.squeeze(1).double().numpy(), ends[:-1])
+        scaled = [settings.reward_scale * reward for reward in rewards]
+        if settings.episodes_per_start > 1:
+            scaled = relative_rewards(scaled, settings.episodes_per_start, settings.discount)
         advantages = []
-        for episode, reward, value in zip(played, rewards, values, strict=True):
+        for episode, reward, value in zip(played, scaled, values, strict=True):
             # There is no decision after a cut; the value of the last one before it is nearest.
             last = 0.0 if self._objective.terminated(episode) else float(value[-1])
-            scaled = (1 - settings.discount) * reward
             advantages.append(
-                generalized_advantages(scaled, value, last, settings.discount, settings.gae_lambda)
+                generalized_advantages(reward, value, last, settings.discount, settings.gae_lambda)
             )
         targets = np.concatenate(advantages) + np.concatenate(values)
-        if settings.episodes_per_start > 1:
-            advantages = subtract_group_means(advantages, settings.episodes_per_start)
         return Decisions(
             servers,
             request,

@@ -163,7 +163,7 @@ class SacRun(ReplayRun):
     ) -> None:
         *seeds, replay, critics = np.random.SeedSequence(seed).spawn(4)
         super().__init__(network, settings, workload, cluster, train_rows, validation, seeds)
-        self._reward_scale = 1 - settings.discount
+        self._reward_scale = settings.reward_scale
         first, second = copy.deepcopy(network), copy.deepcopy(network)
         for critic, weights in zip((first, second), critics.generate_state(2), strict=True):
             initialise(critic, int(weights))

@@ -26,7 +26,7 @@ def preset_text(name: str) -> str:
 
 def test_the_presets_are_the_expected_ones() -> None:
     stages = [f"{method}_{stage}" for method in METHODS for stage in ("random", "grid", "final")]
-    assert preset_names() == sorted(["quick", *stages])
+    assert preset_names() == sorted(["quick", "fading", "recovering", *stages])
     files = {path.stem for path in (REPOSITORY / "tune_configs").iterdir()}
     assert files == {*preset_names(), *STUDY_PRESETS}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from spane_rllib.learning.advantages import generalized_advantages, subtract_group_means
+from spane_rllib.learning.advantages import generalized_advantages, relative_rewards
 from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.policy_gradient import (
     Decisions,
@@ -53,10 +53,29 @@ def test_the_ends_of_lambda(rewards: list[float], last: float, discount: float) 
     np.testing.assert_allclose(single, np.array(rewards) + discount * following - values, atol=1e-9)
 
 
-def test_group_means_by_hand() -> None:
-    groups = [[1.0, 5.0, 7.0], [3.0], [2.0, 2.0], [0.0, 4.0]]
-    relative = subtract_group_means([np.array(values) for values in groups], 2)
-    assert [values.tolist() for values in relative] == [[-1.0, 0.0, 0.0], [1.0], [1.0, -1.0], [-1.0, 1.0]]
+def test_relative_rewards_by_hand() -> None:
+    """Sums (1.75, 1.5, 1) and (1) with discount 1/2, so means (1.375, 0.75, 0.5)."""
+    longer, shorter = relative_rewards([np.ones(3), np.ones(1)], 2, 0.5)
+    np.testing.assert_allclose(longer, [1 - 1.375 + 0.375, 1 - 0.75 + 0.25, 1 - 0.5])
+    np.testing.assert_allclose(shorter, [1 - 1.375])
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=4, max_size=4),
+    discount=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=50)
+def test_relative_rewards_sum_to_the_difference_to_the_group(
+    lengths: list[int], discount: float, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    rewards = [random.normal(size=length) for length in lengths]
+    totals = [reward @ discount ** np.arange(len(reward)) for reward in rewards]
+    relative = relative_rewards(rewards, 2, discount)
+    sums = [reward @ discount ** np.arange(len(reward)) for reward in relative]
+    means = np.repeat([np.mean(totals[:2]), np.mean(totals[2:])], 2)
+    np.testing.assert_allclose(sums, totals - means, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +258,7 @@ def test_sac_continues_exactly() -> None:
         (PpoSettings, {"lanes": 10, "episodes_per_start": 4}, "must divide lanes"),
         (PpoSettings, {"clip": 0}, "clip: "),
         (A2cSettings, {"epochs": 2}, "epochs: unknown key"),
-        (SacSettings, {"discount": 1.0}, "discount: "),
+        (SacSettings, {"discount": 1.1}, "discount: "),
         (SacSettings, {"learning_rat": 0.1}, "did you mean learning_rate"),
     ],
 )
