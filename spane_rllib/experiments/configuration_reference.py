@@ -71,7 +71,7 @@ tables, figures and weights go to `<output>/<name>/`. `CONFIG` is a YAML file or
 | `spane_random`, `mlp_random`, `mlp_aug_random` | 300 random combinations of a broad space |
 | `spane_grid`, `mlp_grid`, `mlp_aug_grid` | every combination of a narrower space |
 | `spane_final`, `mlp_final`, `mlp_aug_final` | the published values from eleven seeds |
-| `fading`, `recovering` | a scenario: DQN, PPO, A2C and SAC, three seeds each ([policy_gradients.md](policy_gradients.md)) |
+| `fading`, `recovering` | a scenario: every algorithm on both networks, three seeds each |
 
 - `--set training.gradient_steps=500` overrides one key; the value is YAML, and `--set` may be repeated.
 - Unknown keys, values of another type or out of range, and keys that contradict each other are refused before
