@@ -13,6 +13,7 @@ from spane_rllib.errors import UserError
 COMMANDS = {
     "data": "list, fetch, verify, convert, describe and synthesize VM traces",
     "tune": "train policies and search hyper-parameters",
+    "search": "search the weights of a placement score with CMA-ES (direct policy search)",
     "analyze": "tables and figures of a finished tuning run",
     "evaluate": "run policies on episodes of a trace and compare their wait times",
     "compare": "two policies on the same episodes: paired differences with intervals",

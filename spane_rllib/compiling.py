@@ -30,7 +30,18 @@ def compiled(function: Function) -> Function:
     files, so the cache is tied to the sources of the whole package instead.
     """
     dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    dispatcher._cache._cache_file._source_stamp = _source_digest()
+    file = dispatcher._cache._cache_file
+    file._source_stamp = _source_digest()
+    load_index = file._load_index
+
+    def load_readable_index() -> Any:
+        # What an earlier version has left may name modules that are gone, and fails before its stamp is seen.
+        try:
+            return load_index()
+        except (ImportError, AttributeError):
+            return {}
+
+    file._load_index = load_readable_index
     return dispatcher
 
 

@@ -29,9 +29,11 @@ more than 300,000 s in total; the lower bound is proven for every policy without
 With --scenario, VMs are placed until the first that fits nowhere, and the tables tell how many that were and
 how full the servers are then; see docs/scenarios.md."""
 
-# What a scenario says itself, and what only the table's own protocol says.
-_SERVER_OPTIONS = ("node_cpu", "node_memory", "double_memory_threshold", "workers")
-_PROTOCOL_OPTIONS = (*_SERVER_OPTIONS, "scenario", "policy", "servers", "starts", "split")
+# What a scenario says itself or does without, and what the table's own protocol does.
+_NOT_WITH_SCENARIO = ("node_cpu", "node_memory", "double_memory_threshold", "workers")
+_NOT_WITH_TABLE = (*_NOT_WITH_SCENARIO, "scenario", "policy", "servers", "starts", "split", "record")
+_REFUSED = {"--scenario": _NOT_WITH_SCENARIO, "--published-table": _NOT_WITH_TABLE}
+_CHECKED = (*_NOT_WITH_TABLE, "record_episodes")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,18 +81,20 @@ def _parser() -> argparse.ArgumentParser:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments; refuses those that have no meaning together."""
     parser = _parser()
-    defaults = {option: parser.get_default(option) for option in _PROTOCOL_OPTIONS}
-    parser.set_defaults(**dict.fromkeys(_PROTOCOL_OPTIONS))
+    defaults = {option: parser.get_default(option) for option in _CHECKED}
+    parser.set_defaults(**dict.fromkeys(_CHECKED))
     arguments = parser.parse_args(argv)
-    given = [option for option in _PROTOCOL_OPTIONS if getattr(arguments, option) is not None]
-    if arguments.published_table:
-        mode, refused = "--published-table", [*given]
-    else:
-        mode, refused = "--scenario", [option for option in given if option in _SERVER_OPTIONS]
-    if refused and (arguments.published_table or arguments.scenario is not None):
-        parser.error(f"argument --{refused[0].replace('_', '-')}: not allowed with argument {mode}")
+    given = [option for option in _CHECKED if getattr(arguments, option) is not None]
+    mode = "--published-table" if arguments.published_table else "--scenario" if "scenario" in given else ""
+    for option in _REFUSED.get(mode, ()):
+        if option in given:
+            parser.error(f"argument --{option.replace('_', '-')}: not allowed with argument {mode}")
+    if arguments.published_table and arguments.episodes == "all":
+        parser.error(f"argument --episodes: all is not allowed with argument {mode}")
     if arguments.policy is None and not arguments.published_table:
         parser.error("the following arguments are required: --policy")
+    if "record_episodes" in given and arguments.record is None:
+        parser.error("argument --record-episodes: only allowed with argument --record")
     for option in defaults.keys() - set(given):
         setattr(arguments, option, defaults[option])
     return arguments
@@ -230,19 +234,18 @@ def read_episodes(arguments: argparse.Namespace) -> Episodes:
 
 
 def _record(episodes: Episodes, policies: Sequence[Policy], arguments: argparse.Namespace) -> None:
-    from spane_rllib.vm_scheduling.recording import record_episodes
+    from spane_rllib.vm_scheduling.recording import record_episodes, show_progress
     from spane_rllib.vm_scheduling.simulator import compile_workload
 
-    starts = episodes.starts[: arguments.record_episodes]
-    progress = Progress("recorded", len(episodes.clusters) * len(policies) * len(starts), "episodes")
-    done = 0
-    for cluster in episodes.clusters:
-        workload = compile_workload(episodes.trace, cluster)
+    starts, folder = episodes.starts[: arguments.record_episodes], Path(arguments.record)
+    files = (
+        file
+        for cluster in episodes.clusters
         for file in record_episodes(
-            policies, workload, cluster, starts, Path(arguments.record), arguments.seed
-        ):
-            done += 1
-            progress.update(done, f"({file})")
+            policies, compile_workload(episodes.trace, cluster), cluster, starts, folder, arguments.seed
+        )
+    )
+    show_progress(files, len(episodes.clusters) * len(policies) * len(starts))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

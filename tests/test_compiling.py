@@ -30,6 +30,50 @@ print(caller(20), sum(caller.stats.cache_hits.values()), sum(caller.stats.cache_
 """
 
 
+PAIR = """
+from typing import NamedTuple
+
+class Pair(NamedTuple):
+    x: int
+    y: int
+"""
+TOTAL = """
+from package.compiling import compiled
+
+@compiled
+def total(pair):
+    return pair.x + pair.y
+"""
+
+
+def run_main(folder: Path, main: str) -> list[str]:
+    """What `main` prints in a process that finds the package, and numba's cache, in `folder`."""
+    environment = {
+        **os.environ,
+        "NUMBA_CACHE_DIR": str(folder / "cache"),
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", main], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_a_cache_that_names_a_module_which_is_gone_is_discarded(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "compiling.py").write_text(Path(spane_rllib.compiling.__file__).read_text())
+    (package / "function.py").write_text(TOTAL)
+    for module in ("before", "after"):
+        (package / f"{module}.py").write_text(PAIR)
+        main = (
+            f"from package.function import total\nfrom package.{module} import Pair\nprint(total(Pair(1, 2)))"
+        )
+        assert run_main(tmp_path, main) == ["3"]
+        (package / f"{module}.py").unlink()
+
+
 def test_the_cache_follows_the_sources_of_the_whole_package(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
@@ -37,24 +81,12 @@ def test_the_cache_follows_the_sources_of_the_whole_package(tmp_path: Path) -> N
     (package / "caller.py").write_text(CALLER)
     (package / "callee.py").write_text(CALLEE.format(factor=2))
 
-    def result_hits_misses() -> list[str]:
-        environment = {
-            **os.environ,
-            "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
-            "PYTHONPATH": str(tmp_path),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        done = subprocess.run(
-            [sys.executable, "-c", MAIN], env=environment, capture_output=True, text=True, check=True
-        )
-        return done.stdout.split()
-
-    assert result_hits_misses() == ["41", "0", "1"]
-    assert result_hits_misses() == ["41", "1", "0"]
+    assert run_main(tmp_path, MAIN) == ["41", "0", "1"]
+    assert run_main(tmp_path, MAIN) == ["41", "1", "0"]
     # The file of the cached function stays as it is; what it calls changes.
     (package / "callee.py").write_text(CALLEE.format(factor=3))
-    assert result_hits_misses() == ["61", "0", "1"]
-    assert result_hits_misses() == ["61", "1", "0"]
+    assert run_main(tmp_path, MAIN) == ["61", "0", "1"]
+    assert run_main(tmp_path, MAIN) == ["61", "1", "0"]
 
 
 @pytest.mark.parametrize("kind", ["compiled", "inlined"])

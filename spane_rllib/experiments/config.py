@@ -26,8 +26,8 @@ from pydantic import (
 from spane_rllib.experiments.search_space import Distribution, validate_search_space, written
 from spane_rllib.learning.policy_settings import ALGORITHMS, AlgorithmName
 from spane_rllib.learning.settings import ALLOCATION_REWARDS, TrainingSettings
-from spane_rllib.settings import Settings, Share, distinct, suggestion
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.settings import Settings, Share, distinct
+from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
 from spane_rllib.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS, NetworkKind
 
 MAX_TRIALS = 10_000
@@ -50,12 +50,6 @@ def _check_path(path: str) -> str:
     return path
 
 
-def _check_heuristic(name: str) -> str:
-    if name not in HEURISTICS:
-        raise ValueError(f"{reprlib.repr(name)} is not a heuristic; {suggestion(name, HEURISTICS)}")
-    return name
-
-
 def _check_interval(interval: tuple[float, float]) -> tuple[float, float]:
     if not interval[0] < interval[1]:
         raise ValueError(f"must be [from, to] with from < to, got {list(interval)}")
@@ -69,9 +63,6 @@ Interval = Annotated[tuple[Share, Share], Strict(False), AfterValidator(_check_i
 ServerCount = Annotated[int, Field(ge=1, le=10_000)]
 ServerCounts = Annotated[
     tuple[ServerCount, ...], Strict(False), Field(min_length=1), AfterValidator(distinct)
-]
-HeuristicName = Annotated[
-    str, AfterValidator(_check_heuristic), Field(json_schema_extra={"enum": list(HEURISTICS)})
 ]
 
 

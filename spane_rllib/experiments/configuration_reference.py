@@ -23,6 +23,7 @@ from spane_rllib.experiments.config import (
     ValidationSettings,
     WandbSettings,
 )
+from spane_rllib.experiments.search_config import SearchConfig, SearchValidation, WindowSettings
 from spane_rllib.experiments.search_space import KINDS
 from spane_rllib.experiments.study_config import BootstrapSettings, StudyConfig, StudyEvaluation
 from spane_rllib.learning.policy_settings import A2cSettings, PpoSettings, SacSettings
@@ -50,6 +51,11 @@ SECTIONS: dict[str, type[Settings]] = {
     "`logging.wandb`": WandbSettings,
     "`logging.mlflow`": MlflowSettings,
 }
+POLICY_SEARCH_SECTIONS: dict[str, type[Settings]] = {
+    "Policy search: top level": SearchConfig,
+    "Policy search: `windows`": WindowSettings,
+    "Policy search: `validation`": SearchValidation,
+}
 STUDY_SECTIONS: dict[str, type[Settings]] = {
     "Study: top level": StudyConfig,
     "Study: `evaluation`": StudyEvaluation,
@@ -70,7 +76,8 @@ tables, figures and weights go to `<output>/<name>/`. `CONFIG` is a YAML file or
 | `quick` | the default: every method, a few short trials each |
 | `spane_random`, `mlp_random`, `mlp_aug_random` | 300 random combinations of a broad space |
 | `spane_grid`, `mlp_grid`, `mlp_aug_grid` | every combination of a narrower space |
-| `spane_final`, `mlp_final`, `mlp_aug_final` | the published values from eleven seeds |
+| `spane_final`, `mlp_final`, `mlp_aug_final` | our tuned values from eleven seeds ([why](training.md)) |
+| `spane_published` | SPANE with the published values from eleven seeds |
 | `fading`, `recovering` | a scenario: every algorithm on both networks, three seeds each |
 
 - `--set training.gradient_steps=500` overrides one key; the value is YAML, and `--set` may be repeated.
@@ -107,6 +114,13 @@ methods:
 """
 
 
+POLICY_SEARCH_INTRODUCTION = """
+# Configuration of a policy search
+
+`python -m spane_rllib.search [CONFIG] [--set key=value ...]` looks for a placement score with CMA-ES
+([policy_search.md](policy_search.md)). `trace`, `cluster` and `splits` are those of an experiment.
+"""
+
 STUDY_INTRODUCTION = """
 # Configuration of a study
 
@@ -126,7 +140,12 @@ def reference() -> str:
         ),
     )
     text += "".join(_table(title, section) for title, section in SECTIONS.items())
-    return text + STUDY_INTRODUCTION + "".join(map(_table, STUDY_SECTIONS, STUDY_SECTIONS.values()))
+    for introduction, sections in (
+        (POLICY_SEARCH_INTRODUCTION, POLICY_SEARCH_SECTIONS),
+        (STUDY_INTRODUCTION, STUDY_SECTIONS),
+    ):
+        text += introduction + "".join(map(_table, sections, sections.values()))
+    return text
 
 
 def _table(title: str, section: type[Settings]) -> str:

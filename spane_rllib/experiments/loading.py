@@ -18,6 +18,8 @@ from spane_rllib.yaml_files import find_yaml, presets_in, read_mapping
 
 STUDY_PRESETS = ("flexibility", "wait_time")
 """Those of `tune_configs/` that `study_config.load_study` reads."""
+SEARCH_PRESETS = ("policy_search",)
+"""Those that `search_config.load_search` reads."""
 
 
 def load_experiment(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> ExperimentConfig:
@@ -81,7 +83,8 @@ def dump_settings(config: Settings) -> str:
 
 def preset_names() -> list[str]:
     """Names of the shipped experiments, without `.yaml`."""
-    return [name for name in presets_in(_preset_folder()) if name not in STUDY_PRESETS]
+    others = {*STUDY_PRESETS, *SEARCH_PRESETS}
+    return [name for name in presets_in(_preset_folder()) if name not in others]
 
 
 def _preset_folder() -> Path:

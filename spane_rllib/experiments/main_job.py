@@ -41,7 +41,7 @@ from spane_rllib.vm_scheduling.compile_ahead import compile_ahead
 from spane_rllib.vm_scheduling.evaluation import read_episodes, summarize, write_tables
 from spane_rllib.vm_scheduling.networks.options import MAX_MLP_SERVERS
 from spane_rllib.vm_scheduling.networks.weights import load_model
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.vm_scheduling.policies import HeuristicPolicy, Policy, policy_of
 from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
 
 
@@ -180,8 +180,8 @@ def _policies(
     """The heuristics and the chosen trials."""
     policies: list[Policy] = [HeuristicPolicy(name, splits.train[1]) for name in config.evaluation.heuristics]
     for row in chosen.itertuples():
-        network, _ = load_model(folder.models / row.method / row.trial)
-        policies.append(NetworkPolicy(str(row.trial), network))
+        model, _ = load_model(folder.models / row.method / row.trial)
+        policies.append(policy_of(str(row.trial), model))
     return policies
 
 

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_valid
 
 from spane_rllib.experiments.config import (
     ClusterSettings,
-    HeuristicName,
     Name,
     PathText,
     Seed,
@@ -21,7 +20,7 @@ from spane_rllib.experiments.config import (
 )
 from spane_rllib.experiments.loading import STUDY_PRESETS, read_settings
 from spane_rllib.settings import Settings, distinct
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
 
 MAX_EPISODES = 1_000_000
 

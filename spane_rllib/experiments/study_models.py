@@ -15,7 +15,8 @@ from spane_rllib.settings import suggestion
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.vm_scheduling.networks.weights import MODEL_FILE, load_model
 from spane_rllib.vm_scheduling.part_keys import model_digest
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.vm_scheduling.policies import HeuristicPolicy, Policy, policy_of
+from spane_rllib.vm_scheduling.pretrained import model_folder
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class StudyPolicies:
 
     def add_model(self, name: str, directory: Path) -> str:
         """Load a model; returns `name`."""
-        network, _ = load_model(directory)
-        return self._add(NetworkPolicy(name, network), model_digest(directory))
+        model, _ = load_model(directory)
+        return self._add(policy_of(name, model), model_digest(directory))
 
     def add_heuristic(self, name: str, training_rows: int) -> str:
         """Add a heuristic; `fgd` takes its flavours from the first `training_rows` rows."""
@@ -76,8 +77,8 @@ def load_policies(config: StudyConfig, training_rows: int) -> StudyPolicies:
     for text in dict.fromkeys((*config.policies, *config.evaluation.heuristics)):
         if text in HEURISTICS:
             loaded.add_heuristic(text, training_rows)
-        elif Path(text).is_dir():
-            loaded.add_model(text, Path(text))
+        elif (folder := model_folder(text)).is_dir():
+            loaded.add_model(text, folder)
         else:
             hint = suggestion(text, HEURISTICS)
             raise UserError(f"policies: {text!r} is neither the directory of a model nor a heuristic; {hint}")

@@ -29,6 +29,7 @@ _KEPT_METRICS = (
     "loss",
     "mean_q",
     "grad_norm",
+    "imitation_loss",
     "entropy",
     "kl",
     "temperature",

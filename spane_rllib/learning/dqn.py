@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from spane_rllib.learning.batch import Batch
+from spane_rllib.learning.imitation import imitation_loss
 from spane_rllib.learning.settings import TrainingSettings
 
 
@@ -45,14 +46,15 @@ class DqnUpdate:
         self.updates = 0
         self.sync_target()
 
-    def update(self, batch: Batch) -> dict[str, float]:
+    def update(self, batch: Batch, demonstrated: Batch | None = None) -> dict[str, float]:
         """Make one gradient step.
 
         Args:
             batch: transitions. Rows whose next state has no feasible action must have discount 0.
+            demonstrated: decisions whose `imitation_loss`, times `imitation_weight`, is added to the loss.
 
         Returns:
-            loss: mean over the batch before the step.
+            loss: mean over the batch before the step, without the imitation loss.
             mean_q: mean Q value of the actions taken, before the step.
             grad_norm: L2 norm of the whole gradient, before clipping.
             learning_rate: what the step was made with.
@@ -71,8 +73,11 @@ class DqnUpdate:
 
         q = self.network(servers, request).gather(1, action.unsqueeze(1)).squeeze(1)
         loss = self._loss(q, targets)
+        objective = loss
+        if demonstrated is not None:
+            objective = loss + self.settings.imitation_weight * imitation_loss(self.network, demonstrated)
         self._optimizer.zero_grad()
-        loss.backward()
+        objective.backward()
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         grad_norm = nn.utils.get_total_norm(gradients)
         if self.settings.grad_clip is not None:

@@ -12,12 +12,13 @@ from pydantic import Field, model_validator
 
 from spane_rllib.learning.schedules import LinearSchedule, StepDecay
 from spane_rllib.settings import Settings, Share
+from spane_rllib.vm_scheduling.heuristic_names import HeuristicName
 
 MIN_EPISODE_VMS = 41
 """VMs of the shortest episode: it runs 40 VMs past the first that First Fit cannot place."""
 
 
-RewardName = Literal["log_wait", "balance", "wait", "allocation", "cpu_share"]
+RewardName = Literal["log_wait", "log_wait_hours", "balance", "wait", "allocation", "cpu_share"]
 ALLOCATION_REWARDS = ("allocation", "cpu_share")
 
 
@@ -100,9 +101,42 @@ class TrainingSettings(Settings):
     )
     reward: RewardName = Field(
         default="log_wait",
-        description="Per decision: `log_wait` = -log(1 + wait in seconds) (reference), `wait` = -wait in "
-        "hours, `balance` = `log_wait` less the imbalance between the two NUMA nodes of a server. With a "
-        "`scenario`: `allocation` = 1, `cpu_share` = cores of the VM as a share of the largest server's.",
+        description="Per decision: `log_wait` = -log(1 + wait in seconds) (reference), `log_wait_hours` = "
+        "-log(1 + wait in hours), `wait` = -wait in hours, `balance` = `log_wait` less the imbalance between "
+        "the two NUMA nodes of a server. With a `scenario`: `allocation` = 1, `cpu_share` = cores of the VM "
+        "as a share of the largest server's.",
+    )
+    reward_scale: float = Field(
+        default=1.0, gt=0, le=1_000_000, description="Factor on every reward in training (reference: 1)."
+    )
+    reward_baseline: HeuristicName | None = Field(
+        default=None,
+        description="Heuristic whose reward for the same VM, in an episode of its own from the same start, "
+        "is subtracted from each reward: less variance, the same best policy; null: none (reference).",
+    )
+    imitate: HeuristicName | None = Field(
+        default=None,
+        description="Heuristic whose decisions the network first learns; null: starts untrained (reference).",
+    )
+    imitation_steps: int = Field(
+        default=1500, ge=1, le=1_000_000, description="Gradient steps of the imitation."
+    )
+    imitation_decisions: int = Field(
+        default=150_000, ge=1, le=10_000_000, description="The heuristic's decisions that are learned from."
+    )
+    imitation_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1_000_000,
+        description="Weight of the imitation's cross-entropy in the loss of every later gradient step, which "
+        "keeps the network near the heuristic; 0: only a warm start.",
+    )
+    weight_averaging: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Decay per gradient step of the exponential average of the weights that is validated and "
+        "kept in place of the latest weights; 0: none (reference).",
     )
     augmentation_permutations: int = Field(
         default=0,
@@ -125,6 +159,12 @@ class TrainingSettings(Settings):
                 f"{self.warmup_episodes} warmup_episodes of at least {MIN_EPISODE_VMS} decisions "
                 f"do not fit into replay_capacity {self.replay_capacity}"
             )
+        if self.reward in ALLOCATION_REWARDS and (self.imitate or self.reward_baseline):
+            raise ValueError(
+                f"imitate and reward_baseline are for waits; set them to null with reward {self.reward}"
+            )
+        if self.imitation_weight and not self.imitate:
+            raise ValueError("imitation_weight needs a heuristic to imitate; set imitate, or the weight to 0")
         if self.augmentation_permutations == 1:
             raise ValueError(
                 "augmentation_permutations must be 0 (none) or 2 to 120: one order changes nothing"

@@ -66,6 +66,8 @@ class Schedule:
         trace_sha256: hash of the trace's content (`VmTrace.sha256`); empty when not known.
         start: row of the trace at which the episode begins.
         source: what made the recording.
+        scenario: what the scenario is called whose episodes end with the first VM that fits nowhere; empty
+            where VMs wait.
 
     Raises:
         ValueError: the parts contradict each other; the message says where.
@@ -79,12 +81,16 @@ class Schedule:
     vms: Vms
     events: Events
     servers: Servers
+    scenario: str = ""
 
     def __post_init__(self) -> None:
         _check_vms(self.vms, len(self.servers.node_cpu))
         _check_servers(self.servers)
         _check_events(self.events, self.vms, self.servers)
         _check_capacity(self)
+        if self.scenario:
+            placed = (self.vms.slot[:-1] != NOWHERE).all()
+            _require(placed and self.total_wait == 0, "VMs wait, but nobody does in a scenario")
 
     @property
     def placed_at(self) -> Floats:

@@ -21,7 +21,7 @@ from spane_rllib.traces.text import reading
 FORMAT = "spane_rllib schedule"
 VERSION = 1
 _TABLES: dict[str, Any] = {"vms": Vms, "events": Events, "servers": Servers}
-_TEXTS = ("policy", "trace", "trace_sha256", "source")
+_TEXTS = ("policy", "trace", "trace_sha256", "source", "scenario")
 _METADATA = "metadata.json"
 _LARGEST_METADATA = 2**16
 _LARGEST_COLUMN = 2**25  # bytes: 8 for each event of the longest schedule, and more

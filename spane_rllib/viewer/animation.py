@@ -63,6 +63,7 @@ class _Panel:
     def __init__(self, figure: Any, schedule: Schedule) -> None:
         self.schedule = schedule
         self.capacity = np.stack([schedule.servers.node_cpu, schedule.servers.node_memory])
+        self.largest = self.capacity.max(axis=1, keepdims=True)
         self.count = self.capacity.shape[1]
         self.used = np.zeros((2, 2 * self.count))
         self.changes = schedule.node_changes()
@@ -73,6 +74,7 @@ class _Panel:
         servers, load = figure.subplots(2, 1, height_ratios=(3, 1))
         self.title = servers.set_title("")
         self.bars: list[Any] = []
+        self.frames: list[Any] = []  # around what smaller servers hold
         if self.count <= _MOST_BARS:
             self._prepare_bars(servers)
         else:
@@ -81,7 +83,15 @@ class _Panel:
 
     def _prepare_bars(self, axes: Any) -> None:
         at = np.arange(self.count)
-        for offset, color, label in ((-0.2, _CPU, "CPU"), (0.2, _MEMORY, "memory")):
+        sizes = 100 * self.capacity / self.largest
+        for offset, color, label, size in zip(
+            (-0.2, 0.2), (_CPU, _MEMORY), ("CPU", "memory"), sizes, strict=True
+        ):
+            if (size < 100).any():
+                frame = axes.bar(
+                    at + offset, 2 * size, 0.38, -size, fill=False, edgecolor="#8a95a1", linewidth=0.8
+                )
+                self.frames.extend(zip(at, frame, strict=True))
             for node in (0, 1):
                 name = label if node == 0 else None
                 self.bars.append(axes.bar(at + offset, np.zeros(self.count), 0.38, color=color, label=name))
@@ -117,18 +127,24 @@ class _Panel:
         known = ~np.isnan(self.load[0])
         for line, row in zip(self.lines, self.load, strict=True):
             line.set_data(np.flatnonzero(known), row[known])
-        share = 100 * self.used.reshape(2, self.count, 2) / self.capacity[:, :, None]
+        used = 100 * self.used.reshape(2, self.count, 2)
         if self.bars:
+            for server, frame in self.frames:
+                frame.set_visible(active[server])
+            share = used / self.largest[:, :, None]
             for index, bars in enumerate(self.bars):
                 sign = -1 if index % 2 else 1
                 for bar, height in zip(bars, sign * share[index // 2, :, index % 2], strict=True):
                     bar.set_height(height)
         else:
-            self.grid.flat[: self.count] = share.max(axis=(0, 2))
+            share = (used / self.capacity[:, :, None]).max(axis=(0, 2))
+            self.grid.flat[: self.count] = np.where(active, share, np.nan)
             self.image.set_data(self.grid)
+        name, servers = self.schedule.policy[-40:], np.count_nonzero(active)
         self.title.set_text(
-            f"{self.schedule.policy[-40:]}: decision {decision:,}, "
-            f"total wait {self.total_wait[decision]:,.0f} s"
+            f"{name}: decision {decision:,}, total wait {self.total_wait[decision]:,.0f} s"
+            if not self.schedule.scenario
+            else f"{name}: placed {decision:,}, servers {servers:,}"
         )
 
     def _advance(self, decision: int) -> float:

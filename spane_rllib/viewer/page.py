@@ -31,6 +31,7 @@ _MODULES = (
     "side.js",
     "main.js",
 )
+_DESCRIPTION = ("policy", "trace", "start", "source", "scenario")
 _IMPORT_OR_EXPORT = re.compile(r"^import .*?;\n|^export ", re.MULTILINE | re.DOTALL)
 
 
@@ -40,7 +41,7 @@ def render_page(schedules: Sequence[Schedule]) -> str:
     It loads nothing: everything is inside, and its policy forbids any connection.
 
     Raises:
-        UserError: two schedules are not of the same arrivals.
+        UserError: two schedules are not of the same arrivals, or VMs wait in one of them only.
     """
     if len(schedules) == 2:
         _check_comparable(*schedules)
@@ -65,6 +66,11 @@ def _check_comparable(first: Schedule, second: Schedule) -> None:
                 f"{first.policy} (start {first.start}) and {second.policy} (start {second.start}) are not "
                 "of the same arrivals; give two recordings of one trace and start"
             )
+    if bool(first.scenario) != bool(second.scenario):
+        waiting, other = (second, first) if first.scenario else (first, second)
+        raise UserError(
+            f"VMs wait for {waiting.policy} but not for {other.policy}; give two recordings of one kind"
+        )
 
 
 def _bundle() -> str:
@@ -82,7 +88,7 @@ def _hash(text: str) -> str:
 
 def _plain(schedule: Schedule) -> dict[str, Any]:
     """What the page's `Episode` takes."""
-    plain: dict[str, Any] = {name: getattr(schedule, name) for name in ("policy", "trace", "start", "source")}
+    plain: dict[str, Any] = {name: getattr(schedule, name) for name in _DESCRIPTION}
     for table in ("vms", "events", "servers"):
         plain[table] = {name: _numbers(column) for name, column in getattr(schedule, table)._asdict().items()}
     return plain

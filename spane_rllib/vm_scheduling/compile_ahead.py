@@ -32,7 +32,13 @@ def compile_ahead(allocations: bool = False) -> None:
         workload = Workload(trace, Cluster(servers=2))
         vm_counts = probe_vm_counts(workload, workload.cluster, starts)
         settings = TrainingSettings(
-            gradient_steps=1, warmup_episodes=1, lanes=2, batch_size=8, replay_capacity=10_000, n_step=2
+            gradient_steps=1,
+            warmup_episodes=1,
+            lanes=2,
+            batch_size=8,
+            replay_capacity=10_000,
+            n_step=2,
+            reward_baseline="sbf",
         )
     cluster = workload.cluster
     HeuristicPolicy("fgd").play(workload, cluster, starts, vm_counts, seed=0)

@@ -1,5 +1,14 @@
 """The heuristics by name, free of numba so that a configuration is checked without it."""
 
+from __future__ import annotations
+
+import reprlib
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from spane_rllib.settings import suggestion
+
 HEURISTICS: dict[str, str] = {
     "first-fit": "the lowest slot that fits",
     "best-fit": "the fullest node (small VMs) or server (double VMs) that fits",
@@ -13,3 +22,13 @@ HEURISTICS: dict[str, str] = {
     "best-fit-vmagent": "what VMAgent publishes as BestFit, a worst fit: the node left emptiest",
 }
 """What each does. The compiled rules number them in this order."""
+
+
+def _check(name: str) -> str:
+    if name not in HEURISTICS:
+        raise ValueError(f"{reprlib.repr(name)} is not a heuristic; {suggestion(name, HEURISTICS)}")
+    return name
+
+
+HeuristicName = Annotated[str, AfterValidator(_check), Field(json_schema_extra={"enum": list(HEURISTICS)})]
+"""The type of a key that names one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -11,17 +10,20 @@ import numpy.typing as npt
 
 from spane_rllib.errors import UserError
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.vm_scheduling.pretrained import model_folder, pretrained_names
 from spane_rllib.vm_scheduling.simulator import (
     Cluster,
     EpisodeResults,
     FragmentationGradient,
     Heuristic,
+    PlacementScore,
     Workload,
 )
 from spane_rllib.vm_scheduling.simulator.episodes import Ends, play_heuristic
 
 if TYPE_CHECKING:
     from spane_rllib.vm_scheduling.networks.base import QNetwork
+    from spane_rllib.vm_scheduling.networks.weights import Model
 
 Rows = npt.NDArray[np.int64]
 
@@ -99,20 +101,52 @@ class NetworkPolicy(_Waits):
         return play_greedily(CompiledQNetwork(self.network), workload, cluster, starts, vm_counts)
 
 
+@dataclass(frozen=True)
+class ScorePolicy(_Waits):
+    """A learned score, which schedules any number of servers."""
+
+    name: str
+    score: PlacementScore
+
+    def accepts(self, servers: int) -> bool:
+        """Scores schedule any number of servers."""
+        return True
+
+    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
+        """See `Policy.play`; deterministic, `seed` is not used."""
+        return play_heuristic(workload, cluster, self.heuristic(workload), starts, vm_counts, seed)
+
+    def heuristic(self, workload: Workload) -> Heuristic:
+        """The score as a heuristic; a `UserError` where nobody waits, since scores are made for waits."""
+        if workload.arrays.growth is not None:
+            raise UserError(f"policy {self.name}: a placement score schedules for waits, not for allocations")
+        return Heuristic("fgd", self.score)
+
+
+def policy_of(name: str, model: Model) -> Policy:
+    """The policy that takes what `model` rates best."""
+    from spane_rllib.vm_scheduling.networks.score import ScoreWeights
+
+    if isinstance(model, ScoreWeights):
+        return ScorePolicy(name, model.score())
+    return NetworkPolicy(name, model)
+
+
 def load_policy(text: str, training_rows: int | None = None) -> Policy:
-    """The policy that `text` names: a heuristic, or the directory of a saved model.
+    """The policy that `text` names: a heuristic, a pretrained model, or the directory of a saved one.
 
     Raises:
-        UserError: neither, or the directory holds no valid model.
+        UserError: none of these, or the directory holds no valid model.
     """
     if text in HEURISTICS:
         return HeuristicPolicy(text, training_rows)
-    if not text or not Path(text).exists():
+    folder = model_folder(text)
+    if not text or not folder.exists():
         raise UserError(
-            f"policy {text!r}: neither a heuristic ({', '.join(HEURISTICS)}) nor the directory of a saved "
-            "model"
+            f"policy {text!r}: neither a heuristic ({', '.join(HEURISTICS)}), nor shipped "
+            f"({', '.join(pretrained_names())}), nor the directory of a saved model"
         )
     from spane_rllib.vm_scheduling.networks.weights import load_model
 
-    network, _ = load_model(text)
-    return NetworkPolicy(text.rstrip("/"), network)
+    model, _ = load_model(folder)
+    return policy_of(text.rstrip("/"), model)

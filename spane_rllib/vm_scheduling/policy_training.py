@@ -44,10 +44,10 @@ class PolicyGradientRun(Run):
         validation: Validation,
         seed: int,
     ) -> None:
-        *seeds, batches = np.random.SeedSequence(seed).spawn(3)
+        seeds = np.random.SeedSequence(seed).spawn(3)
         super().__init__(network, settings, workload, cluster, train_rows, validation, seeds)
         self._update = PolicyGradientUpdate(network.value_and_advantage, list(network.parameters()), settings)
-        self._batches = np.random.default_rng(batches)
+        self._batches = self._generators[2]
         self._trained = 0
 
     @property
@@ -90,11 +90,10 @@ class PolicyGradientRun(Run):
             flat, _ = self.network.value_and_advantage(torch.from_numpy(servers), torch.from_numpy(request))
         ends = np.cumsum([len(episode.action) for episode in played])
         values = np.split(flat.squeeze(1).double().numpy(), ends[:-1])
-        scaled = [settings.reward_scale * reward for reward in rewards]
         if settings.episodes_per_start > 1:
-            scaled = relative_rewards(scaled, settings.episodes_per_start, settings.discount)
+            rewards = relative_rewards(rewards, settings.episodes_per_start, settings.discount)
         advantages = []
-        for episode, reward, value in zip(played, scaled, values, strict=True):
+        for episode, reward, value in zip(played, rewards, values, strict=True):
             # There is no decision after a cut; the value of the last one before it is nearest.
             last = 0.0 if self._objective.terminated(episode) else float(value[-1])
             advantages.append(
@@ -115,10 +114,10 @@ class PolicyGradientRun(Run):
         return {
             "network": copy.deepcopy(self.network.state_dict()),
             "update": self._update.state_dict(),
-            "batches": (self._batches.bit_generator.state, self._trained),
+            "trained": self._trained,
         }
 
     def _load_learner_state(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self._update.load_state_dict(state["update"])
-        self._batches.bit_generator.state, self._trained = state["batches"]
+        self._trained = state["trained"]

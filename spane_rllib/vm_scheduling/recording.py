@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,16 @@ import numpy.typing as npt
 
 from spane_rllib import __version__
 from spane_rllib.compiling import borrowed, compiled
+from spane_rllib.console import Progress
 from spane_rllib.errors import one_line
-from spane_rllib.schedules.schedule import NOWHERE, Events, Schedule, Servers, Vms
+from spane_rllib.schedules.schedule import NOWHERE, Events, Floats, Schedule, Servers, Vms, Whole
 from spane_rllib.schedules.schedule_file import write_schedule
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.traces.trace import VmTrace
+from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy, ScorePolicy
 from spane_rllib.vm_scheduling.simulator import Cluster, Lanes, Workload, probe_vm_counts
 from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.vm_scheduling.simulator.heuristics import choose
-from spane_rllib.vm_scheduling.simulator.rules import HEAD, NOW, STOP, LaneState
+from spane_rllib.vm_scheduling.simulator.rules import NOW, STOP, LaneState
 from spane_rllib.vm_scheduling.simulator.workload import WorkloadArrays
 
 Decide = Callable[[Lanes], int]
@@ -28,7 +30,7 @@ def record_episodes(
     policies: Sequence[Policy],
     workload: Workload,
     cluster: Cluster,
-    starts: npt.NDArray[np.int64],
+    starts: Whole,
     folder: Path,
     seed: int = 0,
 ) -> Iterator[Path]:
@@ -36,23 +38,48 @@ def record_episodes(
 
     The length of each episode is that of `evaluation.evaluate_policy`.
     """
-    vm_counts = probe_vm_counts(workload, cluster, starts)
-    for policy, name in zip(policies, _file_names(policies), strict=True):
-        for start, vm_count in zip(starts, vm_counts, strict=True):
-            file = folder / f"{name}-{cluster.servers}-servers-start-{start}.npz"
-            write_schedule(file, record_episode(policy, workload, cluster, int(start), int(vm_count), seed))
+    counts = dict(zip(starts.tolist(), probe_vm_counts(workload, cluster, starts).tolist(), strict=True))
+    names = [f"{name}-{cluster.servers}-servers" for name in file_names([policy.name for policy in policies])]
+    return write_recordings(
+        policies,
+        names,
+        starts,
+        folder,
+        lambda policy, start: record_episode(policy, workload, cluster, start, counts[start], seed),
+    )
+
+
+def write_recordings(
+    policies: Sequence[Policy],
+    names: Sequence[str],
+    starts: Whole,
+    folder: Path,
+    record: Callable[[Policy, int], Schedule],
+) -> Iterator[Path]:
+    """Write what `record` makes of every policy and start; yields each file, `NAME-start-ROW.npz`."""
+    for policy, name in zip(policies, names, strict=True):
+        for start in starts.tolist():
+            file = folder / f"{name}-start-{start}.npz"
+            write_schedule(file, record(policy, start))
             yield file
 
 
-def _file_names(policies: Sequence[Policy]) -> list[str]:
-    """One distinct file name per policy; those of models are directories."""
-    names: list[str] = []
-    for policy in policies:
-        name = unique = re.sub(r"[^\w.-]+", "-", policy.name).strip("-.")[-100:] or "policy"
-        while unique in names:
-            unique = f"{name}-{len(names)}"
-        names.append(unique)
-    return names
+def show_progress(files: Iterable[Path], total: int) -> None:
+    """Go through all of `files`, which are recorded on the way, and show how many of `total` there are."""
+    progress = Progress("recorded", total, "episodes")
+    for done, file in enumerate(files, start=1):
+        progress.update(done, f"({file})")
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """A distinct file name for each; those of models are directories."""
+    found: list[str] = []
+    for text in names:
+        name = unique = re.sub(r"[^\w.-]+", "-", text).strip("-.")[-100:] or "policy"
+        while unique in found:
+            unique = f"{name}-{len(found)}"
+        found.append(unique)
+    return found
 
 
 def record_episode(
@@ -63,60 +90,94 @@ def record_episode(
     A VM that could never be placed (behind VMs that never end) and those behind it are on slot `NOWHERE`.
     """
     lanes = Lanes(workload, cluster)
-    decide = _decider(policy, workload, cluster, start, seed)
     lanes.reset(0, start, vm_count)
     stop = int(lanes.state.counters[0, STOP])
-    slot = np.full(stop - start, NOWHERE, np.int64)
-    placed_at = np.full(stop - start, np.inf)
-    while lanes.running[0]:
-        vm = int(lanes.state.counters[0, HEAD]) - start
-        slot[vm] = decide(lanes)
-        placed_at[vm] = lanes.state.clocks[0, NOW]
-        lanes.step(slot[vm : vm + 1])
-    trace, rows = workload.trace, slice(start, stop)
-    vms = Vms(
-        number=np.arange(start, stop),
-        cpu=trace.cpu[rows],
-        memory=trace.memory[rows],
-        double=trace.memory[rows] > cluster.double_memory_threshold,
-        arrival=trace.arrival[rows],
-        lifetime=trace.lifetime[rows],
-        slot=slot,
-    )
+    slots: list[int] = []
+    times: list[float] = []
+    for slot in decisions(policy, lanes, start, seed):
+        slots.append(slot)
+        times.append(lanes.state.clocks[0, NOW])
+    vms = vms_of(workload, start, stop, slots)
+    placed_at = np.array(times)
+    end = placed_at + vms.lifetime[: len(slots)]
+    # The departures due by a decision come before it, as `rules.release_until` has it.
+    before = np.maximum(np.searchsorted(placed_at, end), np.arange(len(slots)) + 1)
+    events = order_events(placed_at, end, before, len(slots))
+    sizes = (cluster.node_cpu, cluster.node_memory, vms.arrival[0])
+    servers = Servers(*(np.full(cluster.servers, size) for size in sizes))
+    return schedule_of(policy, workload.trace, seed, vms, events, servers)
+
+
+def schedule_of(
+    policy: Policy,
+    trace: VmTrace,
+    seed: int,
+    vms: Vms,
+    events: Events,
+    servers: Servers,
+    scenario: str = "",
+) -> Schedule:
+    """The parts of an episode, with what they are of."""
     return Schedule(
         policy=one_line(policy.name),
         trace=one_line(trace.name),
         trace_sha256=trace.sha256,
-        start=start,
+        start=int(vms.number[0]),
         source=f"spane_rllib {__version__} evaluate --record, seed {seed}",
         vms=vms,
-        events=_events(vms, placed_at),
-        servers=Servers(
-            np.full(cluster.servers, cluster.node_cpu),
-            np.full(cluster.servers, cluster.node_memory),
-            np.full(cluster.servers, trace.arrival[start]),
-        ),
+        events=events,
+        servers=servers,
+        scenario=one_line(scenario),
     )
 
 
-def _events(vms: Vms, placed_at: npt.NDArray[np.float64]) -> Events:
-    """Placements in order, each after the departures due by then, as `rules.release_until` has it."""
-    placed = np.flatnonzero(vms.slot != NOWHERE)
-    placed_at = placed_at[placed]
-    end = placed_at + vms.lifetime[placed]
-    before = np.maximum(np.searchsorted(placed_at, end), np.arange(len(placed)) + 1)
-    seen = before < len(placed)  # the rest departs after the last decision
+def vms_of(workload: Workload, start: int, stop: int, slots: Sequence[int]) -> Vms:
+    """The rows `start` to `stop` - 1 of the trace, the first of them on `slots` and the others nowhere."""
+    trace, rows = workload.trace, slice(start, stop)
+    cpu, memory = trace.cpu[rows], trace.memory[rows]
+    slot = np.full(stop - start, NOWHERE, np.int64)
+    slot[: len(slots)] = slots
+    return Vms(
+        number=np.arange(start, stop),
+        cpu=cpu,
+        memory=memory,
+        double=workload.is_double(cpu, memory),
+        arrival=trace.arrival[rows],
+        lifetime=trace.lifetime[rows],
+        slot=slot,
+    )
+
+
+def order_events(placed_at: Floats, end: Floats, before: Floats | Whole, until: int) -> Events:
+    """The placements in order, and each departure, at `end`, before the decision `before`.
+
+    All are (P,), of the VMs that were placed. Departures before decision `until` or a later one are left out.
+    """
+    placed = np.arange(len(placed_at))
+    seen = before < until
     time = np.concatenate([end[seen], placed_at])
     vm = np.concatenate([placed[seen], placed])
     departure = np.arange(len(time)) < seen.sum()
-    decision = np.concatenate([before[seen], np.arange(len(placed))])
+    decision = np.concatenate([before[seen], placed])
     order = np.lexsort((vm, time, ~departure, decision))
     return Events(time[order], vm[order], departure[order])
 
 
-def _decider(policy: Policy, workload: Workload, cluster: Cluster, start: int, seed: int) -> Decide:
-    """What chooses the slot for the head VM of lane 0, as `policy.run` would."""
-    if isinstance(policy, HeuristicPolicy):
+def decisions(policy: Policy, lanes: Lanes, start: int, seed: int) -> Iterator[int]:
+    """Play the episode in lane 0, which begins at `start`, as `policy.play` would.
+
+    Yields the slot of every VM before it is placed there.
+    """
+    decide = _decider(policy, lanes, start, seed)
+    while lanes.running[0]:
+        slot = decide(lanes)
+        yield slot
+        lanes.step(np.array([slot]))
+
+
+def _decider(policy: Policy, lanes: Lanes, start: int, seed: int) -> Decide:
+    if isinstance(policy, HeuristicPolicy | ScorePolicy):
+        workload, cluster = lanes.workload, lanes.cluster
         code, fragmentation = policy.heuristic(workload).compile(workload, cluster.servers)
         random = np.array([seed << 32 ^ start], np.uint64)  # as `episodes._run_episodes` begins an episode
         return lambda lanes: _choose(code, workload.arrays, lanes.state, random, fragmentation)

@@ -35,6 +35,12 @@ def log_wait(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
 
 
 @compiled
+def log_wait_hours(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
+    """-log(1 + wait in hours): nearly linear below an hour, so long waits weigh more than in `log_wait`."""
+    return -np.log1p(wait / 3600.0)
+
+
+@compiled
 def wait_hours(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
     """-wait in hours: its sum is the total wait, which heuristics are compared by."""
     return -wait / 3600.0
@@ -53,4 +59,9 @@ def balance(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
     return rewards
 
 
-REWARDS: dict[str, RewardFunction] = {"log_wait": log_wait, "balance": balance, "wait": wait_hours}
+REWARDS: dict[str, RewardFunction] = {
+    "log_wait": log_wait,
+    "balance": balance,
+    "wait": wait_hours,
+    "log_wait_hours": log_wait_hours,
+}

@@ -1,6 +1,6 @@
-"""Episodes under a network: greedy ones for evaluation, exploring and recorded ones for training.
+"""Greedy episodes under a network for evaluation; recorded ones, of a network or a heuristic, for training.
 
-Both are one compiled call over simulator and network. A decision does not depend on the other episodes, so
+Each is one compiled call over simulator and policy. A decision does not depend on the other episodes, so
 neither do results depend on how many are played together.
 """
 
@@ -16,8 +16,10 @@ import numpy.typing as npt
 from spane_rllib.compiling import borrowed, compiled, inlined
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.vm_scheduling.networks.kernels import row_q_values, scratch_size
-from spane_rllib.vm_scheduling.simulator import Cluster, EpisodeResults, Workload
+from spane_rllib.vm_scheduling.simulator import Cluster, EpisodeResults, Heuristic, Workload
 from spane_rllib.vm_scheduling.simulator.episodes import Ends
+from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
+from spane_rllib.vm_scheduling.simulator.heuristics import choose
 from spane_rllib.vm_scheduling.simulator.lanes import Observations, observe
 from spane_rllib.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.vm_scheduling.simulator.rules import (
@@ -113,18 +115,17 @@ class _Record(NamedTuple):
     log_probability: Float32Array  # (lanes, decisions + 1)
 
 
-class ExploringRollout:
-    """Plays training episodes side by side, one decision each in turn, and records them.
+class _RecordedRollout:
+    """Lanes with room to record every decision of the episodes played in them.
 
     Args:
         workload, cluster: what is simulated.
         lanes: episodes side by side.
-        random: decides which actions are random.
     """
 
-    def __init__(self, workload: Workload, cluster: Cluster, lanes: int, random: np.random.Generator) -> None:
+    def __init__(self, workload: Workload, cluster: Cluster, lanes: int) -> None:
         workload.check_cluster(cluster)
-        self._workload, self._cluster, self._lanes, self._random = workload, cluster, lanes, random
+        self._workload, self._cluster, self._lanes = workload, cluster, lanes
         self._observations = Observations.empty(lanes, cluster.servers)
         self._make_room(1024)
 
@@ -141,41 +142,18 @@ class ExploringRollout:
             np.zeros((lanes, decisions + 1), np.float32),
         )
 
-    def play(
-        self, network: CompiledQNetwork, epsilon: float, starts: Rows, vm_counts: Rows
-    ) -> Iterator[RecordedEpisode]:
-        """Play one episode per start, at most one per lane; each action is random with chance `epsilon`."""
-        return self._play(network, False, epsilon, starts, vm_counts)
-
-    def sample(self, network: CompiledQNetwork, starts: Rows, vm_counts: Rows) -> Iterator[RecordedEpisode]:
-        """The same with actions drawn from the softmax of the network's values over the feasible slots."""
-        return self._play(network, True, 0.0, starts, vm_counts)
-
-    def _play(
-        self, network: CompiledQNetwork, sampled: bool, epsilon: float, starts: Rows, vm_counts: Rows
-    ) -> Iterator[RecordedEpisode]:
+    def _prepare(self, starts: Rows, vm_counts: Rows) -> tuple[Rows, Rows]:
         if len(starts) > self._lanes:
             raise ValueError(f"{len(starts)} episodes do not fit into {self._lanes} lanes")
-        network.check_servers(self._cluster.servers)
         starts, vm_counts = self._workload.check_episodes(starts, vm_counts)
         longest = int(vm_counts.max(initial=1))
         if longest > self._room:
             self._make_room(max(longest, 2 * self._room))
-        _play_recorded(
-            self._workload.arrays,
-            self._state,
-            self._observations,
-            network.packed.weights,
-            network.packed.layout,
-            starts,
-            vm_counts,
-            sampled,
-            epsilon,
-            self._random,
-            self._record,
-        )
+        return starts, vm_counts
+
+    def _recorded(self, episodes: int) -> Iterator[RecordedEpisode]:
         record = self._record
-        for lane in range(len(starts)):
+        for lane in range(episodes):
             counters = self._state.counters[lane]
             length = int(counters[HEAD] - counters[START])
             yield RecordedEpisode(
@@ -189,6 +167,79 @@ class ExploringRollout:
                 log_probability=record.log_probability[lane, :length],
                 status=int(counters[STATUS]),
             )
+
+
+class ExploringRollout(_RecordedRollout):
+    """Plays training episodes side by side, one decision each in turn, and records them.
+
+    Args:
+        workload, cluster: what is simulated.
+        lanes: episodes side by side.
+        random: decides which actions are random.
+    """
+
+    def __init__(self, workload: Workload, cluster: Cluster, lanes: int, random: np.random.Generator) -> None:
+        super().__init__(workload, cluster, lanes)
+        self._random = random
+
+    def play(
+        self, network: CompiledQNetwork, epsilon: float, starts: Rows, vm_counts: Rows
+    ) -> Iterator[RecordedEpisode]:
+        """Play one episode per start, at most one per lane; each action is random with chance `epsilon`."""
+        return self._play(network, False, epsilon, starts, vm_counts)
+
+    def sample(self, network: CompiledQNetwork, starts: Rows, vm_counts: Rows) -> Iterator[RecordedEpisode]:
+        """The same with actions drawn from the softmax of the network's values over the feasible slots."""
+        return self._play(network, True, 0.0, starts, vm_counts)
+
+    def _play(
+        self, network: CompiledQNetwork, sampled: bool, epsilon: float, starts: Rows, vm_counts: Rows
+    ) -> Iterator[RecordedEpisode]:
+        network.check_servers(self._cluster.servers)
+        starts, vm_counts = self._prepare(starts, vm_counts)
+        _play_exploring(
+            self._workload.arrays,
+            self._state,
+            self._observations,
+            network.packed.weights,
+            network.packed.layout,
+            starts,
+            vm_counts,
+            sampled,
+            epsilon,
+            self._random,
+            self._record,
+        )
+        return self._recorded(len(starts))
+
+
+class HeuristicRollout(_RecordedRollout):
+    """Plays and records episodes under a heuristic, the very ones of `run_heuristic` with seed 0.
+
+    Args:
+        workload, cluster: what is simulated.
+        lanes: most episodes of one call.
+        heuristic: who decides.
+    """
+
+    def __init__(self, workload: Workload, cluster: Cluster, lanes: int, heuristic: Heuristic) -> None:
+        super().__init__(workload, cluster, lanes)
+        self._code, self._fragmentation = heuristic.compile(workload, cluster.servers)
+
+    def play(self, starts: Rows, vm_counts: Rows) -> Iterator[RecordedEpisode]:
+        """Play one episode per start, at most one per lane."""
+        starts, vm_counts = self._prepare(starts, vm_counts)
+        _play_heuristic(
+            self._workload.arrays,
+            self._state,
+            self._observations,
+            self._code,
+            self._fragmentation,
+            starts,
+            vm_counts,
+            self._record,
+        )
+        return self._recorded(len(starts))
 
 
 @inlined
@@ -252,7 +303,7 @@ def _play_greedily(
 
 
 @compiled
-def _play_recorded(
+def _play_exploring(
     work: WorkloadArrays,
     state: LaneState,
     observations: Observations,
@@ -271,33 +322,83 @@ def _play_recorded(
     scratch = np.empty(scratch_size(layout, observations.servers.shape[1]), np.float32)
     q = np.empty(observations.action_mask.shape[1], np.float32)
     for lane in range(len(starts)):
-        begin(work, state, lane, starts[lane], vm_counts[lane])
-        observe(work, state, observations, lane)
-        record.servers[lane, 0] = observations.servers[lane]
+        _begin(work, state, observations, lane, starts[lane], vm_counts[lane], record)
     running = len(starts)
     while running:
         running = 0
         for lane in range(len(starts)):
             if state.counters[lane, STATUS] != RUNNING:
                 continue
-            log_probability = np.float32(0.0)
             if sampled:
                 _evaluate(weights, layout, observations, lane, scratch, q)
                 action, log_probability = sample_action(q, observations.action_mask[lane], random)
+                decision = state.counters[lane, HEAD] - state.counters[lane, START]
+                record.log_probability[lane, decision] = log_probability
             elif random.random() < epsilon:
                 action = _random_action(observations.action_mask[lane], random)
             else:
                 action = _best_action(weights, layout, observations, lane, scratch, q)
-            decision = state.counters[lane, HEAD] - state.counters[lane, START]
-            record.request[lane, decision] = observations.request[lane]
-            record.action_mask[lane, decision] = observations.action_mask[lane]
-            record.action[lane, decision] = action
-            record.log_probability[lane, decision] = log_probability
-            place(work, state, lane, action)
-            observe(work, state, observations, lane)
-            record.wait[lane, decision] = state.clocks[lane, WAIT]
-            record.servers[lane, decision + 1] = observations.servers[lane]
+            _decide(work, state, observations, lane, action, record)
             running += state.counters[lane, STATUS] == RUNNING
+
+
+@compiled
+def _play_heuristic(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    code: int,
+    fragmentation: FragmentationArrays,
+    starts: Rows,
+    vm_counts: Rows,
+    record: _Record,
+) -> None:
+    """Play one episode per lane and write every decision to `record`."""
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    fragmentation, record = borrowed(fragmentation), borrowed(record)
+    random = np.empty(1, np.uint64)
+    for lane in range(len(starts)):
+        random[0] = np.uint64(starts[lane])
+        _begin(work, state, observations, lane, starts[lane], vm_counts[lane], record)
+        while state.counters[lane, STATUS] == RUNNING:
+            action = choose(code, work, state, lane, random, fragmentation)
+            _decide(work, state, observations, lane, action, record)
+
+
+@inlined
+def _begin(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    lane: int,
+    start: int,
+    vm_count: int,
+    record: _Record,
+) -> None:
+    """Begin an episode in a lane and record what its first decision sees."""
+    begin(work, state, lane, start, vm_count)
+    observe(work, state, observations, lane)
+    record.servers[lane, 0] = observations.servers[lane]
+
+
+@inlined
+def _decide(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    lane: int,
+    action: int,
+    record: _Record,
+) -> None:
+    """Take `action` in a running lane and record the decision."""
+    decision = state.counters[lane, HEAD] - state.counters[lane, START]
+    record.request[lane, decision] = observations.request[lane]
+    record.action_mask[lane, decision] = observations.action_mask[lane]
+    record.action[lane, decision] = action
+    place(work, state, lane, action)
+    observe(work, state, observations, lane)
+    record.wait[lane, decision] = state.clocks[lane, WAIT]
+    record.servers[lane, decision + 1] = observations.servers[lane]
 
 
 @inlined

@@ -51,7 +51,7 @@ class Run(ABC):
             objective along; all others are about waits.
         train_rows: half-open range of rows at which training episodes start.
         validation: how the best weights are chosen.
-        seeds: of starts, of exploration, and of what the algorithm needs.
+        seeds: of starts, of exploration, and of what else the algorithm draws.
     """
 
     settings: AlgorithmSettings
@@ -68,8 +68,9 @@ class Run(ABC):
     ) -> None:
         self.network, self.settings, self.cluster = network, settings, cluster
         self._train_rows, self._validation = train_rows, validation
-        self._starts, self._exploration = map(np.random.default_rng, seeds)
-        self._acting = CompiledQNetwork(network)
+        self._generators = [np.random.default_rng(seed) for seed in seeds]
+        self._starts, self._exploration = self._generators[:2]
+        self._acting = self._validated = CompiledQNetwork(network)
         self._rollout = ExploringRollout(workload, cluster, settings.lanes, self._exploration)
         self._objective = training_objective(
             workload, cluster, settings.reward, validation.starts, validation.trim
@@ -139,8 +140,9 @@ class Run(ABC):
         with timed(self.seconds, "rollout"):
             starts = self._draw_starts()
             self._acting.refresh()
-            played = self._play(starts, self._objective.lengths(starts))
-        rewards = [self._objective.rewards(episode) for episode in played]
+            vm_counts = self._objective.lengths(starts)
+            played = self._play(starts, vm_counts)
+            rewards = self._rewards(played, starts, vm_counts)
         lengths = [len(episode.action) for episode in played]
         self._played += zip(lengths, (float(reward.sum()) for reward in rewards), strict=True)
         self.episodes += len(played)
@@ -149,15 +151,26 @@ class Run(ABC):
         self._last[f"episode_{self._objective.measure}"] = float(np.mean(measured))
         self._learn(played, rewards)
 
+    def _rewards(
+        self, played: list[RecordedEpisode], starts: Rows, vm_counts: Rows
+    ) -> list[npt.NDArray[np.float64]]:
+        """The rewards that are learned from, (T,) for each episode."""
+        return [self.settings.reward_scale * self._objective.rewards(episode) for episode in played]
+
+    @property
+    def _candidate(self) -> QNetwork:
+        """The network that is validated and kept when it is the best so far; `_validated` compiles it."""
+        return self.network
+
     def _validate(self) -> None:
         measure, sign = self._objective.measure, self._objective.sign
         with timed(self.seconds, "validation"):
-            self._acting.refresh()
-            validated = self._objective.validate(self._acting)
+            self._validated.refresh()
+            validated = self._objective.validate(self._validated)
         value = validated[f"validation_{measure}"]
         if sign * value > sign * self.best_value:
             self.best_step, self.best_value = self.gradient_steps, value
-            self.best_weights = copy.deepcopy(self.network.state_dict())
+            self.best_weights = copy.deepcopy(self._candidate.state_dict())
         self._last |= validated
         self._last |= {f"best_validation_{measure}": self.best_value, "best_gradient_steps": self.best_step}
 
@@ -184,7 +197,7 @@ class Run(ABC):
         """Copies of all that an exact continuation needs; call between iterations."""
         return {
             **self._learner_state(),
-            "random": [self._starts.bit_generator.state, self._exploration.bit_generator.state],
+            "random": [random.bit_generator.state for random in self._generators],
             "counts": (self.episodes, self.decisions, self.best_step, self.best_value),
             "best_weights": copy.deepcopy(self.best_weights),
             "last": dict(self._last),
@@ -194,7 +207,8 @@ class Run(ABC):
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from the `state()` of a run with the same arguments."""
         self._load_learner_state(state)
-        self._starts.bit_generator.state, self._exploration.bit_generator.state = state["random"]
+        for random, random_state in zip(self._generators, state["random"], strict=True):
+            random.bit_generator.state = random_state
         self.episodes, self.decisions, self.best_step, self.best_value = state["counts"]
         self.best_weights = copy.deepcopy(state["best_weights"])
         self._last = dict(state["last"])

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from refusals import Refuse, check_refusal
 
+SCENARIO = "evaluate --trace synthetic:vms=300 --scenario fading --policy first-fit"
+PUBLISHED = "evaluate --trace synthetic:vms=300 --published-table"
 EVALUATE = "evaluate --trace synthetic:vms=300 --policy first-fit"
 COMPARE = "compare --trace synthetic:vms=300 sbf"
 LONG = "x" * 5000
@@ -106,6 +108,27 @@ TABLE = [
     (f"{EVALUATE} --output out --servers 0", "argument --servers"),
     (f"{EVALUATE} --output out --policy nothing", "policy 'nothing': neither a heuristic"),
     (f"{EVALUATE} --episods 5", "unrecognized arguments: --episods 5"),
+    (f"{EVALUATE} --record file", "cannot write to file: Not a directory"),
+    (f"{EVALUATE} --record-episodes 2", "argument --record-episodes: only allowed with argument --record"),
+    (f"{EVALUATE} --record out --record-episodes 0", "argument --record-episodes: must be a whole number"),
+    # evaluate --scenario
+    (f"{SCENARIO} --record file", "cannot write to file: Not a directory"),
+    (f"{SCENARIO} --record-episodes 2", "argument --record-episodes: only allowed with argument --record"),
+    (f"{SCENARIO} --workers 2", "argument --workers: not allowed with argument --scenario"),
+    (f"{SCENARIO} --node-memory 90", "argument --node-memory: not allowed with argument --scenario"),
+    (f"{SCENARIO} --double-memory-threshold 1", "--double-memory-threshold: not allowed with argument --sc"),
+    (f"{SCENARIO} --starts absent.txt", "cannot read absent.txt"),
+    (f"{SCENARIO} --starts file --split train", "argument --split: not allowed with argument --starts"),
+    (f"{SCENARIO} --record out --policy nothing", "policy 'nothing': neither a heuristic"),
+    (f"{SCENARIO} --scenario absent.yaml", "absent.yaml"),
+    # evaluate --published-table
+    (f"{PUBLISHED} --record out", "argument --record: not allowed with argument --published-table"),
+    (f"{PUBLISHED} --record-episodes 2", "--record-episodes: only allowed with argument --record"),
+    (f"{PUBLISHED} --episodes all", "--episodes: all is not allowed with argument --published-table"),
+    (f"{PUBLISHED} --starts absent.txt", "argument --starts: not allowed with argument --published-table"),
+    (f"{PUBLISHED} --workers 2", "argument --workers: not allowed with argument --published-table"),
+    (f"{PUBLISHED} --servers 5", "argument --servers: not allowed with argument --published-table"),
+    (f"{PUBLISHED} --output file", "cannot write to file: Not a directory"),
     # compare
     ("compare", "arguments are required: A, B; see python -m spane_rllib.compare --help"),
     ("compare sbf", "arguments are required: B"),

@@ -60,6 +60,13 @@ def test_defaults_are_the_published_values(tmp_path: Path) -> None:
         "loss": "mse",
         "grad_clip": None,
         "reward": "log_wait",
+        "reward_scale": 1.0,
+        "reward_baseline": None,
+        "imitate": None,
+        "imitation_steps": 1500,
+        "imitation_decisions": 150_000,
+        "imitation_weight": 0.0,
+        "weight_averaging": 0.0,
         "augmentation_permutations": 0,
     }
     assert (config.cluster.servers, config.cluster.node_cpu, config.cluster.node_memory) == (5, 40.0, 90.0)

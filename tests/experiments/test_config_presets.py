@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.configuration_reference import SECTIONS, STUDY_SECTIONS, reference
-from spane_rllib.experiments.loading import STUDY_PRESETS, load_experiment, preset_names
+from spane_rllib.experiments.configuration_reference import (
+    POLICY_SEARCH_SECTIONS,
+    SECTIONS,
+    STUDY_SECTIONS,
+    reference,
+)
+from spane_rllib.experiments.loading import SEARCH_PRESETS, STUDY_PRESETS, load_experiment, preset_names
+from spane_rllib.experiments.search_config import load_search
 from spane_rllib.experiments.search_space import Distribution
 from spane_rllib.experiments.study_config import load_study
 from spane_rllib.experiments.trials import draw_trials
+from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.strict_yaml import parse_yaml
 from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS
 
@@ -26,14 +33,15 @@ def preset_text(name: str) -> str:
 
 def test_the_presets_are_the_expected_ones() -> None:
     stages = [f"{method}_{stage}" for method in METHODS for stage in ("random", "grid", "final")]
-    assert preset_names() == sorted(["quick", "fading", "recovering", *stages])
+    assert preset_names() == sorted(["quick", "fading", "recovering", "spane_published", *stages])
     files = {path.stem for path in (REPOSITORY / "tune_configs").iterdir()}
-    assert files == {*preset_names(), *STUDY_PRESETS}
+    assert files == {*preset_names(), *STUDY_PRESETS, *SEARCH_PRESETS}
 
 
-@pytest.mark.parametrize("name", [*preset_names(), *STUDY_PRESETS])
+@pytest.mark.parametrize("name", [*preset_names(), *STUDY_PRESETS, *SEARCH_PRESETS])
 def test_a_preset_loads_is_named_like_its_file_and_explains_every_key(name: str) -> None:
-    load = load_study if name in STUDY_PRESETS else load_experiment
+    special = dict.fromkeys(STUDY_PRESETS, load_study) | dict.fromkeys(SEARCH_PRESETS, load_search)
+    load = special.get(name, load_experiment)
     config = load(name)
     assert config.name == name
     assert load(f"{name}.yaml") == config
@@ -71,7 +79,8 @@ def test_random_presets_span_the_published_search(method: str) -> None:
     assert list(config.methods) == [method]
     settings = config.methods[method]
     assert (settings.trials, config.evaluation.top_k) == (300, 11)
-    assert settings.training["learning_rate"] == Distribution("loguniform", (0.001, 0.1))
+    assert settings.training["learning_rate"] == Distribution("loguniform", (0.0001, 0.01))
+    assert settings.training["reward_baseline"].values == (None, "sbf", "keep-64")
     if method == "spane":
         names = ("mean", "max", "std")
         subsets = {subset for size in (1, 2, 3) for subset in combinations(names, size)}
@@ -88,15 +97,27 @@ def test_random_presets_span_the_published_search(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_final_presets_repeat_the_published_values_with_eleven_seeds(method: str) -> None:
+def test_final_presets_train_the_tuned_values_from_five_seeds(method: str) -> None:
     config = load_experiment(f"{method}_final")
     trials = draw_trials(config)
-    assert (len(trials), config.evaluation.top_k, config.keep_weights) == (11, 11, "all")
-    assert len({trial.seed for trial in trials}) == 11
+    assert (len(trials), config.evaluation.top_k, config.keep_weights) == (5, 5, "all")
+    assert len({trial.seed for trial in trials}) == 5
+    assert (config.evaluation.seed, config.validation.episodes) == (2026, 1000)
     for trial in trials:
-        assert trial.options == NETWORK_OPTIONS[trial.network]().model_dump()
-        assert (trial.training.learning_rate, trial.training.gradient_steps) == (0.01, 5000)
-        assert trial.training.augmentation_permutations == (24 if method == "mlp_aug" else 0)
+        training = trial.training
+        # The imitated heuristic's own choices are worth 0 only relative to itself.
+        assert training.imitate == training.reward_baseline == "keep-64"
+        assert training.imitation_weight and training.weight_averaging
+        assert training.augmentation_permutations == (120 if method == "mlp_aug" else 0)
+
+
+def test_the_published_preset_has_the_published_values() -> None:
+    config = load_experiment("spane_published")
+    trials = draw_trials(config)
+    assert (len(trials), config.evaluation.top_k, config.keep_weights) == (5, 5, "all")
+    for trial in trials:
+        assert trial.options == NETWORK_OPTIONS["spane"]().model_dump()
+        assert trial.training == TrainingSettings(learning_rate=0.01, gradient_steps=5000)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -133,6 +154,6 @@ def test_the_documentation_is_up_to_date() -> None:
 
 
 def test_every_key_is_described() -> None:
-    for section in (*SECTIONS.values(), *STUDY_SECTIONS.values()):
+    for section in (*SECTIONS.values(), *POLICY_SEARCH_SECTIONS.values(), *STUDY_SECTIONS.values()):
         for key, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{key}"

@@ -203,6 +203,11 @@ def test_three_and_three_updates_equal_six() -> None:
         ("epsilon_decay_steps", -1, "greater than or equal to 1"),
         ("grad_clip", 0.0, "greater than 0"),
         ("loss", "mae", "'mse' or 'huber'"),
+        ("reward_scale", 0.0, "greater than 0"),
+        ("weight_averaging", 1.0, "less than 1"),
+        ("imitation_weight", -1.0, "greater than or equal to 0"),
+        ("imitation_steps", 0, "greater than or equal to 1"),
+        ("imitation_decisions", 0, "greater than or equal to 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(field: str, value: Any, allowed: str) -> None:
@@ -220,3 +225,17 @@ def test_the_schedules_follow_the_settings() -> None:
 def test_epsilon_decay_steps_take_the_place_of_the_gradient_steps() -> None:
     epsilon = TrainingSettings(gradient_steps=5000, epsilon_decay_steps=1000).epsilon_schedule()
     assert [epsilon(u) for u in (0, 500, 1000)] == pytest.approx([0.6, 0.3, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"imitate": "keep-63"}, "imitate: 'keep-63' is not a heuristic; did you mean keep-64?"),
+        ({"reward_baseline": "lb2"}, "reward_baseline: 'lb2' is not a heuristic; allowed: first-fit"),
+        ({"imitation_weight": 1.0}, "imitation_weight needs a heuristic to imitate"),
+    ],
+)
+def test_heuristics_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TrainingSettings(**settings)
+    assert str(user_error(caught.value)).startswith(message)

@@ -39,6 +39,33 @@ def small_schedule() -> Schedule:
     )
 
 
+def small_scenario() -> Schedule:
+    """The first VMs on the same servers of a scenario, where nobody waits; the large server comes at 100 s.
+
+    Events: VM 0 is placed, the server is added, VM 1 is placed on it, VM 2 is placed and departs. VM 3 fits
+    nowhere.
+    """
+    schedule = small_schedule()
+    return replace(
+        schedule,
+        vms=Vms(*(column[:4] for column in schedule.vms))._replace(
+            cpu=np.array([2.0, 4.0, 3.0, 18.0]),
+            memory=np.array([2.0, 12.0, 4.0, 12.0]),
+            double=np.array([False, True, False, True]),
+            arrival=np.array([90.0, 100.0, 101.0, 110.0]),
+            lifetime=np.array([np.inf, np.inf, 5.0, np.inf]),
+            slot=np.array([0, 2, 1, NOWHERE]),
+        ),
+        events=Events(
+            time=np.array([90.0, 100.0, 101.0, 106.0]),
+            vm=np.array([0, 1, 2, 2]),
+            departure=np.array([False, False, False, True]),
+        ),
+        servers=Servers(np.array([4.0, 8.0]), np.array([8.0, 16.0]), np.array([90.0, 100.0])),
+        scenario="growing",
+    )
+
+
 def other_decision() -> Schedule:
     """The same arrivals, but VM 2 and VM 3 are put on the large server, where nobody waits."""
     schedule = small_schedule()

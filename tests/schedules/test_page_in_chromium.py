@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from chromium import EXECUTABLE, Chromium
-from schedule_examples import large_schedule, other_decision, small_schedule
+from schedule_examples import large_schedule, other_decision, small_scenario, small_schedule
 
-from spane_rllib.schedules.schedule import NOWHERE, Events, Schedule
+from spane_rllib.schedules.schedule import NOWHERE, Events, Schedule, Vms
 from spane_rllib.viewer import page as page_module
 from spane_rllib.viewer.page import render_page
 
@@ -83,6 +84,67 @@ def test_numbers_of_a_schedule_by_hand(page: Page) -> None:
     assert fields(browser)["head-wait"] == "8 s"
 
 
+def test_numbers_of_a_scenario_by_hand(page: Page) -> None:
+    browser = page.open(small_scenario())
+    assert browser.text("#subheading") == "five VMs, from row 7, scenario growing on 1 to 2 servers"
+    assert browser.text(".servers .detail .nodes").startswith("node 0: 0 / 4 cores (0%), 0 / 8 GiB")
+    browser.press("w")
+    assert step(browser) == 2
+    assert fields(browser) == {
+        "score": "2",
+        "running-now": "2",
+        "departed": "0",
+        "servers": "2",
+        "added": "1",
+        "server-hours": "0",
+    }
+    assert browser.text("[data-resource=cpu] .amount") == "6 / 24 cores"
+    assert browser.run("document.getElementById('next-tick').disabled")
+    browser.press("c")
+    assert step(browser) == 5
+    shown = fields(browser)
+    assert (shown["score"], shown["running-now"], shown["departed"]) == ("3", "2", "1")
+    assert browser.text("[data-request=last] h3") == "No room: VM 10"
+    assert browser.text("[data-request=last] .where") == "fits nowhere"
+    assert browser.text("[data-request=last] .wait") == "(18 cores are free)"
+    assert browser.text("[data-request=head] h3") == "The episode ends"
+    browser.press("Home")
+    assert fields(browser)["servers"] == "1"
+    assert browser.text("[data-resource=cpu] .amount") == "0 / 8 cores"
+
+
+def test_an_episode_that_the_cap_ends(page: Page) -> None:
+    schedule = replace(large_schedule(3, 40), scenario="capped")
+    browser = page.open(schedule, step=70)
+    assert fields(browser)["score"] == "40"
+    assert browser.text("[data-request=head] .where") == "at its cap or the end of the trace"
+    assert browser.run("document.getElementById('next-tick').hidden")
+    assert browser.run("document.getElementById('next-alarm').disabled")
+
+
+def test_two_policies_on_a_scenario_end_where_each_fits_nothing_more(page: Page) -> None:
+    schedule = small_scenario()
+    shorter = replace(
+        schedule,
+        vms=Vms(*(column[:3] for column in schedule.vms))._replace(slot=np.array([0, 2, NOWHERE])),
+        events=Events(*(column[:2] for column in schedule.events)),
+    )
+    browser = page.open(schedule, shorter)
+    browser.press("d")
+    assert step(browser) == 3
+    assert [browser.text("[data-request=last] h3", i) for i in (0, 1)] == [
+        "Placed: VM 9",
+        "No room: VM 9",
+    ]
+    browser.press("End")
+    assert step(browser) == 4
+    assert [fields(browser, i)["score"] for i in (0, 1)] == ["3", "2"]
+    assert [browser.text("[data-request=last] h3", i) for i in (0, 1)] == [
+        f"No room: VM {n}" for n in (10, 9)
+    ]
+    assert "CPU in use by B, which places 2 VMs" in browser.text("#overview-legend")
+
+
 def test_keys_move_along_the_episode(page: Page) -> None:
     browser = page.open(large_schedule(3, 40), step=20)
     assert step(browser) == 20
@@ -135,7 +197,7 @@ def test_jumps(page: Page) -> None:
     assert step(browser) == 4
     browser.click("#first-difference")
     assert step(browser) == 3
-    assert browser.run("document.getElementById('next-catastrophe').disabled")
+    assert browser.run("document.getElementById('next-alarm').disabled")
 
 
 def test_two_policies_stand_at_the_same_decision(page: Page) -> None:
@@ -198,10 +260,12 @@ def test_the_bar_can_be_dragged(page: Page) -> None:
 
 @pytest.mark.parametrize("size", [(1366, 768), (1366, 650), (1920, 1080)])
 @pytest.mark.parametrize(
-    "schedules", [(0,), (0, 0), (1,), (1, 1)], ids=["bars", "two bars", "heat", "two heat"]
+    "schedules",
+    [(0,), (0, 0), (1,), (1, 1), (2,), (2, 2)],
+    ids=["bars", "two bars", "heat", "two heat", "scenario", "two scenarios"],
 )
 def test_the_page_fits_the_screen(size: tuple[int, int], schedules: Sequence[int], page: Page) -> None:
-    kinds = [small_schedule(), large_schedule(100, 300)]
+    kinds = [small_schedule(), large_schedule(100, 300), small_scenario()]
     browser = page.open(*(kinds[index] for index in schedules), step=3, width=size[0], height=size[1])
     scroll = browser.run("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
     assert tuple(scroll) == size

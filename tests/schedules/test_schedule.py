@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from schedule_examples import large_schedule, small_schedule
+from schedule_examples import large_schedule, small_scenario, small_schedule
+
+from spane_rllib.schedules.schedule import NOWHERE
 
 
 def test_waits_follow_from_the_events() -> None:
@@ -61,3 +63,13 @@ def test_contradictions_are_refused(table: str, column: str, values: list[Any], 
     changed = getattr(schedule, table)._replace(**{column: np.array(values)})
     with pytest.raises(ValueError, match=message):
         replace(schedule, **{table: changed})
+
+
+def test_nobody_waits_in_a_scenario() -> None:
+    with pytest.raises(ValueError, match="nobody does in a scenario"):
+        replace(small_schedule(), scenario="fading")
+    schedule = small_scenario()
+    two_nowhere = schedule.vms._replace(slot=np.array([0, 2, NOWHERE, NOWHERE]))
+    events = type(schedule.events)(*(column[:2] for column in schedule.events))
+    with pytest.raises(ValueError, match="nobody does in a scenario"):
+        replace(schedule, vms=two_nowhere, events=events)

@@ -91,6 +91,7 @@ HUGE = npy(np.zeros(1)).replace(b"(1,), ", b"(9999999999,), ")
         (metadata(policy=5), "no usable policy"),
         (metadata(trace="x" * 5000), "no usable trace"),
         (metadata(trace="\ud800"), "no usable trace"),
+        (metadata(scenario=None), "no usable scenario"),
         (metadata(start=True), "no usable start"),
         (lambda members: {k: v for k, v in members.items() if k != "vms.cpu.npy"}, "no vms.cpu.npy"),
         (column("vms.cpu", b""), "vms.cpu has no readable header"),

@@ -12,11 +12,12 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from schedule_examples import large_schedule, other_decision, small_schedule
+from schedule_examples import large_schedule, other_decision, small_scenario, small_schedule
 
 import spane_rllib
 from spane_rllib.__main__ import main
@@ -30,10 +31,11 @@ NAMES = {"a.npz": "by-hand", "b.npz": "other <b>&", "c.npz": "round-robin"}
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, with recordings `a` and `b` of the same arrivals and `c` of others."""
+    """Where to work: recordings `a`, `b` and, of a scenario, `d` of the same arrivals, and `c` of others."""
     monkeypatch.chdir(tmp_path)
     for name, schedule in (("a", small_schedule()), ("b", other_decision()), ("c", large_schedule(60, 8))):
         write_schedule(f"{name}.npz", schedule)
+    write_schedule("d.npz", replace(other_decision(), policy="round-robin", scenario="fading"))
     return tmp_path
 
 
@@ -83,10 +85,21 @@ def test_a_panel_shows_the_state_after_each_decision() -> None:
     panel.draw(4)
     np.testing.assert_array_equal(panel.used, [[4, 0, 2, 2], [7.5, 0, 6, 6]])
     heights = [[bar.get_height() for bar in bars] for bars in panel.bars]
-    assert heights == [[100, 25], [0, -25], [93.75, 37.5], [0, -37.5]]
+    assert heights == [[50, 25], [0, -25], [46.875, 37.5], [0, -37.5]]  # of the large server
     assert panel.title.get_text() == "by-hand: decision 4, total wait 8 s"
     panel.draw(9)
     assert panel.lines[0].get_ydata()[-1] == pytest.approx(100 * 8 / 24)
+
+
+def test_a_panel_of_a_scenario_counts_vms_and_servers() -> None:
+    from matplotlib.figure import Figure
+
+    panel = animation._Panel(Figure(), small_scenario())
+    panel.draw(1)
+    assert panel.title.get_text() == "by-hand: placed 1, servers 1"
+    assert [(server, frame.get_visible()) for server, frame in panel.frames] == [(0, True), (1, False)] * 2
+    panel.draw(2)
+    assert panel.title.get_text() == "by-hand: placed 2, servers 2"
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
@@ -105,6 +118,8 @@ def test_an_animation_as_mp4(folder: Path) -> None:
         (["text.p"], "text.p: not a valid VMAgent recording"),
         (["a.npz", "absent.npz"], "cannot read absent.npz"),
         (["a.npz", "c.npz"], "by-hand (start 7) and round-robin (start 0) are not of the same arrivals"),
+        (["a.npz", "d.npz"], "VMs wait for by-hand but not for round-robin; give two recordings of one kind"),
+        (["d.npz", "a.npz"], "VMs wait for by-hand but not for round-robin"),
         (["a.npz", "b.npz", "c.npz"], "unrecognized arguments: c.npz"),
         (["a.npz", "--port", "70000"], "argument --port: must be a whole number from 0 to 65535"),
         (

@@ -12,8 +12,20 @@ from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.networks.base import QNetwork
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.rollout import ExploringRollout, RecordedEpisode, greedy_episodes
-from spane_rllib.vm_scheduling.simulator import Cluster, EpisodeResults, Lanes, Workload
+from spane_rllib.vm_scheduling.rollout import (
+    ExploringRollout,
+    HeuristicRollout,
+    RecordedEpisode,
+    greedy_episodes,
+)
+from spane_rllib.vm_scheduling.simulator import (
+    Cluster,
+    EpisodeResults,
+    Heuristic,
+    Lanes,
+    Workload,
+    run_heuristic,
+)
 
 SERVERS = 3
 STARTS = np.array([0, 150, 40, 40, 210, 90, 300, 3])
@@ -166,3 +178,24 @@ def test_recorded_arrays_do_not_change_with_the_lanes(
                 assert not any(np.shares_memory(recorded, memory) for memory in lanes_memory), name
             assert episode.servers[0].min() == 1.0  # starts with empty servers
             assert episode.servers_after[:-1].tobytes() == episode.servers[1:].tobytes()
+
+
+@pytest.mark.parametrize("name", ["sbf", "keep-64", "fgd", "random"])
+def test_recorded_heuristics_are_those_of_whole_episodes(
+    workload: Workload, cluster: Cluster, name: str
+) -> None:
+    heuristic = Heuristic(name)
+    expected = run_heuristic(workload, cluster, heuristic, STARTS, VM_COUNTS)
+    rollout = HeuristicRollout(workload, cluster, len(STARTS), heuristic)
+    for _ in range(2):  # its arrays are used again
+        played = list(rollout.play(STARTS, VM_COUNTS))
+        np.testing.assert_array_equal([episode.total_wait for episode in played], expected.total_wait)
+    single = Lanes(workload, cluster)
+    for start, episode in zip(STARTS, played, strict=True):
+        single.reset(0, start, len(episode.action))
+        for t in range(len(episode.action)):
+            for field, seen in single.observations._asdict().items():
+                np.testing.assert_array_equal(getattr(episode, field)[t], seen[0], field)
+            single.step(episode.action[t : t + 1])
+            assert episode.wait[t] == single.wait[0]
+        assert not single.running[0]

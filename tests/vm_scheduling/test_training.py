@@ -13,7 +13,7 @@ from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.rollout import greedy_episodes
+from spane_rllib.vm_scheduling.rollout import ExploringRollout, HeuristicRollout, greedy_episodes
 from spane_rllib.vm_scheduling.run import Validation
 from spane_rllib.vm_scheduling.simulator import (
     Cluster,
@@ -23,6 +23,7 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
+from spane_rllib.vm_scheduling.statistics import trimmed_mean
 from spane_rllib.vm_scheduling.training import TrainingRun
 
 KINDS = pytest.mark.parametrize("kind", ["spane", "mlp"])
@@ -36,6 +37,7 @@ SETTINGS = TrainingSettings(
     target_sync_every=4,
     episodes_per_gradient_step=2.0,
 )
+IMITATION = {"imitation_steps": 3, "imitation_decisions": 200}
 VALIDATION = Validation(np.array([250, 260, 270, 280]), every=2, trim=0.25)
 
 
@@ -137,7 +139,17 @@ def test_metrics_and_played_episodes(workload: Workload) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize("changes", [{}, {"augmentation_permutations": 2}, {"reward": "balance"}], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"augmentation_permutations": 2},
+        {"reward": "balance"},
+        {"reward_baseline": "sbf", "weight_averaging": 0.9},
+        {"imitate": "sbf", **IMITATION, "imitation_weight": 0.5, "augmentation_permutations": 2},
+    ],
+    ids=str,
+)
 def test_three_steps_and_three_more_equal_six(workload: Workload, kind: str, changes: dict[str, Any]) -> None:
     whole = make_run(workload, kind, **changes)
     whole.run_until(3)
@@ -155,6 +167,79 @@ def test_three_steps_and_three_more_equal_six(workload: Workload, kind: str, cha
     assert without_times(second.state()) == kept
     assert second.run_until(6) == metrics
     assert without_times(second.state()) == without_times(whole.state())
+
+
+def test_rewards_are_relative_to_the_baselines_for_the_same_vm(workload: Workload) -> None:
+    """The stored returns of one step are the differences of log waits, times the scale."""
+    run = make_run(workload, n_step=1, reward_baseline="sbf", reward_scale=0.5, discount=0.0)
+    starts = copy.deepcopy(run._starts).integers(0, 250, 4)
+    counts = probe_vm_counts(workload, Cluster(2), starts)
+    acting, exploration = CompiledQNetwork(run.network), copy.deepcopy(run._exploration)
+    own = list(ExploringRollout(workload, Cluster(2), 4, exploration).play(acting, 0.6, starts, counts))
+    sbf = list(HeuristicRollout(workload, Cluster(2), 4, Heuristic("sbf")).play(starts, counts))
+    run._iterate()
+    expected = np.concatenate(
+        [0.5 * (np.log1p(b.wait) - np.log1p(a.wait)) for a, b in zip(own, sbf, strict=True)]
+    )
+    stored = run.replay.state()["columns"]["n_step_return"]
+    np.testing.assert_allclose(stored, expected[-len(stored) :], rtol=1e-6)
+    assert (expected > 0).any() and (expected < 0).any()
+    assert [total for _, total in run.take_played()] == pytest.approx(
+        [0.5 * (np.log1p(b.wait) - np.log1p(a.wait)).sum() for a, b in zip(own, sbf, strict=True)]
+    )
+
+
+def test_a_vm_that_only_one_of_both_places_has_no_relative_reward(workload: Workload) -> None:
+    run = make_run(workload, reward_baseline="sbf", lanes=1)
+    starts, counts = np.array([5]), np.array([60])
+    rollout = ExploringRollout(workload, Cluster(2), 1, np.random.default_rng(0))
+    [episode] = rollout.play(CompiledQNetwork(run.network), 0.5, starts, counts)
+    [whole] = run._rewards([episode], starts, counts)
+    [cut] = run._rewards([episode], starts, counts - 20)  # as if SBF were stuck from there on
+    np.testing.assert_array_equal(cut, np.append(whole[:40], np.zeros(20)))
+
+
+def test_the_average_of_the_weights_is_validated_and_kept(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of exponential averages of three weights: a1 = w1, a2 = d a1 + (1-d) w2, ..."""
+    run = make_run(workload, weight_averaging=0.75, learning_rate=0.3)
+    seen: list[torch.Tensor] = []
+    update = run._update.update
+
+    def watched(*args: Any) -> dict[str, float]:
+        metrics = update(*args)
+        seen.append(torch.nn.utils.parameters_to_vector(run.network.parameters()).detach().clone())
+        return metrics
+
+    monkeypatch.setattr(run._update, "update", watched)
+    run.run_until(6)
+    average = seen[0]
+    for step, weights in enumerate(seen[1:], start=2):
+        average = 0.75 * average + 0.25 * weights
+        if step == run.best_step:
+            best = average
+    kept = torch.nn.utils.parameters_to_vector(run.best_network().parameters())
+    torch.testing.assert_close(kept, best)
+    counts = probe_vm_counts(workload, Cluster(2), VALIDATION.starts)
+    results = greedy_episodes(
+        CompiledQNetwork(run.best_network()), workload, Cluster(2), VALIDATION.starts, counts
+    )
+    assert trimmed_mean(results.total_wait, VALIDATION.trim) == run.best_value
+
+
+def test_the_warm_start_imitates_before_the_first_episode_and_is_validated(workload: Workload) -> None:
+    run = make_run(workload, imitate="sbf", imitation_steps=150, imitation_decisions=3000)
+    initial = copy.deepcopy(run.network.state_dict())
+    run._iterate()
+    assert run.gradient_steps == 0 and run.best_step == 0
+    assert without_times(run.best_weights) == without_times(run.network.state_dict())
+    assert without_times(run.network.state_dict()) != without_times(initial)
+    assert without_times(run._update.target.state_dict()) == without_times(run.network.state_dict())
+    assert run.metrics()["imitation_loss"] < 1.0  # of ln 4 for a network that knows nothing
+    weights = copy.deepcopy(run.best_weights)
+    run._iterate()  # once is enough
+    assert without_times(run.best_weights) == without_times(weights) or run.best_step > 0
 
 
 def test_a_state_does_not_fit_other_settings(workload: Workload) -> None:

@@ -40,15 +40,14 @@ export class Bars {
       }
       const bold = event?.server === server;
       if (server % labelEvery === 0 || bold) write(context, step > 70 ? `server ${server}` : String(server), centre, height - 6, { align: "center", fill: bold ? colour("ink") : colour("soft") });
-      if (!episode.isActive(server, p)) {
-        write(context, "off", centre, middle - 8, { align: "center" });
-        continue;
-      }
-      const vms = episode.residents(server, p);
+      const active = episode.isActive(server, p), vms = active ? episode.residents(server, p) : [];
       if (bold && event.departure) vms.push(event.vm); // as a ghost on top
+      const framed = !active || RESOURCES.some((resource) => episode.servers[`node_${resource}`][server] < episode.largest[resource]);
       RESOURCES.forEach((resource, i) => {
         const x = Math.round(centre + (i ? gap / 2 : -gap / 2 - bar)), w = Math.max(1, Math.round(bar));
-        const scale = (half - 2) / episode.servers[`node_${resource}`][server];
+        const scale = (half - 2) / episode.largest[resource];
+        const reach = episode.servers[`node_${resource}`][server] * scale;
+        if (framed) outline(context, x, middle - reach, w, 2 * reach, { stroke: colour(active ? "faint" : "line"), dashed: !active, width: 1 });
         for (const node of [0, 1]) this.#stack(context, vms, { resource, node, x, w, scale, middle, event: bold ? event : null });
       });
     }
@@ -64,7 +63,7 @@ export class Bars {
       const changed = event?.vm === vm;
       context.fillStyle = colour(changed && event.departure ? `${resource}Soft` : resource);
       context.fillRect(x, y, w, tall > 2.5 ? tall - 1 : tall);
-      if (changed) outline(context, x - 1, y - 0.5, w + 2, Math.max(tall, 4), event.departure);
+      if (changed) outline(context, x - 1, y - 0.5, w + 2, Math.max(tall, 4), { dashed: event.departure });
       used += size;
     }
   }

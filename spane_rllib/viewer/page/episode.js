@@ -1,48 +1,74 @@
-// One recorded episode. Position p is the state after the first p events; 0 is the empty cluster.
+// One recorded episode. Position p is the state after the first p events; 0 is the empty cluster. In a scenario nobody
+// waits, and the VM that fits nowhere is one more event, the last.
 // What a position shows is read off columns made once at load, or off one pass over the VMs (`loads`, `residents`).
 
 export const CATASTROPHE = 300000; // seconds of total wait
 
 export class Episode {
   constructor(recording) {
-    Object.assign(this, { policy: recording.policy, trace: recording.trace, start: recording.start, source: recording.source });
+    Object.assign(this, { policy: recording.policy, trace: recording.trace, start: recording.start, source: recording.source, scenario: recording.scenario });
     this.vms = recording.vms;
     this.vms.lifetime = this.vms.lifetime.map((value) => value ?? Infinity);
     this.events = recording.events;
     this.servers = recording.servers;
     this.serverCount = this.servers.node_cpu.length;
     this.vmCount = this.vms.number.length;
-    this.length = this.events.time.length;
+    this.waiting = !this.scenario;
     this.begin = this.vms.arrival[0];
+    this.largest = { cpu: Math.max(...this.servers.node_cpu), memory: Math.max(...this.servers.node_memory) };
+    this.#refuseLast();
+    this.length = this.events.time.length;
     this.#deriveColumns();
     this.#listResidents();
   }
 
+  #refuseLast() {
+    const { events, vms } = this, last = this.vmCount - 1;
+    this.refused = !this.waiting && vms.slot[last] < 0;
+    if (!this.refused) return;
+    events.time.push(vms.arrival[last]);
+    events.vm.push(last);
+    events.departure.push(false);
+  }
+
   #deriveColumns() {
     const { events, vms, length } = this;
-    const columns = ["cpu", "memory", "queue", "headWait", "totalWait", "decisions", "delayed", "longest"];
+    const columns = ["cpu", "memory", "queue", "headWait", "totalWait", "decisions", "delayed", "longest", "running", "active", "serverHours"];
     for (const name of columns) this[name] = new Float64Array(length + 1);
+    this.capacity = { cpu: new Float64Array(length + 1), memory: new Float64Array(length + 1) };
     this.placedAt = new Int32Array(this.vmCount).fill(length + 1); // position after the placement
     this.departsAt = new Int32Array(this.vmCount).fill(length + 1);
     this.afterDecision = [0]; // position after the k-th placement
     this.waits = []; // positions whose event places a VM that waited
     this.catastrophes = [];
+    this.expansions = []; // positions at which servers have been added
     const activation = [...this.servers.active_from.keys()].sort((a, b) => this.servers.active_from[a] - this.servers.active_from[b]);
-    let active = 0, capacityCpu = 0, capacityMemory = 0, usedCpu = 0, usedMemory = 0, arrived = 0;
-    for (let p = 1; p <= length; p++) {
-      const time = events.time[p - 1], vm = events.vm[p - 1], departs = events.departure[p - 1];
+    let active = 0, capacityCpu = 0, capacityMemory = 0, usedCpu = 0, usedMemory = 0, arrived = 0, activeSince = 0;
+    for (let p = 0; p <= length; p++) {
+      const time = this.time(p);
       for (; active < activation.length && this.servers.active_from[activation[active]] <= time; active++) {
         capacityCpu += 2 * this.servers.node_cpu[activation[active]];
         capacityMemory += 2 * this.servers.node_memory[activation[active]];
+        activeSince += this.servers.active_from[activation[active]];
       }
-      const sign = departs ? -1 : 1;
+      this.active[p] = active;
+      this.capacity.cpu[p] = capacityCpu;
+      this.capacity.memory[p] = capacityMemory;
+      this.serverHours[p] = (active * time - activeSince) / 3600;
+      if (p === 0) continue;
+      if (active > this.active[p - 1]) this.expansions.push(p);
+      const vm = events.vm[p - 1], departs = events.departure[p - 1], refused = vms.slot[vm] < 0;
+      const sign = departs ? -1 : refused ? 0 : 1;
       usedCpu += sign * vms.cpu[vm];
       usedMemory += sign * vms.memory[vm];
       this.cpu[p] = usedCpu / capacityCpu;
       this.memory[p] = usedMemory / capacityMemory;
+      this.running[p] = this.running[p - 1] + sign;
       for (const name of ["totalWait", "decisions", "delayed", "longest"]) this[name][p] = this[name][p - 1];
       if (departs) {
         this.departsAt[vm] = p;
+      } else if (refused) {
+        this.afterDecision.push(p);
       } else {
         const wait = time - vms.arrival[vm];
         this.placedAt[vm] = p;
@@ -69,7 +95,6 @@ export class Episode {
 
   time(p) { return p === 0 ? this.begin : this.events.time[p - 1]; }
   runs(vm, p) { return this.placedAt[vm] <= p && p < this.departsAt[vm]; }
-  running(p) { return 2 * this.decisions[p] - p; } // placements less departures
   wait(vm) { return this.events.time[this.placedAt[vm] - 1] - this.vms.arrival[vm]; }
   residents(server, p) { return this.onServer[server].filter((vm) => this.runs(vm, p)); }
   isActive(server, p) { return this.servers.active_from[server] <= this.time(p); }
@@ -78,7 +103,8 @@ export class Episode {
   event(p) {
     if (p === 0) return null;
     const vm = this.events.vm[p - 1];
-    return { vm, departure: Boolean(this.events.departure[p - 1]), slot: this.vms.slot[vm], server: this.vms.slot[vm] >> 1 };
+    const slot = this.vms.slot[vm], refused = slot < 0;
+    return { vm, departure: Boolean(this.events.departure[p - 1]), refused, server: refused ? null : slot >> 1 };
   }
 
   // Cores and GiB that a VM takes of node 0 and node 1 of its server.
@@ -105,6 +131,7 @@ export class Episode {
 
   place(vm) {
     const slot = this.vms.slot[vm];
+    if (slot < 0) return "fits nowhere";
     return `server ${slot >> 1}, ${this.vms.double[vm] ? "both nodes" : `node ${slot & 1}`}`;
   }
 }

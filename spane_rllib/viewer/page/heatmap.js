@@ -1,6 +1,6 @@
 // Above 50 servers: a cell each, its upper half node 0 and its lower half node 1, as full as CPU or memory is.
 
-import { colour, heat, surface, write } from "./surface.js";
+import { colour, heat, outline, surface, write } from "./surface.js";
 
 // About as many columns as wished for, with few cells left over in the last row.
 function fullestGrid(count, wished) {
@@ -31,10 +31,9 @@ export class Heatmap {
     const event = episode.event(p);
     const { node_cpu: cpu, node_memory: memory } = episode.servers;
     for (let server = 0; server < count; server++) {
-      const box = this.#box(server, gap);
+      const box = this.#box(server, gap, Math.sqrt(cpu[server] / episode.largest.cpu));
       if (!episode.isActive(server, p)) {
-        context.strokeStyle = colour("line");
-        context.strokeRect(box.x + 0.5, box.y + 0.5, box.w - 1, box.h - 1);
+        outline(context, box.x, box.y, box.w, box.h, { stroke: colour("line"), dashed: true, width: 1 });
         continue;
       }
       for (const node of [0, 1]) {
@@ -51,7 +50,7 @@ export class Heatmap {
       }
     }
     if (chosen !== null && chosen < count) this.#mark(context, chosen, colour("alarm"), false);
-    if (event) this.#mark(context, event.server, colour("ink"), event.departure);
+    if (event && !event.refused) this.#mark(context, event.server, colour("ink"), event.departure);
   }
 
   #mark(context, server, stroke, dashed) {
@@ -67,10 +66,12 @@ export class Heatmap {
     context.restore();
   }
 
-  #box(server, gap) {
+  // Where a server is drawn: its cell, or as much of each side of it as `scale` says.
+  #box(server, gap, scale = 1) {
     const { columns, cell } = this.layout;
     const x = (server % columns) * cell.width, y = Math.floor(server / columns) * cell.height;
-    return { x: x + gap / 2, y: y + gap / 2, w: cell.width - gap, h: cell.height - gap };
+    const w = (cell.width - gap) * scale, h = (cell.height - gap) * scale;
+    return { x: x + (cell.width - w) / 2, y: y + (cell.height - h) / 2, w, h };
   }
 
   // Text has to be read on every heat colour: take whichever of black and white is further from it.

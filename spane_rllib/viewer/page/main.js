@@ -1,7 +1,7 @@
 // Puts the page together: recordings in, sides, overview and player out.
 
 import { Episode } from "./episode.js";
-import { clock, count, seconds } from "./format.js";
+import { clock, count, plural, seconds } from "./format.js";
 import { Overview } from "./overview.js";
 import { Player } from "./player.js";
 import { Side } from "./side.js";
@@ -36,7 +36,7 @@ function draw() {
   byId("clock").textContent = timeline.pair ? time : `${time} since the first arrival`;
   byId("first").disabled = byId("back").disabled = player.step === 0;
   byId("last").disabled = byId("forward").disabled = player.step === timeline.length;
-  byId("next-wait").disabled = timeline.next(timeline.waits, player.step) === null;
+  byId("next-tick").disabled = timeline.next(timeline.ticks, player.step) === null;
   if (!player.playing) byId("announcement").textContent = `${timeline.unit} ${player.step}: ${sides.map((side) => side.$(".place").textContent).join("; ")}`;
 }
 
@@ -56,9 +56,9 @@ function jump(lists, direction = 1) {
   if (step !== null) player.pauseAt(step);
 }
 
-function jumpToCatastrophe() {
-  const ahead = timeline.next(timeline.catastrophes, player.step);
-  const first = timeline.next(timeline.catastrophes, -1);
+function jumpToAlarm() {
+  const ahead = timeline.next(timeline.alarms, player.step);
+  const first = timeline.next(timeline.alarms, -1);
   if (first !== null) player.pauseAt(ahead ?? first);
 }
 
@@ -70,9 +70,9 @@ const KEYS = {
   ArrowRight: (event) => player.pauseAt(player.step + (event.shiftKey ? 10 : 1)),
   Home: () => player.pauseAt(0),
   End: () => player.pauseAt(timeline.length),
-  w: () => jump(timeline.waits),
-  W: () => jump(timeline.waits, -1),
-  c: jumpToCatastrophe,
+  w: () => jump(timeline.ticks),
+  W: () => jump(timeline.ticks, -1),
+  c: jumpToAlarm,
   d: jumpToDifference,
   "+": () => player.changeSpeed(1),
   "=": () => player.changeSpeed(1),
@@ -92,8 +92,8 @@ function listen() {
     KEYS[event.key](event);
   });
   const clicks = {
-    first: KEYS.Home, back: KEYS.ArrowLeft, play: KEYS[" "], forward: KEYS.ArrowRight, last: KEYS.End, "next-wait": KEYS.w,
-    "next-catastrophe": KEYS.c, "first-difference": KEYS.d, "help-button": KEYS["?"],
+    first: KEYS.Home, back: KEYS.ArrowLeft, play: KEYS[" "], forward: KEYS.ArrowRight, last: KEYS.End, "next-tick": KEYS.w,
+    "next-alarm": KEYS.c, "first-difference": KEYS.d, "help-button": KEYS["?"],
   };
   for (const [id, action] of Object.entries(clicks)) {
     byId(id).addEventListener("click", (event) => {
@@ -121,21 +121,40 @@ function describe() {
   const [first] = episodes;
   document.body.className = timeline.pair ? "pair" : "single";
   byId("heading").textContent = timeline.pair ? "Two policies, the same arrivals" : first.policy;
-  const servers = [...new Set(episodes.map((episode) => episode.serverCount))].map(count).join(" and ");
-  byId("subheading").textContent = `${first.trace}, from row ${first.start}, ${count(first.vmCount)} VMs on ${servers} servers`;
+  const range = (first, last) => (first < last ? `${count(first)} to ${count(last)}` : count(last));
+  const servers = [...new Set(episodes.map(({ active, serverCount }) => range(active[0], serverCount)))].join(" and ");
+  const what = timeline.waiting ? `${count(first.vmCount)} VMs on ${servers} servers` : `scenario ${first.scenario} on ${servers} servers`;
+  byId("subheading").textContent = `${first.trace}, from row ${first.start}, ${what}`;
   byId("subheading").title = episodes.map((episode) => episode.source).join("\n");
   byId("unit").textContent = timeline.unit;
   byId("length").textContent = count(timeline.length);
   byId("position").max = timeline.length;
   byId("speed").append(...Player.speeds.map((speed) => new Option(`${speed} / s`, speed)));
-  byId("next-catastrophe").disabled = timeline.catastrophes.flat().length === 0;
+  byId("next-alarm").disabled = timeline.alarms.flat().length === 0;
   byId("first-difference").disabled = timeline.difference === null;
-  const legend = timeline.pair
-    ? episodes.map((episode, i) => [["first", "second"][i], `total wait of ${"AB"[i]}: ${seconds(episode.totalWait[episode.length])} in the end`])
-    : [["cpu", "CPU in use"], ["memory", "memory in use"]];
-  legend.push(["wait", timeline.pair ? "a VM waited (A above B)" : "a VM waited"], ["alarm", "total wait passes 300,000 s"]);
-  byId("overview-legend").append(...legend.map(([kind, text]) => Object.assign(document.createElement("li"), { className: kind, textContent: text })));
+  describeMarks();
   byId("sides").append(...sides.map((side) => side.root));
+}
+
+function describeMarks() {
+  const { pair, waiting } = timeline;
+  const inTheEnd = ({ totalWait, decisions, length }, name) => (waiting
+    ? `total wait of ${name}: ${seconds(totalWait[length])} in the end`
+    : `CPU in use by ${name}, which places ${plural(decisions[length], "VM")}`);
+  const legend = pair
+    ? episodes.map((episode, i) => [["first", "second"][i], inTheEnd(episode, "AB"[i])])
+    : [["cpu", "CPU in use"], ["memory", "memory in use"]];
+  const rows = pair ? " (A above B)" : "";
+  if (waiting) legend.push(["wait", `a VM waited${rows}`], ["alarm", "total wait passes 300,000 s"]);
+  if (!waiting) {
+    const grows = timeline.ticks.flat().length > 0;
+    if (grows) legend.push(["wait", `servers added${rows}`]);
+    if (timeline.alarms.flat().length) legend.push(["alarm", "a VM fits nowhere"]);
+    byId("next-tick").hidden = !grows;
+    Object.assign(byId("next-tick"), { textContent: "Next expansion", title: "Where servers are added next (W)" });
+    Object.assign(byId("next-alarm"), { textContent: "Fits nowhere", title: "The VM that fits nowhere (C)" });
+  }
+  byId("overview-legend").append(...legend.map(([kind, text]) => Object.assign(document.createElement("li"), { className: kind, textContent: text })));
 }
 
 describe();

@@ -52,7 +52,7 @@ export class Overview {
     const { timeline } = this;
     const bottom = height - MARKS * timeline.episodes.length - 3;
     line(context, EDGE, bottom + 0.5, width - EDGE, bottom + 0.5);
-    if (timeline.pair) this.#totalWaits(context, width, bottom);
+    if (timeline.pair) this.#pair(context, width, bottom);
     else this.#loads(context, width, bottom);
     timeline.episodes.forEach((_, i) => this.#marks(context, i, width, bottom));
     if (timeline.difference !== null) this.#flag(context, this.#x(timeline.difference, width), bottom);
@@ -76,12 +76,14 @@ export class Overview {
     }
   }
 
-  #totalWaits(context, width, bottom) {
+  // Total waits, or cores in use, of two policies; each ends where its episode does.
+  #pair(context, width, bottom) {
     const { timeline } = this;
-    const highest = Math.max(1, ...timeline.episodes.map((episode) => episode.totalWait[episode.length]));
+    const column = timeline.waiting ? "totalWait" : "cpu";
+    const highest = timeline.waiting ? Math.max(1, ...timeline.episodes.map((episode) => episode.totalWait[episode.length])) : 1;
     timeline.episodes.forEach((episode, i) => {
-      const value = (step) => episode.totalWait[timeline.positions(step)[i]];
-      trace(context, value, 0, timeline.length, (step) => this.#x(step, width), (wait) => bottom - (wait / highest) * (bottom - 8));
+      const value = (step) => episode[column][timeline.positions(step)[i]];
+      trace(context, value, 0, episode.afterDecision.length - 1, (step) => this.#x(step, width), (level) => bottom - (level / highest) * (bottom - 8));
       context.strokeStyle = colour(i ? "memory" : "cpu");
       context.setLineDash(i ? [6, 3] : []);
       context.lineWidth = 2;
@@ -94,9 +96,9 @@ export class Overview {
   #marks(context, i, width, bottom) {
     const top = bottom + 3 + i * MARKS;
     context.fillStyle = colour("wait");
-    for (const step of this.timeline.waits[i]) context.fillRect(this.#x(step, width) - 0.5, top, 1.5, MARKS - 2);
+    for (const step of this.timeline.ticks[i]) context.fillRect(this.#x(step, width) - 0.5, top, 1.5, MARKS - 2);
     context.fillStyle = colour("alarm");
-    for (const step of this.timeline.catastrophes[i]) {
+    for (const step of this.timeline.alarms[i]) {
       const x = this.#x(step, width), y = top + (MARKS - 2) / 2;
       context.beginPath();
       for (const [dx, dy] of [[0, -6], [5, 0], [0, 6], [-5, 0]]) context.lineTo(x + dx, y + dy);

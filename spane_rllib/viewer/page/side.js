@@ -14,6 +14,7 @@ export class Side {
     this.episode = episode;
     this.chosen = null;
     this.root = document.getElementById("side").content.firstElementChild.cloneNode(true);
+    for (const card of this.root.querySelectorAll(`[data-only=${episode.waiting ? "scenario" : "waiting"}]`)) card.remove();
     this.fields = Object.fromEntries([...this.root.querySelectorAll("[data-field]")].map((element) => [element.dataset.field, element]));
     const name = this.$(".name");
     name.dataset.letter = "AB"[index];
@@ -58,13 +59,10 @@ export class Side {
   }
 
   #gauges(p) {
-    const { servers, serverCount } = this.episode;
     for (const card of this.root.querySelectorAll(".gauge")) {
-      const resource = card.dataset.resource, share = this.episode[resource][p];
+      const resource = card.dataset.resource, share = this.episode[resource][p], capacity = this.episode.capacity[resource][p];
       const [, level] = LEVELS.find(([limit]) => share < limit);
       const word = level === "full" ? "nearly full" : level;
-      let capacity = 0;
-      for (let server = 0; server < serverCount; server++) if (this.episode.isActive(server, p)) capacity += 2 * servers[`node_${resource}`][server];
       card.style.setProperty("--level", `var(--${level})`);
       card.querySelector(".value").style.strokeDasharray = `${100 * share} 200`;
       card.querySelector(".big").textContent = percent(share);
@@ -77,30 +75,49 @@ export class Side {
   #numbers(p) {
     const { episode, fields } = this;
     const decisions = episode.decisions[p], delayed = episode.delayed[p];
-    const texts = {
+    if (!episode.waiting) {
+      this.#fill({
+        score: count(decisions),
+        "running-now": count(episode.running[p]),
+        departed: count(decisions - episode.running[p]),
+        servers: count(episode.active[p]),
+        added: count(episode.active[p] - episode.active[0]),
+        "server-hours": amount(Math.round(10 * episode.serverHours[p]) / 10),
+      });
+      return;
+    }
+    this.#fill({
       queue: count(episode.queue[p]),
       "queue-unit": episode.queue[p] === 1 ? "VM waits" : "VMs wait",
       "head-wait": seconds(episode.headWait[p]),
       placed: `${count(decisions)} / ${count(episode.vmCount)}`,
-      running: plural(episode.running(p), "VM"),
+      running: plural(episode.running[p], "VM"),
       "total-wait": seconds(episode.totalWait[p]),
       delayed: plural(delayed, "VM"),
       longest: seconds(episode.longest[p]),
       mean: decisions ? `${amount(episode.totalWait[p] / decisions)} s` : "0 s",
-    };
-    for (const [name, text] of Object.entries(texts)) fields[name].textContent = text;
+    });
     fields.catastrophe.classList.toggle("on", episode.catastrophes.some((at) => at <= p));
+  }
+
+  #fill(texts) {
+    for (const [name, text] of Object.entries(texts)) this.fields[name].textContent = text;
   }
 
   #requests(p) {
     const { episode } = this;
     const event = episode.event(p), head = episode.decisions[p] < episode.vmCount ? episode.decisions[p] : null;
-    const wait = event && !event.departure ? episode.wait(event.vm) : 0;
-    this.#request("last", event?.vm ?? null, event ? (event.departure ? "Departed" : "Placed") : "Empty cluster", {
+    const wait = event && !event.departure && !event.refused ? episode.wait(event.vm) : 0;
+    const title = !event ? "Empty cluster" : event.departure ? "Departed" : event.refused ? "No room" : "Placed";
+    this.#request("last", event?.vm ?? null, title, {
       where: event ? episode.place(event.vm) : "before the first event",
-      wait: wait > 0 ? `after ${seconds(wait)}` : "",
+      wait: wait > 0 ? `after ${seconds(wait)}` : event?.refused ? `(${amount((1 - episode.cpu[p]) * episode.capacity.cpu[p])} cores are free)` : "",
       departed: event?.departure,
     });
+    if (!episode.waiting && p === episode.length) {
+      this.#request("head", null, "The episode ends", { where: episode.refused ? "" : "at its cap or the end of the trace", wait: "" });
+      return;
+    }
     const ended = head !== null && episode.vms.slot[head] < 0 && p === episode.length;
     const toCome = head !== null && episode.vms.arrival[head] >= episode.time(p);
     this.#request("head", head, head === null ? "All VMs are placed" : toCome ? "Next" : "Waiting", {
@@ -119,7 +136,7 @@ export class Side {
     box.querySelector(".wait").textContent = wait;
     const canvas = box.querySelector("canvas");
     canvas.setAttribute("aria-label", size || title);
-    this.#splitGlyph(canvas, vm, departed, name === "last");
+    this.#splitGlyph(canvas, vm, departed, name === "last" && vms.slot[vm] >= 0);
   }
 
   // CPU and memory of a VM as shares of a node: node 0 up, node 1 down; to either node while it is not placed.
@@ -128,8 +145,7 @@ export class Side {
     const middle = height / 2, half = middle - 3, bar = width * 0.34;
     line(context, 0, Math.round(middle) + 0.5, width, Math.round(middle) + 0.5, colour("faint"));
     if (vm === null) return;
-    const { servers, vms } = this.episode;
-    const server = placed ? vms.slot[vm] >> 1 : 0;
+    const { largest, vms } = this.episode;
     const sizeOn = (node, resource) => {
       if (vms.double[vm]) return vms[resource][vm] / 2;
       return node === (placed ? vms.slot[vm] & 1 : 0) ? vms[resource][vm] : 0;
@@ -138,12 +154,12 @@ export class Side {
       const x = i ? width / 2 + 2 : width / 2 - 2 - bar;
       for (const node of [0, 1]) {
         const size = sizeOn(node, resource);
-        const tall = Math.max((size / servers[`node_${resource}`][server]) * half, size ? 2 : 0);
+        const tall = Math.max((size / largest[resource]) * half, size ? 2 : 0);
         if (!tall) continue;
         const y = node ? middle + 1 : middle - tall;
         context.fillStyle = colour(departed ? `${resource}Soft` : resource);
         context.fillRect(x, y, bar, tall);
-        if (departed) outline(context, x, y, bar, tall, true);
+        if (departed) outline(context, x, y, bar, tall, { dashed: true });
       }
     });
   }
@@ -165,7 +181,7 @@ export class Side {
 
   #describeServers(p) {
     const event = this.episode.event(p);
-    const last = event ? `; last event: VM ${this.episode.vms.number[event.vm]} ${event.departure ? "departed from" : "placed on"} ${this.episode.place(event.vm)}` : "";
+    const last = event ? `; last event: VM ${this.episode.vms.number[event.vm]} ${event.departure ? "departed from " : event.refused ? "" : "placed on "}${this.episode.place(event.vm)}` : "";
     return `Load of ${plural(this.episode.serverCount, "server")}${last}`;
   }
 
@@ -177,7 +193,8 @@ export class Side {
     const vms = episode.residents(server, p);
     this.$(".detail").classList.toggle("open", chosen);
     this.$(".detail .title").textContent = `Server ${server}: ${plural(vms.length, "VM")}`;
-    this.$(".follows").textContent = chosen ? "chosen; Esc follows the last event" : "of the last event; click one to keep it";
+    const follows = typeof event?.server === "number" ? "of the last event; click one to keep it" : "click one to keep it";
+    this.$(".follows").textContent = chosen ? "chosen; Esc follows the last event" : follows;
     this.$(".nodes").textContent = this.#nodes(server);
     this.$("tbody").replaceChildren(...vms.reverse().map((vm) => {
       const row = document.createElement("tr");

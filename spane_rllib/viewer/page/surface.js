@@ -52,12 +52,12 @@ export function line(context, x0, y0, x1, y1, stroke = colours.line) {
   context.stroke();
 }
 
-export function outline(context, x, y, width, height, dashed = false) {
+export function outline(context, x, y, w, h, { stroke = colours.ink, dashed = false, width = 2 } = {}) {
   context.save();
-  context.strokeStyle = colours.ink;
-  context.lineWidth = 2;
+  context.strokeStyle = stroke;
+  context.lineWidth = width;
   if (dashed) context.setLineDash([4, 3]);
-  context.strokeRect(x + 1, y + 1, Math.max(width - 2, 1), Math.max(height - 2, 1));
+  context.strokeRect(x + width / 2, y + width / 2, Math.max(w - width, 1), Math.max(h - width, 1));
   context.restore();
 }
 

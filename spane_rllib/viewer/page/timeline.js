@@ -5,12 +5,17 @@ export class Timeline {
     this.episodes = episodes;
     this.pair = episodes.length === 2;
     this.unit = this.pair ? "Decision" : "Event";
-    const toStep = (episode, p) => (this.pair ? episode.decisions[p] : p);
-    const steps = (name) => episodes.map((episode) => episode[name].map((p) => toStep(episode, p)));
-    this.length = Math.max(...episodes.map((episode) => toStep(episode, episode.length)));
-    this.waits = steps("waits");
-    this.catastrophes = steps("catastrophes");
+    this.waiting = episodes[0].waiting;
+    this.length = Math.max(...episodes.map((episode) => (this.pair ? episode.afterDecision.length - 1 : episode.length)));
+    // What the ticks and the diamonds of the bar stand for: waits and catastrophes, or expansions and the VM that fits nowhere.
+    this.ticks = this.#steps((episode) => (this.waiting ? episode.waits : episode.expansions));
+    this.alarms = this.#steps((episode) => (this.waiting ? episode.catastrophes : episode.refused ? [episode.length] : []));
     this.difference = this.pair ? this.#firstDifference() : null;
+  }
+
+  #steps(positionsOf) {
+    const step = (episode, p) => (this.pair ? episode.decisions[p] + (episode.refused && p === episode.length) : p);
+    return this.episodes.map((episode) => positionsOf(episode).map((p) => step(episode, p)));
   }
 
   #firstDifference() {
@@ -27,7 +32,7 @@ export class Timeline {
     return this.episodes.map((episode) => episode.afterDecision[Math.min(step, episode.afterDecision.length - 1)]);
   }
 
-  // The nearest step after (direction 1) or before (-1) `step` in lists like `waits`; null if there is none.
+  // The nearest step after (direction 1) or before (-1) `step` in lists like `ticks`; null if there is none.
   next(lists, step, direction = 1) {
     const ahead = lists.flat().filter((other) => direction * (other - step) > 0);
     return ahead.length ? ahead.reduce((best, other) => (direction * (other - best) < 0 ? other : best)) : null;

@@ -12,13 +12,15 @@ from spane_rllib.console import Progress
 from spane_rllib.errors import UserError
 from spane_rllib.files import check_writable
 from spane_rllib.traces.loading import describe_source, load_trace
-from spane_rllib.traces.splits import read_starts, sample_starts, splits_of
+from spane_rllib.traces.splits import read_starts, select_starts, splits_of
 from spane_rllib.vm_scheduling.allocation import published
 from spane_rllib.vm_scheduling.allocation.evaluation import evaluate_policy, summarize, summary_table
+from spane_rllib.vm_scheduling.allocation.recording import record_allocations
 from spane_rllib.vm_scheduling.allocation.scenario import load_scenario
 from spane_rllib.vm_scheduling.allocation.workload import compile_allocations
 from spane_rllib.vm_scheduling.evaluation import write_tables
 from spane_rllib.vm_scheduling.policies import load_policy
+from spane_rllib.vm_scheduling.recording import show_progress
 
 
 def evaluate_scenario(arguments: argparse.Namespace) -> None:
@@ -29,15 +31,16 @@ def evaluate_scenario(arguments: argparse.Namespace) -> None:
     """
     scenario = load_scenario(arguments.scenario)
     scenarios = [scenario.with_servers(n) for n in dict.fromkeys(arguments.servers or ())] or [scenario]
-    if arguments.output is not None:
-        check_writable(arguments.output)
+    for folder in (arguments.output, arguments.record):
+        if folder is not None:
+            check_writable(folder)
     trace = load_trace(arguments.trace, never_ending="keep")
     workloads = [compile_allocations(trace, scenario) for scenario in scenarios]
     splits = splits_of(trace)
     if arguments.starts is not None:
         starts = read_starts(arguments.starts, len(trace))
     else:
-        starts = sample_starts(splits, arguments.split, arguments.episodes, arguments.seed)
+        starts = select_starts(splits, arguments.split, arguments.episodes, arguments.seed)
     workloads[0].check_starts(starts)
     policies = [load_policy(name, splits.train[1]) for name in dict.fromkeys(arguments.policy)]
     for policy in policies:
@@ -58,6 +61,14 @@ def evaluate_scenario(arguments: argparse.Namespace) -> None:
     summary = summarize(episodes)
     if arguments.output is not None:
         write_tables(Path(arguments.output), episodes, summary)
+    if arguments.record is not None:
+        recorded, folder = starts[: arguments.record_episodes], Path(arguments.record)
+        files = (
+            file
+            for workload in workloads
+            for file in record_allocations(policies, workload, recorded, folder, arguments.seed)
+        )
+        show_progress(files, len(pairs) * len(recorded))
     print(summary_table(summary))
 
 

@@ -69,7 +69,7 @@ class Growth(Settings):
 class AllocationScenario(Settings):
     """A cluster and how long VMs are placed on it."""
 
-    name: str = Field(description="What tables call it: the name of the file.")
+    name: str = Field(min_length=1, description="What tables call it: the name of the file.")
     server_groups: Annotated[tuple[ServerGroup, ...], Strict(False)] = Field(
         min_length=1, description="The servers at the start of an episode, in the order of their numbers."
     )

@@ -19,6 +19,7 @@ from spane_rllib.errors import UserError, one_line
 from spane_rllib.settings import Settings, user_error
 from spane_rllib.vm_scheduling.networks.base import QNetwork
 from spane_rllib.vm_scheduling.networks.registry import network_skeleton
+from spane_rllib.vm_scheduling.networks.score import ScoreWeights
 
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
@@ -66,7 +67,10 @@ class _ModelFile(Settings):
     metadata: ModelMetadata
 
 
-def save_model(directory: str | os.PathLike[str], network: QNetwork, metadata: ModelMetadata) -> None:
+Model = QNetwork | ScoreWeights
+
+
+def save_model(directory: str | os.PathLike[str], network: Model, metadata: ModelMetadata) -> None:
     """Write a model folder in one step; a model that is there already is replaced.
 
     Raises:
@@ -101,8 +105,8 @@ def save_model(directory: str | os.PathLike[str], network: QNetwork, metadata: M
         raise UserError(f"cannot write {target}: {error.strerror or error}") from error
 
 
-def load_model(directory: str | os.PathLike[str]) -> tuple[QNetwork, ModelMetadata]:
-    """The network in a model folder, and where it comes from. Nothing in the folder is trusted.
+def load_model(directory: str | os.PathLike[str]) -> tuple[Model, ModelMetadata]:
+    """The network or score in a model folder, and where it comes from. Nothing in the folder is trusted.
 
     Raises:
         UserError: a file is missing, unreadable, damaged, or the two do not belong together.
@@ -113,7 +117,7 @@ def load_model(directory: str | os.PathLike[str]) -> tuple[QNetwork, ModelMetada
     except ValidationError as error:
         raise user_error(error, str(model_path)) from error
     try:
-        network = network_skeleton(file.kind, file.options, file.metadata.servers)
+        network = _skeleton(file)
     except UserError as error:
         raise UserError(f"{model_path}: {error}") from error
 
@@ -132,6 +136,12 @@ def load_model(directory: str | os.PathLike[str]) -> tuple[QNetwork, ModelMetada
     _check_finite(state, weights_path)
     network.to_empty(device="cpu").load_state_dict(state)
     return network, file.metadata
+
+
+def _skeleton(file: _ModelFile) -> Model:
+    if file.kind == ScoreWeights.kind:
+        return ScoreWeights.skeleton(file.options)
+    return network_skeleton(file.kind, file.options, file.metadata.servers)
 
 
 def _replaceable(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationGradi
 from spane_rllib.vm_scheduling.simulator.heuristics import Heuristic
 from spane_rllib.vm_scheduling.simulator.lanes import Lanes
 from spane_rllib.vm_scheduling.simulator.lower_bound import lower_bounds
+from spane_rllib.vm_scheduling.simulator.placement_score import PlacementScore
 from spane_rllib.vm_scheduling.simulator.workload import Workload, compile_workload
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FragmentationGradient",
     "Heuristic",
     "Lanes",
+    "PlacementScore",
     "Workload",
     "compile_workload",
     "lower_bounds",

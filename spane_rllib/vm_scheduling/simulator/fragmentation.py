@@ -27,6 +27,9 @@ class FragmentationArrays(NamedTuple):
     double: npt.NDArray[np.bool_]  # (F,) whether a VM of the flavour is on both nodes
     weights: npt.NDArray[np.float64]  # (F,)
     fullness: float
+    imbalance: float
+    siblings: float
+    discount: npt.NDArray[np.float64]  # (N,) taken off the cost of each server for siblings there
     # Few servers change between two VMs of one kind, so costs are remembered with the free units they are
     # true for. Kind k has row k modulo R; zeros stand for a full server, where nothing is placed.
     kind: npt.NDArray[np.int32]  # (n,) as Workload.kind
@@ -98,6 +101,9 @@ class FragmentationGradient:
             need[:, DOUBLE].astype(np.bool_),
             np.array(self.weights, np.float64),
             float(self.fullness),
+            0.0,
+            0.0,
+            np.zeros(servers),
             workload.kind,
             np.full(_MEMO_ROWS, -1, np.int32),
             np.zeros((_MEMO_ROWS, servers, 4), np.int32),
@@ -113,6 +119,9 @@ NO_FRAGMENTATION = FragmentationArrays(
     np.zeros(0, np.bool_),
     np.zeros(0),
     0.0,
+    0.0,
+    0.0,
+    np.zeros(0),
     np.zeros(0, np.int32),
     np.zeros(0, np.int32),
     np.zeros((0, 0, 4), np.int32),
@@ -124,7 +133,10 @@ NO_FRAGMENTATION = FragmentationArrays(
 def _capacity_lost(
     free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], slot: int, fragmentation: FragmentationArrays
 ) -> float:
-    """Weighted sum over flavours of the VMs the server could host before - after placing `need` on `slot`."""
+    """Weighted sum over flavours of the VMs the server could host before - after placing `need` on `slot`.
+
+    Weighted too, the change of the difference between the free CPU shares of its nodes is added.
+    """
     by_cpu, by_memory = fragmentation.hosted_by_cpu, fragmentation.hosted_by_memory
     sibling = slot ^ 1
     cpu, memory = by_cpu[free[CPU, slot]], by_memory[free[MEMORY, slot]]
@@ -145,6 +157,10 @@ def _capacity_lost(
         else:
             fewer = before + sibling_before - after - sibling_after
         lost += fragmentation.weights[flavour] * fewer
+    if fragmentation.imbalance != 0.0 and not need[DOUBLE]:
+        before = free[CPU, slot] - free[CPU, sibling]
+        added = (abs(before - need[CPU]) - abs(before)) / (len(by_cpu) - 1)
+        lost += fragmentation.imbalance * added
     return lost
 
 
@@ -186,15 +202,13 @@ def least_fragmenting(
             if fits_1:
                 cost[1] = _capacity_lost(free, need, first + 1, fragmentation) + full
         for node in range(2):
-            slot = first + node
-            if (
-                (fits_1 if node else fits_0)
-                and cost[node] <= least_cost
-                and (
-                    cost[node] < least_cost
-                    or server < least_server
-                    or (server == least_server and share[slot] > most_node)
-                )
+            if not (fits_1 if node else fits_0):
+                continue
+            slot, own = first + node, cost[node] - fragmentation.discount[first >> 1]
+            if own <= least_cost and (
+                own < least_cost
+                or server < least_server
+                or (server == least_server and share[slot] > most_node)
             ):
-                chosen, least_cost, least_server, most_node = slot, cost[node], server, share[slot]
+                chosen, least_cost, least_server, most_node = slot, own, server, share[slot]
     return chosen

@@ -27,6 +27,7 @@ from spane_rllib.vm_scheduling.simulator.rules import (
     LaneState,
     fits_slot,
 )
+from spane_rllib.vm_scheduling.simulator.siblings import find_siblings
 from spane_rllib.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 _NAMES = tuple(HEURISTICS)
@@ -46,7 +47,10 @@ _NAMES = tuple(HEURISTICS)
 
 @dataclass(frozen=True)
 class Heuristic:
-    """A heuristic by name; `fragmentation` holds the parameters of `fgd` and is ignored by the others."""
+    """A heuristic by name; `fragmentation` holds the parameters of `fgd` and is ignored by the others.
+
+    With a `PlacementScore` for them, `fgd` is that score.
+    """
 
     name: str
     fragmentation: FragmentationGradient | None = None
@@ -187,6 +191,9 @@ def choose(
     if code == SBF:
         return _server_best_fit(free, share, need)
     if code == FGD:
+        if fragmentation.siblings != 0.0:
+            kinds, discount = fragmentation.kind, fragmentation.discount
+            find_siblings(work, state, lane, kinds, fragmentation.siblings, discount)
         kind = fragmentation.kind[counters[HEAD]]
         return least_fragmenting(free, share, need, kind, fragmentation)
     return counters[FIRST_SLOT]

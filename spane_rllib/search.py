@@ -1,0 +1,79 @@
+"""`python -m spane_rllib.search`: direct policy search with CMA-ES over whole simulated episodes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from spane_rllib.console import Parser, run_command
+
+_EPILOG = """Preset: policy_search. All keys: docs/configuration.md; how it works: docs/policy_search.md.
+
+Writes models/score/, trials.csv and curves.csv; evaluate the models with spane_rllib.study, compare or
+evaluate. Ctrl-C leaves a state that --resume continues."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m spane_rllib.search",
+        description="Search the weights of a placement score with CMA-ES, judged on whole episodes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="YAML file or name of the preset")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a key, as in generations=50; repeatable",
+    )
+    parser.add_argument("--resume", metavar="DIR", help="continue the search in this results folder")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; see `--help`."""
+    arguments = _parser().parse_args(argv)
+    from spane_rllib.errors import UserError
+    from spane_rllib.experiments.folder import ResultsFolder
+    from spane_rllib.experiments.search_config import load_search
+
+    if arguments.resume is not None:
+        if arguments.config is not None or arguments.overrides:
+            raise UserError(
+                "--resume takes the configuration of the results folder; leave out CONFIG and --set"
+            )
+        folder = ResultsFolder(Path(arguments.resume))
+        if not folder.config_file.is_file():
+            raise UserError(f"{folder.path}: no search there (no config.yaml); give a results folder")
+        config = load_search(folder.config_file)
+    else:
+        config = load_search(arguments.config or "policy_search", arguments.overrides)
+        folder = ResultsFolder(Path(config.output) / config.name)
+        folder.check_free()
+    from spane_rllib.experiments.search_job import run_search
+
+    try:
+        run_search(config, folder, resume=arguments.resume is not None)
+    except KeyboardInterrupt:
+        if folder.config_file.is_file():
+            print("interrupted; what is finished is kept. Continue with:", file=sys.stderr)
+            print(f"  python -m spane_rllib.search --resume {folder.path}", file=sys.stderr)
+        return 130
+    import pandas as pd
+
+    from spane_rllib.console import format_table
+
+    trials = pd.read_csv(folder.path / "trials.csv").sort_values("rank")
+    columns = ["trial", "rank", "best_validation_cost", "best_generation", "model"]
+    print(format_table(columns, [tuple(row) for row in trials[columns].itertuples(index=False)]))
+    print(f"results in {folder.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
