@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from spane_rllib.learning.policy_settings import AlgorithmSettings
 from spane_rllib.learning.settings import ALLOCATION_REWARDS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,6 @@ def measure_of(settings: AlgorithmSettings) -> Measure:
     return ALLOCATIONS if settings.reward in ALLOCATION_REWARDS else WAITS
 
 
-def measure_in(columns: object) -> Measure:
-    """The measure whose columns a table has."""
-    return ALLOCATIONS if any(ALLOCATIONS.column in str(name) for name in columns) else WAITS  # type: ignore[attr-defined]
+def measure_in(table: pd.DataFrame) -> Measure:
+    """The measure whose columns `trials.csv` or `curves.csv` has."""
+    return ALLOCATIONS if any(ALLOCATIONS.column in name for name in table.columns) else WAITS

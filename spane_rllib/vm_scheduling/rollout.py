@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.compiling import borrowed, compiled, inlined
+from spane_rllib.vm_scheduling.network_actions import best_action, evaluate, random_action, sample_action
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.networks.kernels import row_q_values, scratch_size
+from spane_rllib.vm_scheduling.networks.kernels import scratch_size
 from spane_rllib.vm_scheduling.simulator import Cluster, EpisodeResults, Heuristic, Workload
 from spane_rllib.vm_scheduling.simulator.episodes import Ends
 from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
@@ -242,39 +243,6 @@ class HeuristicRollout(_RecordedRollout):
         return self._recorded(len(starts))
 
 
-@inlined
-def _evaluate(
-    weights: Float32Array,
-    layout: Rows,
-    observations: Observations,
-    lane: int,
-    scratch: Float32Array,
-    q: Float32Array,
-) -> None:
-    """Write the Q-values of the lane's observation to `q`."""
-    servers = observations.servers[lane].reshape(2 * len(q))
-    row_q_values(weights, layout, servers, observations.request[lane], scratch, q)
-
-
-@inlined
-def _best_action(
-    weights: Float32Array,
-    layout: Rows,
-    observations: Observations,
-    lane: int,
-    scratch: Float32Array,
-    q: Float32Array,
-) -> int:
-    """The feasible action of the highest Q-value in a running lane, the first of equals."""
-    _evaluate(weights, layout, observations, lane, scratch, q)
-    mask = observations.action_mask[lane]
-    best = -1
-    for action in range(len(q)):
-        if mask[action] and (best < 0 or q[action] > q[best]):
-            best = action
-    return best
-
-
 @compiled
 def _play_greedily(
     work: WorkloadArrays,
@@ -296,7 +264,7 @@ def _play_greedily(
         begin(work, state, 0, starts[episode], vm_counts[episode])
         observe(work, state, observations, 0)
         while state.counters[0, STATUS] == RUNNING:
-            place(work, state, 0, _best_action(weights, layout, observations, 0, scratch, q))
+            place(work, state, 0, best_action(weights, layout, observations, 0, scratch, q))
             observe(work, state, observations, 0)
         counters[episode] = state.counters[0]
         clocks[episode] = state.clocks[0]
@@ -330,14 +298,14 @@ def _play_exploring(
             if state.counters[lane, STATUS] != RUNNING:
                 continue
             if sampled:
-                _evaluate(weights, layout, observations, lane, scratch, q)
+                evaluate(weights, layout, observations, lane, scratch, q)
                 action, log_probability = sample_action(q, observations.action_mask[lane], random)
                 decision = state.counters[lane, HEAD] - state.counters[lane, START]
                 record.log_probability[lane, decision] = log_probability
             elif random.random() < epsilon:
-                action = _random_action(observations.action_mask[lane], random)
+                action = random_action(observations.action_mask[lane], random)
             else:
-                action = _best_action(weights, layout, observations, lane, scratch, q)
+                action = best_action(weights, layout, observations, lane, scratch, q)
             _decide(work, state, observations, lane, action, record)
             running += state.counters[lane, STATUS] == RUNNING
 
@@ -399,45 +367,3 @@ def _decide(
     observe(work, state, observations, lane)
     record.wait[lane, decision] = state.clocks[lane, WAIT]
     record.servers[lane, decision + 1] = observations.servers[lane]
-
-
-@inlined
-def _random_action(mask: npt.NDArray[np.int8], random: np.random.Generator) -> int:
-    """A feasible action, each with the same chance."""
-    feasible = 0
-    for action in range(len(mask)):
-        feasible += mask[action] != 0
-    pick = int(random.random() * feasible)
-    for action in range(len(mask)):
-        if mask[action] != 0:
-            if pick == 0:
-                return action
-            pick -= 1
-    return -1
-
-
-@inlined
-def sample_action(
-    logits: Float32Array, mask: npt.NDArray[np.int8], random: np.random.Generator
-) -> tuple[int, np.float32]:
-    """An action drawn from the softmax of the logits whose mask is not 0, and the log of its probability."""
-    largest = -np.inf
-    for action in range(len(logits)):
-        if mask[action] != 0:
-            largest = max(largest, logits[action])
-    total = 0.0
-    for action in range(len(logits)):
-        if mask[action] != 0:
-            total += np.exp(logits[action] - largest)
-    pick = random.random() * total
-    chosen = -1
-    for action in range(len(logits)):
-        if mask[action] != 0:
-            weight = np.exp(logits[action] - largest)
-            # An action whose weight has vanished is never chosen, be it the last one after rounding.
-            if weight > 0.0:
-                chosen = action
-                if pick < weight:
-                    break
-            pick -= weight
-    return chosen, np.float32(logits[chosen] - largest - np.log(total))

@@ -15,9 +15,10 @@ from spane_rllib.learning.policy_settings import ALGORITHMS, AlgorithmName
 from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.allocation.scenario import AllocationScenario
 from spane_rllib.vm_scheduling.allocation.workload import AllocationWorkload
+from spane_rllib.vm_scheduling.network_actions import sample_action
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.rollout import ExploringRollout, play_greedily, sample_action
+from spane_rllib.vm_scheduling.rollout import ExploringRollout, play_greedily
 from spane_rllib.vm_scheduling.run import Run, Validation
 from spane_rllib.vm_scheduling.runs import begin_run
 from spane_rllib.vm_scheduling.simulator import Cluster, Heuristic, Workload
@@ -99,7 +100,6 @@ def allocations(workload: AllocationWorkload, policy: str) -> float:
     return float((ends.counters[:, HEAD] - ends.counters[:, START]).mean())
 
 
-@pytest.mark.timeout(120)
 @KINDS
 @NAMES
 def test_learns_what_first_fit_cannot(
