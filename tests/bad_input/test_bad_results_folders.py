@@ -64,7 +64,7 @@ def experiment(finished: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise UserError("Ray is started")
 
     monkeypatch.setattr(main_job, "ray_session", started)
-    monkeypatch.setattr(main_job, "compile_ahead", lambda: None)
+    monkeypatch.setattr(main_job, "compile_ahead", lambda allocations: None)
     shutil.copytree(finished / "experiment", place / "experiment")
     shutil.copy(finished / "trace.csv", place)
     return place / "experiment"
