@@ -33,13 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     from spane_rllib.experiments.folder import ResultsFolder
 
     folder = ResultsFolder(Path(arguments.folder))
-    folder.load_config()
+    config = folder.load_config()
+    from spane_rllib.experiments.allocation_report import read_allocation_episodes, write_allocation_summary
+    from spane_rllib.experiments.measures import measure_in
     from spane_rllib.experiments.results import restore_results, write_trial_tables
     from spane_rllib.experiments.summary import check_readable, is_evaluated, read_evaluation, write_summary
+    from spane_rllib.vm_scheduling.allocation import evaluation as allocation_evaluation
     from spane_rllib.vm_scheduling.evaluation import summary_table
 
     results = restore_results(folder)
-    if is_evaluated(folder):
+    if is_evaluated(folder) and config.scenario is None:
         check_readable(folder)  # before anything is written
     trials = write_trial_tables(results, folder)
     counts = ", ".join(
@@ -47,12 +50,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(f"{folder.path}: {len(trials)} trials ({counts})\n")
     best = trials[trials["rank"] <= arguments.top].sort_values(["method", "rank"], kind="stable")
-    rows = [
-        (row.method, row.trial, row.best_validation_wait_s, int(row.best_gradient_steps), row.time_s)
-        for row in best.itertuples()
-    ]
-    print(format_table(("method", "trial", "validation wait s", "at gradient step", "time s"), rows))
-    if is_evaluated(folder):
+    measure = measure_in(trials)
+    best = best.astype({"best_gradient_steps": int})
+    shown = best[["method", "trial", f"best_{measure.column}", "best_gradient_steps", "time_s"]]
+    header = ("method", "trial", measure.title.replace(",", ""), "at gradient step", "time s")
+    print(format_table(header, list(shown.itertuples(index=False, name=None))))
+    if is_evaluated(folder) and config.scenario is not None:
+        episodes = read_allocation_episodes(folder.path / "episodes.csv")
+        print(f"\n{allocation_evaluation.summary_table(allocation_evaluation.summarize(episodes))}")
+        for figure in write_allocation_summary(folder):
+            print(figure)
+    elif is_evaluated(folder):
         print(f"\n{summary_table(read_evaluation(folder)[1])}")
         for figure in write_summary(folder):
             print(figure)

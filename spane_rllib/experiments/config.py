@@ -24,7 +24,8 @@ from pydantic import (
 )
 
 from spane_rllib.experiments.search_space import Distribution, validate_search_space, written
-from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.learning.policy_settings import ALGORITHMS, AlgorithmName
+from spane_rllib.learning.settings import ALLOCATION_REWARDS, TrainingSettings
 from spane_rllib.settings import Settings, Share, distinct
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
 from spane_rllib.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS, NetworkKind
@@ -140,6 +141,9 @@ class MethodSettings(Settings):
     """One method of the comparison: a network and the search over its settings."""
 
     network: NetworkKind = Field(description="`spane` (equal servers are exchangeable) or `mlp`.")
+    algorithm: AlgorithmName = Field(
+        default="dqn", description="What trains it; all but `dqn` are policy gradients."
+    )
     trials: int = Field(
         default=1,
         ge=1,
@@ -154,7 +158,9 @@ class MethodSettings(Settings):
     )
     training: dict[str, Any] = Field(
         default_factory=dict,
-        description="Keys of `training` for this method; each a value or a search distribution.",
+        description="Hyper-parameters of the algorithm; each a value or a search distribution. Those left "
+        "out are as in `training`; for an algorithm other than `dqn`, only `gradient_steps`, `discount` and "
+        "`reward` are, and the others have their own defaults.",
     )
 
     @field_validator("options", mode="before")
@@ -165,8 +171,9 @@ class MethodSettings(Settings):
 
     @field_validator("training", mode="before")
     @classmethod
-    def _check_training(cls, space: Any) -> Any:
-        return validate_search_space(TrainingSettings, space)
+    def _check_training(cls, space: Any, info: ValidationInfo) -> Any:
+        algorithm = info.data.get("algorithm")
+        return validate_search_space(ALGORITHMS[algorithm], space) if algorithm else {}
 
     @model_validator(mode="after")
     def _check_sampled(self) -> MethodSettings:
@@ -307,7 +314,14 @@ class ExperimentConfig(Settings):
         default="best", description="Whose weights stay in the results: the evaluated trials' or all."
     )
     trace: TraceSettings = Field(default_factory=TraceSettings, description="Which VM trace.")
-    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The cluster trained on.")
+    scenario: PathText | None = Field(
+        default=None,
+        description="`fading`, `recovering`, another preset or the YAML file of a scenario "
+        "(docs/scenarios.md): place as many VMs as possible; null: let them wait as little as possible.",
+    )
+    cluster: ClusterSettings = Field(
+        default_factory=ClusterSettings, description="The cluster trained on; a `scenario` has its own."
+    )
     splits: SplitSettings | None = Field(
         default=None,
         description="Shares of the trace to start episodes in; null: the published split of a known dataset, "
@@ -342,6 +356,23 @@ class ExperimentConfig(Settings):
                         f"methods.{name}: search.algorithm optuna takes neither seeds nor grid; write choice "
                         "in place of grid, or set search.algorithm to random"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _check_scenario(self) -> ExperimentConfig:
+        if self.scenario is not None and self.cluster != ClusterSettings():
+            raise ValueError("cluster: a scenario says what its servers are; leave cluster out, or scenario")
+        keys = {"training": self.training.reward}
+        keys |= {
+            f"methods.{name}.training": method.training["reward"]
+            for name, method in self.methods.items()
+            if "reward" in method.training
+        }
+        for key, leaf in keys.items():
+            for reward in leaf.values if isinstance(leaf, Distribution) else (leaf,):
+                if (reward in ALLOCATION_REWARDS) != (self.scenario is not None):
+                    wanted = "allocation or cpu_share with" if self.scenario else "log_wait, ... without"
+                    raise ValueError(f"{key}.reward: must be {wanted} a scenario, got {reward}")
         return self
 
     @model_validator(mode="after")

@@ -26,6 +26,7 @@ from spane_rllib.experiments.config import (
 from spane_rllib.experiments.search_config import SearchConfig, SearchValidation, WindowSettings
 from spane_rllib.experiments.search_space import KINDS
 from spane_rllib.experiments.study_config import BootstrapSettings, StudyConfig, StudyEvaluation
+from spane_rllib.learning.policy_settings import A2cSettings, PpoSettings, SacSettings
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.settings import Settings
 from spane_rllib.vm_scheduling.networks.options import MlpOptions, SpaneOptions
@@ -38,6 +39,9 @@ SECTIONS: dict[str, type[Settings]] = {
     "`training`": TrainingSettings,
     "`validation`": ValidationSettings,
     "`methods.<name>`": MethodSettings,
+    "`methods.<name>.training` of the algorithm `ppo`": PpoSettings,
+    "`methods.<name>.training` of the algorithm `a2c`": A2cSettings,
+    "`methods.<name>.training` of the algorithm `sac`": SacSettings,
     "`methods.<name>.options` of the network `spane`": SpaneOptions,
     "`methods.<name>.options` of the network `mlp`": MlpOptions,
     "`search`": SearchSettings,
@@ -74,6 +78,7 @@ tables, figures and weights go to `<output>/<name>/`. `CONFIG` is a YAML file or
 | `spane_grid`, `mlp_grid`, `mlp_aug_grid` | every combination of a narrower space |
 | `spane_final`, `mlp_final`, `mlp_aug_final` | our tuned values from eleven seeds ([why](training.md)) |
 | `spane_published` | SPANE with the published values from eleven seeds |
+| `fading`, `recovering` | a scenario: every algorithm on both networks, three seeds each |
 
 - `--set training.gradient_steps=500` overrides one key; the value is YAML, and `--set` may be repeated.
 - Unknown keys, values of another type or out of range, and keys that contradict each other are refused before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from spane_rllib.experiments.measures import WAITS, measure_in
 from spane_rllib.experiments.plotting import HEURISTIC_COLOUR, PALETTE, log_scale_y, panels, save
 from spane_rllib.experiments.wait_figures import trimmed_means, wait_distribution
 from spane_rllib.vm_scheduling.evaluation import summarize
@@ -56,8 +57,7 @@ def _figures(
         if searched:
             yield f"hyperparameters_{method}", _hyperparameters(method, group, searched, colour)
     if len(curves) and np.isfinite(curves["validation_wait_s"]).any():
-        best = set(trials.loc[trials["rank"] == 1, "trial"])
-        yield "training_curves", _training_curves(curves, best, methods)
+        yield "training_curves", training_curves_figure(trials, curves)
     if len(episodes):
         method_of = dict(zip(trials["trial"], trials["method"], strict=True))
         colours = {policy: methods.get(method_of.get(policy)) for policy in episodes["policy"].unique()}
@@ -131,26 +131,31 @@ def _value_text(value: object) -> str:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
-def _training_curves(curves: pd.DataFrame, best: set[str], methods: Mapping[str, str]) -> Figure:
-    curves = curves[np.isfinite(curves["validation_wait_s"])]
+def training_curves_figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+    """The validations of every trial over its gradient steps, a panel for each method."""
+    measure = measure_in(curves)
+    best = set(trials.loc[trials["rank"] == 1, "trial"])
+    methods = dict(zip(trials["method"].unique(), cycle(PALETTE)))
+    curves = curves[np.isfinite(curves[measure.column])]
     shown = curves["method"].unique()
     figure, axes = panels(len(shown), 3, 3.8, 3.6, share_y=True)
     for axis, method in zip(axes, shown, strict=True):
         group = curves[curves["method"] == method].sort_values("gradient_steps")
         trials = dict(list(group.groupby("trial")))
         for name, curve in trials.items():
-            [line] = axis.plot(curve["gradient_steps"], curve["validation_wait_s"], color=methods.get(method))
+            [line] = axis.plot(curve["gradient_steps"], curve[measure.column], color=methods.get(method))
             if name in best:
                 line.set(linewidth=1.8, zorder=3)
             else:
                 line.set(linewidth=0.7, alpha=max(0.15, 1 / math.sqrt(len(trials))))
             if len(curve) == 1:
                 line.set_marker(".")  # a line does not show a single point
-        median = group.groupby("gradient_steps")["validation_wait_s"].median()
+        median = group.groupby("gradient_steps")[measure.column].median()
         axis.plot(median.index, median, color="black", linewidth=1.4, linestyle="--", zorder=4)
         axis.set(title=f"{method} ({len(trials):,} trials)", xlabel="gradient steps")
-        log_scale_y(axis, curves["validation_wait_s"])
-    axes[0].set_ylabel("validation wait, s")
+        if measure == WAITS:
+            log_scale_y(axis, curves[measure.column])
+    axes[0].set_ylabel(measure.title)
     legend = [
         Line2D([], [], color="0.3", linewidth=0.7, label="trial"),
         Line2D([], [], color="0.3", linewidth=1.8, label="best trial"),

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 import pandas as pd
 import ray
 
+from spane_rllib.console import Progress
 from spane_rllib.errors import UserError
+from spane_rllib.experiments.allocation_report import write_allocation_summary
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.identity import check_identity, record_identity
@@ -31,8 +33,13 @@ from spane_rllib.ray_session import ray_session
 from spane_rllib.traces.loading import describe_source
 from spane_rllib.traces.splits import Splits, sample_starts
 from spane_rllib.traces.trace import VmTrace
+from spane_rllib.vm_scheduling.allocation.evaluation import evaluate_policy as evaluate_allocations
+from spane_rllib.vm_scheduling.allocation.evaluation import summarize as summarize_allocations
+from spane_rllib.vm_scheduling.allocation.scenario import AllocationScenario, load_scenario
+from spane_rllib.vm_scheduling.allocation.workload import compile_allocations
 from spane_rllib.vm_scheduling.compile_ahead import compile_ahead
 from spane_rllib.vm_scheduling.evaluation import read_episodes, summarize, write_tables
+from spane_rllib.vm_scheduling.networks.options import MAX_MLP_SERVERS
 from spane_rllib.vm_scheduling.networks.weights import load_model
 from spane_rllib.vm_scheduling.policies import HeuristicPolicy, Policy, policy_of
 from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
@@ -49,8 +56,14 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
     """
     trace = configured_trace(config.trace, config.cluster)
     splits = configured_splits(config.splits, trace)
+    scenario = None if config.scenario is None else load_scenario(config.scenario)
     cluster = Cluster(**config.cluster.model_dump())
-    compile_workload(trace, cluster)  # complains about VMs that no server can hold
+    # Both complain about VMs that no server can hold.
+    if scenario is None:
+        compile_workload(trace, cluster)
+    else:
+        _check_sizes(config, scenario)
+        compile_allocations(trace, scenario)
     _prepare_folder(config, folder, trace, resume)
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {describe_source(trace)}")
@@ -61,18 +74,21 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
         _check_a_trial_fits(config)
         print(f"TensorBoard: tensorboard --logdir {folder.tune}")
         with folder.stage("compilation"):
-            compile_ahead()
+            compile_ahead(allocations=scenario is not None)
         with folder.stage("training"):
-            grid = train(config, folder, trials, trace, splits, resume)
+            grid = train(config, folder, trials, trace, splits, resume, scenario)
         finished = trial_table(grid, folder)
         evaluated = _choose(finished, config.evaluation.top_k)
         kept = finished if config.keep_weights == "all" else evaluated
         export_models(grid, folder, set(kept["trial"]))
         write_trial_tables(grid, folder)
         with folder.stage("evaluation"):
-            _evaluate(config, folder, evaluated, trace, splits, cluster)
+            if scenario is None:
+                _evaluate(config, folder, evaluated, trace, splits, cluster)
+            else:
+                _evaluate_allocations(config, folder, evaluated, trace, splits, scenario)
     with folder.stage("figures and report"):
-        write_summary(folder)
+        write_summary(folder) if scenario is None else write_allocation_summary(folder)
 
 
 def _prepare_folder(config: ExperimentConfig, folder: ResultsFolder, trace: VmTrace, resume: bool) -> None:
@@ -116,10 +132,7 @@ def _evaluate(
     settings = config.evaluation
     sizes = settings.servers or (cluster.servers,)
     starts = sample_starts(splits, settings.split, settings.episodes, settings.seed)
-    policies: list[Policy] = [HeuristicPolicy(name, splits.train[1]) for name in settings.heuristics]
-    for row in chosen.itertuples():
-        model, _ = load_model(folder.models / row.method / row.trial)
-        policies.append(policy_of(str(row.trial), model))
+    policies = _policies(config, folder, chosen, splits)
     pairs = [(policy, servers) for servers in sizes for policy in policies if policy.accepts(servers)]
     evaluate_parts(
         pairs,
@@ -131,6 +144,57 @@ def _evaluate(
         workers=max(1, int(ray.cluster_resources().get("CPU", 1))),
     )
     write_evaluation(folder, pairs)
+
+
+def _evaluate_allocations(
+    config: ExperimentConfig,
+    folder: ResultsFolder,
+    chosen: pd.DataFrame,
+    trace: VmTrace,
+    splits: Splits,
+    scenario: AllocationScenario,
+) -> None:
+    settings = config.evaluation
+    starts = sample_starts(splits, settings.split, settings.episodes, settings.seed)
+    policies = _policies(config, folder, chosen, splits)
+    scenarios = [scenario.with_servers(n) for n in settings.servers or ()] or [scenario]
+    workloads = [compile_allocations(trace, scenario) for scenario in scenarios]
+    pairs = [
+        (policy, workload)
+        for workload in workloads
+        for policy in policies
+        if policy.accepts(workload.cluster.servers)
+    ]
+    progress = Progress("evaluation", len(pairs), "policies")
+    frames = []
+    for policy, workload in pairs:
+        frames.append(evaluate_allocations(policy, workload, starts, settings.seed))
+        progress.update(len(frames))
+    episodes = pd.concat(frames, ignore_index=True)
+    write_tables(folder.path, episodes, summarize_allocations(episodes))
+
+
+def _policies(
+    config: ExperimentConfig, folder: ResultsFolder, chosen: pd.DataFrame, splits: Splits
+) -> list[Policy]:
+    """The heuristics and the chosen trials."""
+    policies: list[Policy] = [HeuristicPolicy(name, splits.train[1]) for name in config.evaluation.heuristics]
+    for row in chosen.itertuples():
+        model, _ = load_model(folder.models / row.method / row.trial)
+        policies.append(policy_of(str(row.trial), model))
+    return policies
+
+
+def _check_sizes(config: ExperimentConfig, scenario: AllocationScenario) -> None:
+    """Raise a `UserError` if the scenario cannot have the numbers of servers, or a network not so many."""
+    for servers in config.evaluation.servers or ():
+        scenario.with_servers(servers)
+    fixed = [name for name, method in config.methods.items() if method.network == "mlp"]
+    if fixed and scenario.max_servers > MAX_MLP_SERVERS:
+        raise UserError(
+            f"methods.{fixed[0]}: network mlp can have at most {MAX_MLP_SERVERS} servers, but "
+            f"{scenario.name} has {scenario.max_servers}"
+        )
 
 
 def write_evaluation(folder: ResultsFolder, pairs: Iterable[Pair]) -> None:

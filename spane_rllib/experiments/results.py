@@ -12,19 +12,13 @@ from ray.tune import ExperimentAnalysis, Result, ResultGrid
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.folder import ResultsFolder
+from spane_rllib.experiments.measures import WAITS, Measure, measure_in, measure_of
 from spane_rllib.experiments.trials import TrialSettings
 from spane_rllib.experiments.tune_state import mend_state
 from spane_rllib.files import replacing
 from spane_rllib.rllib.dqn import MODEL_FOLDER
 from spane_rllib.settings import validated
 from spane_rllib.vm_scheduling.networks.weights import load_model, save_model
-
-_CURVE_COLUMNS = {
-    "gradient_steps": "gradient_steps",
-    "validation_wait": "validation_wait_s",
-    "env_runners/episode_return_mean": "episode_return_mean",
-    "loss": "loss",
-}
 
 
 def trial_of(result: Result) -> TrialSettings:
@@ -51,9 +45,10 @@ def _in_order(grid: ResultGrid) -> list[tuple[TrialSettings, Result]]:
 
 
 def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
-    """One row per trial, ranked within its method by the best validation wait.
+    """One row per trial, ranked within its method by the best validation.
 
-    Columns: method, trial, seed, status, error, gradient_steps, best_validation_wait_s, best_gradient_steps,
+    Columns: method, trial, seed, status, error, gradient_steps, best_validation_wait_s (with a scenario
+    best_validation_allocations), best_gradient_steps,
     time_s, rank, model (path in the results folder or ""), each hyper-parameter as options.* or training.*.
 
     Raises:
@@ -61,7 +56,7 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     """
     rows = []
     for trial, result in _in_order(grid):
-        metrics = result.metrics or {}
+        metrics, measure = result.metrics or {}, measure_of(trial.training)
         model = model_directory(folder, trial)
         rows.append(
             {
@@ -75,7 +70,7 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
                 else "TERMINATED",
                 "error": str(result.error).strip().splitlines()[-1] if result.error else "",
                 "gradient_steps": metrics.get("gradient_steps", 0),
-                "best_validation_wait_s": metrics.get("best_validation_wait"),
+                f"best_{measure.column}": metrics.get(f"best_{measure.metric}"),
                 "best_gradient_steps": metrics.get("best_gradient_steps"),
                 "time_s": metrics.get("time_total_s"),
                 "rank": None,
@@ -87,27 +82,40 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     if not rows:
         raise UserError(f"{folder.path}: no trial has reported yet; --resume goes on with them")
     table = pd.DataFrame(rows)
-    for column in ("best_validation_wait_s", "best_gradient_steps", "time_s"):
+    measure = measure_in(table)
+    for column in (f"best_{measure.column}", "best_gradient_steps", "time_s"):
         table[column] = table[column].astype(float)
-    table["rank"] = table.groupby("method")["best_validation_wait_s"].rank(method="first")
+    table["rank"] = table.groupby("method")[f"best_{measure.column}"].rank(
+        method="first", ascending=measure.mode == "min"
+    )
     return table
 
 
 def curve_table(grid: ResultGrid) -> pd.DataFrame:
-    """One row per trial and training iteration: validation wait, return, loss over gradient steps."""
-    parts = []
+    """One row per trial and training iteration: validation, return, loss over gradient steps."""
+    parts, measure = [], WAITS
     for trial, result in _in_order(grid):
-        frame = result.metrics_dataframe
-        if frame is None or "validation_wait" not in frame:
+        frame, measure = result.metrics_dataframe, measure_of(trial.training)
+        if frame is None or measure.metric not in frame:
             continue
         # A trial that was restarted from a checkpoint reports some iterations twice; the last one counts.
         frame = frame.drop_duplicates("training_iteration", keep="last")
-        part = frame.reindex(columns=list(_CURVE_COLUMNS)).rename(columns=_CURVE_COLUMNS)
+        names = _curve_columns(measure)
+        part = frame.reindex(columns=list(names)).rename(columns=names)
         part.insert(0, "method", trial.method)
         part.insert(0, "trial", trial.name)
-        parts.append(part.dropna(subset=["validation_wait_s"]))
-    columns = ["trial", "method", *_CURVE_COLUMNS.values()]
+        parts.append(part.dropna(subset=[measure.column]))
+    columns = ["trial", "method", *_curve_columns(measure).values()]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _curve_columns(measure: Measure) -> dict[str, str]:
+    return {
+        "gradient_steps": "gradient_steps",
+        measure.metric: measure.column,
+        "env_runners/episode_return_mean": "episode_return_mean",
+        "loss": "loss",
+    }
 
 
 def model_directory(folder: ResultsFolder, trial: TrialSettings) -> Path:

@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig, SearchSettings
+from spane_rllib.experiments.measures import ALLOCATIONS, WAITS, Measure
 from spane_rllib.experiments.search_space import Distribution
 from spane_rllib.experiments.trials import draw_trials, make_trial, searched_keys
 
@@ -22,15 +23,15 @@ class MethodAsha(FIFOScheduler):
     """Asynchronous successive halving (ASHA) among the trials of each method.
 
     A trial stops at a rung (`grace_steps` times a power of `reduction_factor` gradient steps) when its
-    validation wait is not among the best 1/`reduction_factor` seen there.
+    validation is not among the best 1/`reduction_factor` seen there.
     """
 
-    def __init__(self, settings: SearchSettings, max_steps: int) -> None:
+    def __init__(self, settings: SearchSettings, max_steps: int, measure: Measure = WAITS) -> None:
         super().__init__()
         self._arguments = {
             "time_attr": "gradient_steps",
-            "metric": "validation_wait",
-            "mode": "min",
+            "metric": measure.metric,
+            "mode": measure.mode,
             "max_t": max_steps,
             "grace_period": min(settings.grace_steps, max_steps),
             "reduction_factor": settings.reduction_factor,
@@ -70,14 +71,15 @@ class OptunaTrials(Searcher):
     """
 
     def __init__(self, config: ExperimentConfig) -> None:
-        super().__init__(metric="best_validation_wait", mode="min")
+        measure = ALLOCATIONS if config.scenario else WAITS
+        super().__init__(metric=f"best_{measure.metric}", mode=measure.mode)
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._config = config
         self._studies = {
             name: optuna.create_study(
-                direction="minimize",
+                direction="minimize" if measure.mode == "min" else "maximize",
                 sampler=optuna.samplers.TPESampler(seed=config.seed ^ zlib.crc32(name.encode())),
             )
             for name in config.methods

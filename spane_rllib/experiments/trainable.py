@@ -30,10 +30,16 @@ _KEPT_METRICS = (
     "mean_q",
     "grad_norm",
     "imitation_loss",
+    "entropy",
+    "kl",
+    "temperature",
     "episode_wait",
     "validation_wait",
     "validation_gap",
     "best_validation_wait",
+    "episode_allocations",
+    "validation_allocations",
+    "best_validation_allocations",
     "best_gradient_steps",
     "replay_size",
     "placements_per_s",
@@ -49,13 +55,14 @@ def algorithm_config(
 
     Args:
         trial: what to train.
-        env_config: keywords of `VMSchedulingEnv`: trace, splits, cluster.
+        env_config: keywords of `VMSchedulingEnv` or `AllocationEnv`: trace, splits, cluster or scenario.
         validation: fields of `ValidationSettings`.
     """
     return (
         VMSchedulingDQNConfig()
         .environment(env_config=dict(env_config))
-        .training(**trial.training.model_dump(), gradient_steps_per_iteration=validation["every"])
+        .training(algorithm=trial.algorithm, **trial.training.model_dump())
+        .training(gradient_steps_per_iteration=validation["every"])
         .network(trial.network, **trial.options)
         .validation(**validation)
         .debugging(seed=trial.seed)

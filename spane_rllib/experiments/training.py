@@ -11,6 +11,7 @@ from ray import tune
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import ExperimentConfig
 from spane_rllib.experiments.folder import ResultsFolder
+from spane_rllib.experiments.measures import ALLOCATIONS, WAITS
 from spane_rllib.experiments.results import has_trials, is_unfinished
 from spane_rllib.experiments.search import MethodAsha, OptunaTrials
 from spane_rllib.experiments.trainable import TrialTrainable
@@ -19,6 +20,7 @@ from spane_rllib.experiments.tune_state import ResultFiles, StateArchive
 from spane_rllib.experiments.watching import TrainingProgress, trackers
 from spane_rllib.traces.splits import SPLIT_NAMES, Splits
 from spane_rllib.traces.trace import VmTrace
+from spane_rllib.vm_scheduling.allocation.scenario import AllocationScenario
 
 
 class Interrupted(Exception):
@@ -41,6 +43,7 @@ def train(
     trace: VmTrace,
     splits: Splits,
     resume: bool,
+    scenario: AllocationScenario | None = None,
 ) -> tune.ResultGrid:
     """Run (or, with `resume`, continue) the trials in `folder.tune`.
 
@@ -53,13 +56,17 @@ def train(
         tune.with_parameters(TrialTrainable, trace=trace), {"cpu": config.resources.cpus_per_trial}
     )
     steps = [trial.training.gradient_steps for trial in trials]
+    measure = WAITS if scenario is None else ALLOCATIONS
     suggested = config.search.algorithm == "optuna"
+    problem = config.cluster.model_dump()
+    if scenario is not None:
+        problem = {"scenario": scenario.model_dump(mode="json", exclude_unset=True)}
     param_space: dict[str, Any] = {
         "env_config": {
             # A name for the trace that with_parameters ships: workers need not find the file.
             "trace": f"content:{trace.sha256}",
             "splits": {name: list(splits.range_of(name)) for name in SPLIT_NAMES},
-            **config.cluster.model_dump(),
+            **problem,
         },
         "validation": config.validation.model_dump(),
     }
@@ -72,7 +79,9 @@ def train(
         tune_config=tune.TuneConfig(
             search_alg=OptunaTrials(config) if suggested else None,
             num_samples=len(trials) if suggested else 1,
-            scheduler=MethodAsha(config.search, max(steps)) if config.search.scheduler == "asha" else None,
+            scheduler=MethodAsha(config.search, max(steps), measure)
+            if config.search.scheduler == "asha"
+            else None,
             max_concurrent_trials=config.resources.max_concurrent_trials,
             reuse_actors=True,
             trial_name_creator=_trial_name,
@@ -88,7 +97,7 @@ def train(
                 num_to_keep=1,
             ),
             callbacks=[
-                TrainingProgress(sum(steps), len(trials)),
+                TrainingProgress(sum(steps), len(trials), measure),
                 ResultFiles(),
                 StateArchive(folder.tune_archive.resolve()),
                 *trackers(config),

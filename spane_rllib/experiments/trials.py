@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
 from spane_rllib.errors import UserError
 from spane_rllib.experiments.config import MAX_TRIALS, ExperimentConfig, MethodSettings
 from spane_rllib.experiments.search_space import Distribution
-from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.learning.policy_settings import ALGORITHMS, SHARED_KEYS, AlgorithmName, AlgorithmSettings
 from spane_rllib.settings import Settings, user_error
 from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS, NetworkKind
 
@@ -27,13 +27,20 @@ class TrialSettings(Settings):
     index: int = Field(description="Number of the trial within its method, from 0.")
     seed: int = Field(description="Seed of the trial's weights, episode starts, exploration and replay.")
     network: NetworkKind = Field(description="Kind of network.")
+    algorithm: AlgorithmName = Field(default="dqn", description="What trains it.")
     options: dict[str, Any] = Field(description="All options of the network.")
-    training: TrainingSettings = Field(description="Hyper-parameters.")
+    training: SerializeAsAny[AlgorithmSettings] = Field(description="Hyper-parameters of the algorithm.")
 
     @field_validator("options", mode="before")
     @classmethod
     def _complete_options(cls, options: Any, info: ValidationInfo) -> dict[str, Any]:
         return NETWORK_OPTIONS[info.data["network"]].model_validate(options).model_dump()
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _read_training(cls, training: Any, info: ValidationInfo) -> Any:
+        algorithm = info.data.get("algorithm")
+        return ALGORITHMS[algorithm].model_validate(training) if algorithm else training
 
 
 def draw_trials(config: ExperimentConfig) -> list[TrialSettings]:
@@ -98,19 +105,21 @@ def make_trial(
 ) -> TrialSettings:
     """Trial `index` of the method `name` with these `values`; raises `UserError` if they do not fit."""
     where = f"methods.{name}: trial {index}"
+    method = config.methods[name]
+    shared = config.training.model_dump()
+    if method.algorithm != "dqn":
+        shared = {key: shared[key] for key in SHARED_KEYS}
     try:
         trial = TrialSettings(
             name=f"{name}-{index:04d}",
             method=name,
             index=index,
             seed=seed,
-            network=config.methods[name].network,
+            network=method.network,
+            algorithm=method.algorithm,
             options={key: value for (section, key), value in values.items() if section == "options"},
-            training=TrainingSettings(
-                **{
-                    **config.training.model_dump(),
-                    **{key: value for (section, key), value in values.items() if section == "training"},
-                }
+            training=ALGORITHMS[method.algorithm].model_validate(
+                shared | {key: value for (section, key), value in values.items() if section == "training"}
             ),
         )
     except ValidationError as error:

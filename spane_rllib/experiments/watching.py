@@ -13,9 +13,11 @@ from ray.util.metrics import Gauge
 
 from spane_rllib.console import Progress
 from spane_rllib.experiments.config import ExperimentConfig
+from spane_rllib.experiments.measures import WAITS, Measure
 
 _GAUGES = {
     "validation_wait": "Trimmed mean of the total wait in validation, seconds",
+    "validation_allocations": "Mean number of VMs placed in validation",
     "validation_gap": "validation_wait over its proven lower bound",
     "placements_per_s": "VMs placed per second of training",
     "replay_size": "Decisions in the replay memory",
@@ -40,10 +42,10 @@ class Gauges:
 
 
 class TrainingProgress(tune.Callback):
-    """Shows gradient steps of all trials together, speed, and the best validation wait so far."""
+    """Shows gradient steps of all trials together, speed, and the best validation so far."""
 
-    def __init__(self, total_steps: int, trials: int) -> None:
-        self._total, self._trials = total_steps, trials
+    def __init__(self, total_steps: int, trials: int, measure: Measure = WAITS) -> None:
+        self._total, self._trials, self._measure = total_steps, trials, measure
         self._steps: dict[str, int] = {}
         self._speed: dict[str, float] = {}
         self._finished: set[str] = set()
@@ -66,8 +68,10 @@ class TrainingProgress(tune.Callback):
         if result.get("done"):
             self._finished.add(name)
             del self._speed[name]
-        wait, gap = (result.get(key, math.inf) for key in ("validation_wait", "validation_gap"))
-        self._best[method] = min((wait, gap), self._best.get(method, (math.inf, math.inf)))
+        value, gap = (result.get(key, math.nan) for key in (self._measure.metric, "validation_gap"))
+        if math.isfinite(value):
+            best = min if self._measure.mode == "min" else max
+            self._best[method] = best((value, gap), self._best.get(method, (value, gap)))
         self._progress.update(sum(self._steps.values()), self._note())
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
@@ -81,13 +85,16 @@ class TrainingProgress(tune.Callback):
 
     def _note(self) -> str:
         best = ", ".join(
-            f"{method} {wait:,.0f} s" + (f" ({gap:.2f} x bound)" if math.isfinite(gap) else "")
-            for method, (wait, gap) in self._best.items()
+            f"{method} {self._shown(value)}" + (f" ({gap:.2f} x bound)" if math.isfinite(gap) else "")
+            for method, (value, gap) in self._best.items()
         )
         return (
             f"{len(self._finished)}/{self._trials} trials; best validation: {best}; "
             f"{sum(self._speed.values()):,.0f} placements/s; replay up to {self._replay:,}"
         )
+
+    def _shown(self, value: float) -> str:
+        return f"{value:,.0f} s" if self._measure == WAITS else f"{value:,.1f} VMs"
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; clocks of this process mean nothing in another.

@@ -18,6 +18,10 @@ MIN_EPISODE_VMS = 41
 """VMs of the shortest episode: it runs 40 VMs past the first that First Fit cannot place."""
 
 
+RewardName = Literal["log_wait", "log_wait_hours", "balance", "wait", "allocation", "cpu_share"]
+ALLOCATION_REWARDS = ("allocation", "cpu_share")
+
+
 class TrainingSettings(Settings):
     """Hyper-parameters of the deep Q-network (DQN)."""
 
@@ -95,11 +99,12 @@ class TrainingSettings(Settings):
     grad_clip: Annotated[float, Field(gt=0, le=1_000_000)] | None = Field(
         default=None, description="Largest norm of the gradient; null: no clipping (reference)."
     )
-    reward: Literal["log_wait", "log_wait_hours", "balance", "wait"] = Field(
+    reward: RewardName = Field(
         default="log_wait",
         description="Per decision: `log_wait` = -log(1 + wait in seconds) (reference), `log_wait_hours` = "
         "-log(1 + wait in hours), `wait` = -wait in hours, `balance` = `log_wait` less the imbalance between "
-        "the two NUMA nodes of a server.",
+        "the two NUMA nodes of a server. With a `scenario`: `allocation` = 1, `cpu_share` = cores of the VM "
+        "as a share of the largest server's.",
     )
     reward_scale: float = Field(
         default=1.0, gt=0, le=1_000_000, description="Factor on every reward in training (reference: 1)."
@@ -153,6 +158,10 @@ class TrainingSettings(Settings):
             raise ValueError(
                 f"{self.warmup_episodes} warmup_episodes of at least {MIN_EPISODE_VMS} decisions "
                 f"do not fit into replay_capacity {self.replay_capacity}"
+            )
+        if self.reward in ALLOCATION_REWARDS and (self.imitate or self.reward_baseline):
+            raise ValueError(
+                f"imitate and reward_baseline are for waits; set them to null with reward {self.reward}"
             )
         if self.imitation_weight and not self.imitate:
             raise ValueError("imitation_weight needs a heuristic to imitate; set imitate, or the weight to 0")

@@ -1,7 +1,8 @@
-"""DQN for VM scheduling as an RLlib `Algorithm`: RLlib's shell around `vm_scheduling.training`."""
+"""Training for VM scheduling as an RLlib `Algorithm`: RLlib's shell around the runs of `vm_scheduling`."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from spane_rllib.vm_scheduling.networks.weights import (
     TraceIdentity,
     save_model,
 )
-from spane_rllib.vm_scheduling.training import TrainingRun, Validation
+from spane_rllib.vm_scheduling.run import Validation
+from spane_rllib.vm_scheduling.runs import begin_run
 
 MODEL_FOLDER = "model"
 """Where a checkpoint keeps the best weights in a form that loads without Ray."""
@@ -36,11 +38,15 @@ MODEL_FOLDER = "model"
 class VMSchedulingDQN(DQN):
     """Dueling double DQN with n-step returns on the compiled simulator (SPANE, arXiv 2504.14946).
 
+    With `training(algorithm="ppo")`, `"a2c"` or `"sac"` the same networks are trained by policy gradients:
+    their values are the logits of the policy, so that all of RLlib's ways to act take its likeliest action.
+
     `train()` plays episodes side by side, makes `gradient_steps_per_iteration` gradient steps, and validates.
     Beside RLlib's usual metrics the result has `gradient_steps`, `validation_wait` and `best_validation_wait`
-    (trimmed mean of the total wait, seconds), `validation_gap` (over the proven lower bound),
-    `placements_per_s`, `replay_size`, and `done` once all gradient steps are made. Checkpoints continue
-    exactly: they hold replay memory, target network, optimizer and random states.
+    (trimmed mean of the total wait, seconds), `validation_gap` (over the proven lower bound), with a scenario
+    `validation_allocations` and `best_validation_allocations` (mean number of VMs placed),
+    `placements_per_s`, and `done` once all gradient steps are made. Checkpoints continue exactly: they hold
+    replay memory, target networks, optimizers and random states.
     """
 
     # Set by RLlib's base class.
@@ -67,7 +73,7 @@ class VMSchedulingDQN(DQN):
         settings, scenario = self.config.hyperparameters(), self.config.scenario()
         trace, splits = scenario.workload.trace, scenario.split_rows
         self._trace = TraceIdentity(name=trace.name, sha256=trace.sha256)
-        self.run = TrainingRun(
+        self.run = begin_run(
             network=policy.model.network,
             target=next(iter(policy.target_models.values())).network,
             settings=settings,
@@ -94,7 +100,7 @@ class VMSchedulingDQN(DQN):
         played = self.run.decisions - before
         self._counters[NUM_ENV_STEPS_SAMPLED] += played
         self._counters[NUM_AGENT_STEPS_SAMPLED] += played
-        trained = self.run.gradient_steps * self.run.settings.batch_size
+        trained = self.run.trained_decisions
         self._counters[NUM_ENV_STEPS_TRAINED] = self._counters[NUM_AGENT_STEPS_TRAINED] = trained
         for length, episode_return in self.run.take_played():
             self.env_runner.sampler.metrics_queue.put(RolloutMetrics(length, episode_return))
@@ -145,7 +151,9 @@ class VMSchedulingDQN(DQN):
                 normalisation=Normalisation(
                     node_cpu=cluster.node_cpu,
                     node_memory=cluster.node_memory,
-                    double_memory_threshold=cluster.double_memory_threshold,
+                    double_memory_threshold=cluster.double_memory_threshold
+                    if math.isfinite(cluster.double_memory_threshold)
+                    else None,
                 ),
                 trace=self._trace,
                 seed=self.config.seed or 0,

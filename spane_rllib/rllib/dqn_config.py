@@ -1,4 +1,4 @@
-"""Configuration of the VM-scheduling DQN."""
+"""Configuration of the VM-scheduling algorithms."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any, Self
 from ray.rllib.algorithms.dqn import DQNConfig
 
 from spane_rllib.errors import UserError
-from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.learning.policy_settings import ALGORITHMS, AlgorithmName, AlgorithmSettings
 from spane_rllib.registration import VM_SCHEDULING
 from spane_rllib.settings import suggestion, validated
+from spane_rllib.vm_scheduling.allocation.problem import AllocationProblem
 from spane_rllib.vm_scheduling.networks.options import parse_options
+from spane_rllib.vm_scheduling.problem import Problem
 from spane_rllib.vm_scheduling.scenario import Scenario
 
-_HYPERPARAMETERS = tuple(TrainingSettings.model_fields)
 # What RLlib users call some of them.
 _ALIASES = {"lr": "learning_rate", "gamma": "discount", "train_batch_size": "batch_size"}
 
@@ -21,9 +22,11 @@ _ALIASES = {"lr": "learning_rate", "gamma": "discount", "train_batch_size": "bat
 class VMSchedulingDQNConfig(DQNConfig):
     """Configures `VMSchedulingDQN`.
 
-    Every field of `learning.settings.TrainingSettings` is an attribute of the same name, set by `training()`
-    (or by the key of that name in a Tune `param_space`). `environment(env_config=...)` takes the keyword
-    arguments of `VMSchedulingEnv`; training and validation run on the trace and cluster given there.
+    `training(algorithm=...)` chooses `dqn` (the default), `ppo`, `a2c` or `sac`. Every field of its settings
+    (`learning.policy_settings.ALGORITHMS`) is an attribute of the same name, set by `training()` (or by the
+    key of that name in a Tune `param_space`). `environment(env_config=...)` takes the keyword arguments of
+    `VMSchedulingEnv` or, if `scenario` is among them, of `AllocationEnv`; training and validation run on the
+    trace and cluster given there.
 
     Example:
         >>> config = VMSchedulingDQNConfig().environment(env_config={"trace": "synthetic", "servers": 5})
@@ -58,19 +61,31 @@ class VMSchedulingDQNConfig(DQNConfig):
         self.validation_trim = 0.1
         self.validation_seed = 0
         self.gradient_steps_per_iteration = 250
-        for name, value in TrainingSettings().model_dump().items():
+        self._choose("dqn")
+
+    def _choose(self, algorithm: AlgorithmName) -> None:
+        """Take the default hyper-parameters of `algorithm`."""
+        if algorithm not in ALGORITHMS:
+            raise UserError(
+                f"training: algorithm: unknown {algorithm!r}; {suggestion(str(algorithm), ALGORITHMS)}"
+            )
+        self.algorithm = algorithm
+        for name, value in ALGORITHMS[algorithm]().model_dump().items():
             setattr(self, name, value)
 
     def training(self, **settings: Any) -> Self:
-        """Set hyper-parameters: any field of `TrainingSettings`, or another RLlib training key.
+        """Set hyper-parameters: any field of the algorithm's settings, or another RLlib training key.
 
+        `algorithm` chooses the algorithm, whose other hyper-parameters are at their defaults then.
         `gradient_steps_per_iteration` is the number of gradient steps of one `train()` call; `lr`, `gamma`
         and `train_batch_size` mean `learning_rate`, `discount` and `batch_size`.
         """
-        own = {}
+        if "algorithm" in settings:
+            self._choose(settings.pop("algorithm"))
+        own, hyperparameters = {}, ALGORITHMS[self.algorithm].model_fields
         for name in list(settings):
             key = _ALIASES.get(name, name)
-            if key in _HYPERPARAMETERS or key == "gradient_steps_per_iteration":
+            if key in hyperparameters or key == "gradient_steps_per_iteration":
                 own[key] = settings.pop(name)
         try:
             super().training(**settings)
@@ -79,7 +94,7 @@ class VMSchedulingDQNConfig(DQNConfig):
             if unknown is None:
                 raise
             raise UserError(
-                f"training: {unknown}: unknown key; {suggestion(unknown, _HYPERPARAMETERS)}"
+                f"training: {unknown}: unknown key; {suggestion(unknown, hyperparameters)}"
             ) from error
         for key, value in own.items():
             setattr(self, key, value)
@@ -92,6 +107,8 @@ class VMSchedulingDQNConfig(DQNConfig):
             UserError: a key is unknown (RLlib would carry it along unread).
         """
         values = dict(config_dict)
+        if "algorithm" in values:
+            self._choose(values.pop("algorithm"))
         for alias, name in _ALIASES.items():
             # A whole configuration written out as a dictionary has both; there, RLlib's own is not read.
             if alias in values and name not in values:
@@ -100,7 +117,8 @@ class VMSchedulingDQNConfig(DQNConfig):
         for key in values:
             # Ray adds keys of its own, which begin with an underscore.
             if key not in known and not key.startswith("_"):
-                raise UserError(f"training: {key}: unknown key; {suggestion(key, _HYPERPARAMETERS)}")
+                hint = suggestion(key, ALGORITHMS[self.algorithm].model_fields)
+                raise UserError(f"training: {key}: unknown key; {hint}")
         super().update_from_dict(values)
         return self
 
@@ -131,14 +149,17 @@ class VMSchedulingDQNConfig(DQNConfig):
                 setattr(self, f"validation_{name}", value)
         return self
 
-    def hyperparameters(self) -> TrainingSettings:
+    def hyperparameters(self) -> AlgorithmSettings:
         """The validated hyper-parameters."""
-        values = {name: getattr(self, name) for name in _HYPERPARAMETERS}
-        return validated(TrainingSettings, values, "training")
+        section = ALGORITHMS[self.algorithm]
+        values = {name: getattr(self, name) for name in section.model_fields}
+        settings: AlgorithmSettings = validated(section, values, "training")
+        return settings
 
-    def scenario(self) -> Scenario:
+    def scenario(self) -> Problem:
         """Trace, cluster and splits of `env_config`."""
-        return Scenario(**self.env_config)
+        problem = AllocationProblem if "scenario" in self.env_config else Scenario
+        return problem(**self.env_config)
 
     def validate(self) -> None:
         """Check every key; called when the algorithm is built.
@@ -149,7 +170,8 @@ class VMSchedulingDQNConfig(DQNConfig):
         settings = self.hyperparameters()
         # RLlib reads these itself, for instance for its progress table.
         self.lr, self.gamma = settings.learning_rate, settings.discount
-        self.train_batch_size = settings.batch_size
+        if settings.batch_size is not None:
+            self.train_batch_size = settings.batch_size
         parse_options(self.network_kind, self.network_options)
         self.env_config = {**self.env_config, "reward": settings.reward}
         if self.num_env_runners and not self.in_evaluation:

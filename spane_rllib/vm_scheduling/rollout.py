@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.compiling import borrowed, compiled, inlined
+from spane_rllib.vm_scheduling.network_actions import best_action, evaluate, random_action, sample_action
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.networks.kernels import row_q_values, scratch_size
+from spane_rllib.vm_scheduling.networks.kernels import scratch_size
 from spane_rllib.vm_scheduling.simulator import Cluster, EpisodeResults, Heuristic, Workload
 from spane_rllib.vm_scheduling.simulator.episodes import Ends
 from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
@@ -100,6 +101,8 @@ class RecordedEpisode:
     wait: npt.NDArray[np.float64]  # (T,) seconds
     servers_after: Float32Array  # (T, N, 2, 2) what the next decision sees
     total_wait: float  # seconds
+    log_probability: Float32Array  # (T,) of the actions where they were sampled from a policy, else 0
+    status: int  # of the lane at the end: FINISHED, STUCK or CAPPED
 
 
 class _Record(NamedTuple):
@@ -110,6 +113,7 @@ class _Record(NamedTuple):
     action_mask: npt.NDArray[np.int8]  # (lanes, decisions + 1, 2N)
     action: Rows  # (lanes, decisions + 1)
     wait: npt.NDArray[np.float64]  # (lanes, decisions + 1)
+    log_probability: Float32Array  # (lanes, decisions + 1)
 
 
 class _RecordedRollout:
@@ -136,6 +140,7 @@ class _RecordedRollout:
             np.zeros((lanes, decisions + 1, slots), np.int8),
             np.zeros((lanes, decisions + 1), np.int64),
             np.zeros((lanes, decisions + 1), np.float64),
+            np.zeros((lanes, decisions + 1), np.float32),
         )
 
     def _prepare(self, starts: Rows, vm_counts: Rows) -> tuple[Rows, Rows]:
@@ -160,6 +165,8 @@ class _RecordedRollout:
                 wait=record.wait[lane, :length],
                 servers_after=record.servers[lane, 1 : length + 1],
                 total_wait=float(self._state.clocks[lane, TOTAL_WAIT]),
+                log_probability=record.log_probability[lane, :length],
+                status=int(counters[STATUS]),
             )
 
 
@@ -180,6 +187,15 @@ class ExploringRollout(_RecordedRollout):
         self, network: CompiledQNetwork, epsilon: float, starts: Rows, vm_counts: Rows
     ) -> Iterator[RecordedEpisode]:
         """Play one episode per start, at most one per lane; each action is random with chance `epsilon`."""
+        return self._play(network, False, epsilon, starts, vm_counts)
+
+    def sample(self, network: CompiledQNetwork, starts: Rows, vm_counts: Rows) -> Iterator[RecordedEpisode]:
+        """The same with actions drawn from the softmax of the network's values over the feasible slots."""
+        return self._play(network, True, 0.0, starts, vm_counts)
+
+    def _play(
+        self, network: CompiledQNetwork, sampled: bool, epsilon: float, starts: Rows, vm_counts: Rows
+    ) -> Iterator[RecordedEpisode]:
         network.check_servers(self._cluster.servers)
         starts, vm_counts = self._prepare(starts, vm_counts)
         _play_exploring(
@@ -190,6 +206,7 @@ class ExploringRollout(_RecordedRollout):
             network.packed.layout,
             starts,
             vm_counts,
+            sampled,
             epsilon,
             self._random,
             self._record,
@@ -226,26 +243,6 @@ class HeuristicRollout(_RecordedRollout):
         return self._recorded(len(starts))
 
 
-@inlined
-def _best_action(
-    weights: Float32Array,
-    layout: Rows,
-    observations: Observations,
-    lane: int,
-    scratch: Float32Array,
-    q: Float32Array,
-) -> int:
-    """The feasible action of the highest Q-value in a running lane, the first of equals."""
-    servers = observations.servers[lane].reshape(2 * len(q))
-    row_q_values(weights, layout, servers, observations.request[lane], scratch, q)
-    mask = observations.action_mask[lane]
-    best = -1
-    for action in range(len(q)):
-        if mask[action] and (best < 0 or q[action] > q[best]):
-            best = action
-    return best
-
-
 @compiled
 def _play_greedily(
     work: WorkloadArrays,
@@ -267,7 +264,7 @@ def _play_greedily(
         begin(work, state, 0, starts[episode], vm_counts[episode])
         observe(work, state, observations, 0)
         while state.counters[0, STATUS] == RUNNING:
-            place(work, state, 0, _best_action(weights, layout, observations, 0, scratch, q))
+            place(work, state, 0, best_action(weights, layout, observations, 0, scratch, q))
             observe(work, state, observations, 0)
         counters[episode] = state.counters[0]
         clocks[episode] = state.clocks[0]
@@ -282,6 +279,7 @@ def _play_exploring(
     layout: Rows,
     starts: Rows,
     vm_counts: Rows,
+    sampled: bool,
     epsilon: float,
     random: np.random.Generator,
     record: _Record,
@@ -299,10 +297,15 @@ def _play_exploring(
         for lane in range(len(starts)):
             if state.counters[lane, STATUS] != RUNNING:
                 continue
-            if random.random() < epsilon:
-                action = _random_action(observations.action_mask[lane], random)
+            if sampled:
+                evaluate(weights, layout, observations, lane, scratch, q)
+                action, log_probability = sample_action(q, observations.action_mask[lane], random)
+                decision = state.counters[lane, HEAD] - state.counters[lane, START]
+                record.log_probability[lane, decision] = log_probability
+            elif random.random() < epsilon:
+                action = random_action(observations.action_mask[lane], random)
             else:
-                action = _best_action(weights, layout, observations, lane, scratch, q)
+                action = best_action(weights, layout, observations, lane, scratch, q)
             _decide(work, state, observations, lane, action, record)
             running += state.counters[lane, STATUS] == RUNNING
 
@@ -364,18 +367,3 @@ def _decide(
     observe(work, state, observations, lane)
     record.wait[lane, decision] = state.clocks[lane, WAIT]
     record.servers[lane, decision + 1] = observations.servers[lane]
-
-
-@inlined
-def _random_action(mask: npt.NDArray[np.int8], random: np.random.Generator) -> int:
-    """A feasible action, each with the same chance."""
-    feasible = 0
-    for action in range(len(mask)):
-        feasible += mask[action] != 0
-    pick = int(random.random() * feasible)
-    for action in range(len(mask)):
-        if mask[action] != 0:
-            if pick == 0:
-                return action
-            pick -= 1
-    return -1

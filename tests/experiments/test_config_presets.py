@@ -33,7 +33,7 @@ def preset_text(name: str) -> str:
 
 def test_the_presets_are_the_expected_ones() -> None:
     stages = [f"{method}_{stage}" for method in METHODS for stage in ("random", "grid", "final")]
-    assert preset_names() == sorted(["quick", "spane_published", *stages])
+    assert preset_names() == sorted(["quick", "fading", "recovering", "spane_published", *stages])
     files = {path.stem for path in (REPOSITORY / "tune_configs").iterdir()}
     assert files == {*preset_names(), *STUDY_PRESETS, *SEARCH_PRESETS}
 

@@ -14,6 +14,7 @@ from spane_rllib.traces.trace import VmTrace
 from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.vm_scheduling.networks.registry import build_network
 from spane_rllib.vm_scheduling.rollout import ExploringRollout, HeuristicRollout, greedy_episodes
+from spane_rllib.vm_scheduling.run import Validation
 from spane_rllib.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
@@ -23,7 +24,7 @@ from spane_rllib.vm_scheduling.simulator import (
     run_heuristic,
 )
 from spane_rllib.vm_scheduling.statistics import trimmed_mean
-from spane_rllib.vm_scheduling.training import TrainingRun, Validation
+from spane_rllib.vm_scheduling.training import TrainingRun
 
 KINDS = pytest.mark.parametrize("kind", ["spane", "mlp"])
 SETTINGS = TrainingSettings(
@@ -224,7 +225,7 @@ def test_the_average_of_the_weights_is_validated_and_kept(
     results = greedy_episodes(
         CompiledQNetwork(run.best_network()), workload, Cluster(2), VALIDATION.starts, counts
     )
-    assert trimmed_mean(results.total_wait, VALIDATION.trim) == run.best_wait
+    assert trimmed_mean(results.total_wait, VALIDATION.trim) == run.best_value
 
 
 def test_the_warm_start_imitates_before_the_first_episode_and_is_validated(workload: Workload) -> None:

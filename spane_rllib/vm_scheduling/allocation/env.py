@@ -78,7 +78,7 @@ class AllocationEnv(SlotEnv):
 
     ## Arguments
 
-    - `scenario`: a preset, the path of a YAML file, or an `AllocationScenario`.
+    - `scenario`: a preset, the path of a YAML file, its keys as a dictionary, or an `AllocationScenario`.
     - `servers`: servers at the start, instead of those of a scenario with one server group.
     - `trace`: a `VmTrace`, or what `traces.loading.load_trace` takes: a path, "synthetic", None for "auto".
       VMs of a file that are never deleted are kept.
@@ -102,7 +102,7 @@ class AllocationEnv(SlotEnv):
 
     def __init__(
         self,
-        scenario: AllocationScenario | str | PathLike[str] = "fading",
+        scenario: AllocationScenario | Mapping[str, Any] | str | PathLike[str] = "fading",
         servers: int | None = None,
         trace: VmTrace | str | PathLike[str] | None = None,
         split: str = "train",

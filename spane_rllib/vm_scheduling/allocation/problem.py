@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -40,7 +41,7 @@ class AllocationProblem(Problem):
         UserError: a value is not allowed, or the trace cannot be read or does not fit the servers.
     """
 
-    scenario: AllocationScenario | str | PathLike[str] = "fading"
+    scenario: AllocationScenario | Mapping[str, Any] | str | PathLike[str] = "fading"
     servers: int | None = None
     reward: str | RewardFunction = "allocation"
 
@@ -55,7 +56,7 @@ class AllocationProblem(Problem):
     @cached_property
     def settings(self) -> AllocationScenario:
         """The scenario, with the number of servers asked for."""
-        if not isinstance(self.scenario, AllocationScenario | str | PathLike):
+        if not isinstance(self.scenario, AllocationScenario | Mapping | str | PathLike):
             raise UserError(f"scenario: {self.scenario!r} is not allowed; give a preset or a YAML file")
         scenario = load_scenario(self.scenario)
         if self.servers is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,14 +124,18 @@ class AllocationScenario(Settings):
         return _validated(data, self.name)
 
 
-def load_scenario(source: AllocationScenario | str | os.PathLike[str]) -> AllocationScenario:
-    """The scenario that `source` means: a preset by name, a YAML file by path, or itself.
+def load_scenario(
+    source: AllocationScenario | Mapping[str, Any] | str | os.PathLike[str],
+) -> AllocationScenario:
+    """The scenario that `source` means: a preset by name, a YAML file by path, its keys, or itself.
 
     Raises:
         UserError: there is no such file or preset, or what it says is not allowed.
     """
     if isinstance(source, AllocationScenario):
         return source
+    if isinstance(source, Mapping):
+        return _validated(dict(source), "scenario")
     path = find_yaml(source, PRESETS)
     where, data = read_mapping(path, "server_groups: ..., double: ..., deletions: ...")
     return _validated({"name": path.stem} | data, where)

@@ -13,7 +13,6 @@ from spane_rllib.vm_scheduling.networks.base import (
     REQUEST_FEATURES,
     SERVER_FEATURES,
     QNetwork,
-    combine,
     hidden_layers,
 )
 from spane_rllib.vm_scheduling.networks.options import MlpOptions
@@ -39,15 +38,11 @@ class MlpNetwork(QNetwork):
         self.value = nn.Linear(slots, 1)
         self.advantage = nn.Linear(slots, slots)
 
-    def forward(self, servers: Tensor, request: Tensor) -> Tensor:
-        """Q-values (B, 2N) of `servers` (B, N, 2, 2) and `request` (B, 3).
-
-        Raises:
-            UserError: N is not the number of servers the network was built for.
-        """
+    def value_and_advantage(self, servers: Tensor, request: Tensor) -> tuple[Tensor, Tensor]:
+        """See `QNetwork.value_and_advantage`."""
         check_servers(self, servers.shape[1])
         features = self.trunk(torch.cat([servers.flatten(1), request], dim=1))
-        return combine(self.value(features), self.advantage(features))
+        return self.value(features), self.advantage(features)
 
 
 def check_servers(network: QNetwork, servers: int) -> None:

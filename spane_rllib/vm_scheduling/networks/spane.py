@@ -13,7 +13,6 @@ from spane_rllib.vm_scheduling.networks.base import (
     REQUEST_FEATURES,
     SERVER_FEATURES,
     QNetwork,
-    combine,
     hidden_layers,
 )
 from spane_rllib.vm_scheduling.networks.options import SpaneOptions
@@ -47,8 +46,8 @@ class SpaneNetwork(QNetwork):
             nn.Linear(options.advantage_width, NODES_PER_SERVER),
         )
 
-    def forward(self, servers: Tensor, request: Tensor) -> Tensor:
-        """Q-values (B, 2N) of `servers` (B, N, 2, 2) and `request` (B, 3)."""
+    def value_and_advantage(self, servers: Tensor, request: Tensor) -> tuple[Tensor, Tensor]:
+        """See `QNetwork.value_and_advantage`."""
         embedding = self.server(servers.flatten(2))
         shared = torch.cat([_aggregate(embedding, name) for name in self.aggregations] + [request], dim=1)
         # The advantage's first layer sees [embedding, shared]. The shared columns give every server the same
@@ -59,7 +58,7 @@ class SpaneNetwork(QNetwork):
         hidden = functional.linear(embedding, own) + functional.linear(shared, common, first.bias).unsqueeze(
             1
         )
-        return combine(self.value(shared), self.advantage[1:](hidden).flatten(1))
+        return self.value(shared), self.advantage[1:](hidden).flatten(1)
 
 
 def _aggregate(embedding: Tensor, name: str) -> Tensor:

@@ -34,8 +34,8 @@ class Normalisation(Settings):
 
     node_cpu: _Positive = Field(description="CPU cores of a NUMA node")
     node_memory: _Positive = Field(description="memory of a NUMA node, GiB")
-    double_memory_threshold: float = Field(
-        ge=0, description="a VM with more memory, GiB, is split over both nodes"
+    double_memory_threshold: Annotated[float, Field(ge=0)] | None = Field(
+        description="a VM with more memory, GiB, is split over both nodes; None: by another rule"
     )
 
 
