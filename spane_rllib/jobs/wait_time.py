@@ -15,6 +15,7 @@ from spane_rllib.evaluate import Episodes
 from spane_rllib.vm_scheduling.evaluation import EPISODE_COLUMNS, read_episodes
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.vm_scheduling.part_keys import model_digest, part_key
+from spane_rllib.vm_scheduling.pretrained import SUFFIX, model_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,10 +92,12 @@ def make_parts(
         key = part_key(identity, episodes.trace, episodes.starts, episodes.clusters, seed)
         return Part(name, tuple(policies), tuple(arguments), output / "parts" / key, episodes)
 
-    parts = [
-        part(policy.name, [policy.name], [str(Path(policy.name).absolute())], model_digest(policy.name))
-        for policy in episodes.load_policies(models)
-    ]
+    parts = []
+    for policy in episodes.load_policies(models):
+        folder = model_folder(policy.name)
+        # Shipped models go by name: the job has the package, but not in this place.
+        argument = policy.name if policy.name.endswith(SUFFIX) else str(folder.absolute())
+        parts.append(part(policy.name, [policy.name], [argument], model_digest(folder)))
     if heuristics:
         parts.append(part("heuristics", heuristics, heuristics, ",".join(heuristics)))
     return parts
