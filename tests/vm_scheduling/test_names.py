@@ -3,14 +3,17 @@
 from typing import get_args
 
 from spane_rllib.experiments.config import EvaluationSettings
-from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.learning.settings import ALLOCATION_REWARDS, TrainingSettings
+from spane_rllib.vm_scheduling.allocation import rewards as allocation
 from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.vm_scheduling.rewards import REWARDS
 from spane_rllib.vm_scheduling.simulator import Heuristic
 
 
 def test_the_rewards_that_a_configuration_offers_exist() -> None:
-    assert set(get_args(TrainingSettings.model_fields["reward"].annotation)) == set(REWARDS)
+    offered = set(get_args(TrainingSettings.model_fields["reward"].annotation))
+    assert set(ALLOCATION_REWARDS) == set(allocation.REWARDS)
+    assert offered == {*REWARDS, *ALLOCATION_REWARDS}
 
 
 def test_the_heuristics_that_a_configuration_offers_exist() -> None:
