@@ -18,7 +18,7 @@ LONG = "x" * 5000
 # Command line and what its error line says. `file` is a file, `empty` a folder.
 TABLE = [
     # the program
-    ("", "name a command: data, tune, analyze, evaluate"),
+    ("", "name a command: data, tune, search, analyze, evaluate"),
     ("tunes", "no command is called 'tunes'; known: data, tune"),
     ("--verbose", "no command is called '--verbose'"),
     ("'a\nb'", r"no command is called 'a\nb'"),

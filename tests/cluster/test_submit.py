@@ -187,7 +187,7 @@ def test_ctrl_c_leaves_the_job_running(head: Head) -> None:
         "--set",
         "name=long",
         "--set",
-        "training.gradient_steps=1000",
+        "training.gradient_steps=100000",
     ]
     (head.folder / "tiny.yaml").write_text(EXPERIMENT)
     process = head.start("spane_rllib.submit", *command, "--address", head.address)
