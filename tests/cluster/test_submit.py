@@ -104,6 +104,8 @@ class Head:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell's background jobs ignore Ctrl-C, and so would the command if the tests run in one.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *words: str | Path, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
