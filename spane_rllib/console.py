@@ -57,6 +57,36 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def configured_parser(
+    command: str, description: str, epilog: str, *, config: str, example: str, what: str
+) -> Parser:
+    """The parser of a command that runs a YAML configuration in a results folder: CONFIG, --set and --resume.
+
+    Args:
+        command: name of the module in the package.
+        config: help of CONFIG.
+        example: of an override, as in `seed=1`.
+        what: the run that --resume continues.
+    """
+    parser = Parser(
+        prog=f"python -m spane_rllib.{command}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help=config)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help=f"override a key, as in {example}; repeatable",
+    )
+    parser.add_argument("--resume", metavar="DIR", help=f"continue the {what} in this results folder")
+    return parser
+
+
 def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A plain text table; numbers are right-aligned and floats get thousands separators and one decimal."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import Parser, run_command
+from spane_rllib.console import Parser, configured_parser, run_command
 
 _EPILOG = """Preset: policy_search. All keys: docs/configuration.md; how it works: docs/policy_search.md.
 
@@ -15,24 +14,15 @@ Writes models/score/, trials.csv and curves.csv; evaluate the models with spane_
 evaluate. Ctrl-C leaves a state that --resume continues."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m spane_rllib.search",
-        description="Search the weights of a placement score with CMA-ES, judged on whole episodes.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _parser() -> Parser:
+    return configured_parser(
+        "search",
+        "Search the weights of a placement score with CMA-ES, judged on whole episodes.",
+        _EPILOG,
+        config="YAML file or name of the preset",
+        example="generations=50",
+        what="search",
     )
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="YAML file or name of the preset")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a key, as in generations=50; repeatable",
-    )
-    parser.add_argument("--resume", metavar="DIR", help="continue the search in this results folder")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import Parser, run_command
+from spane_rllib.console import Parser, configured_parser, run_command
 
 _EPILOG = """Presets: wait_time (5 servers) and flexibility (2 to 9 servers). All keys: docs/configuration.md.
 
@@ -15,24 +14,15 @@ Writes summary.csv, groups.csv, comparisons.csv, episodes.csv (up to a million r
 Ctrl-C leaves a state that --resume continues."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m spane_rllib.study",
-        description="Evaluate trained models beside heuristics on the same episodes, with intervals.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _parser() -> Parser:
+    return configured_parser(
+        "study",
+        "Evaluate trained models beside heuristics on the same episodes, with intervals.",
+        _EPILOG,
+        config="YAML file or name of a preset",
+        example="evaluation.episodes=all",
+        what="study",
     )
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="YAML file or name of a preset")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a key, as in evaluation.episodes=all; repeatable",
-    )
-    parser.add_argument("--resume", metavar="DIR", help="continue the study in this results folder")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import Parser, run_command
+from spane_rllib.console import Parser, configured_parser, run_command
 
 _EPILOG = """Presets: quick, and {spane,mlp,mlp_aug}_{random,grid,final}. All keys: docs/configuration.md.
 
@@ -15,26 +14,15 @@ Trials run on an embedded local Ray, or on the cluster the process is in (ray jo
 spane_rllib.tune). Ctrl-C leaves a state that --resume continues."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m spane_rllib.tune",
-        description="Train scheduling policies with Ray Tune, compare the best by wait time, write a report.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _parser() -> Parser:
+    return configured_parser(
+        "tune",
+        "Train scheduling policies with Ray Tune, compare the best by wait time, write a report.",
+        _EPILOG,
+        config="YAML file or name of a preset (default: quick)",
+        example="training.gradient_steps=500",
+        what="experiment",
     )
-    parser.add_argument(
-        "config", nargs="?", metavar="CONFIG", help="YAML file or name of a preset (default: quick)"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a key, as in training.gradient_steps=500; repeatable",
-    )
-    parser.add_argument("--resume", metavar="DIR", help="continue the experiment in this results folder")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
