@@ -28,18 +28,11 @@ def _parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.errors import UserError
-    from spane_rllib.experiments.folder import ResultsFolder
+    from spane_rllib.experiments.folder import ResultsFolder, folder_to_resume
     from spane_rllib.experiments.search_config import load_search
 
     if arguments.resume is not None:
-        if arguments.config is not None or arguments.overrides:
-            raise UserError(
-                "--resume takes the configuration of the results folder; leave out CONFIG and --set"
-            )
-        folder = ResultsFolder(Path(arguments.resume))
-        if not folder.config_file.is_file():
-            raise UserError(f"{folder.path}: no search there (no config.yaml); give a results folder")
+        folder = folder_to_resume(arguments, "search")
         config = load_search(folder.config_file)
     else:
         config = load_search(arguments.config or "policy_search", arguments.overrides)

@@ -29,17 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
     from spane_rllib.errors import UserError
-    from spane_rllib.experiments.folder import ResultsFolder
+    from spane_rllib.experiments.folder import ResultsFolder, folder_to_resume
     from spane_rllib.experiments.study_config import load_study
 
     if arguments.resume is not None:
-        if arguments.config is not None or arguments.overrides:
-            raise UserError(
-                "--resume takes the configuration of the results folder; leave out CONFIG and --set"
-            )
-        folder = ResultsFolder(Path(arguments.resume))
-        if not folder.config_file.is_file():
-            raise UserError(f"{folder.path}: no study there (no config.yaml); give a results folder")
+        folder = folder_to_resume(arguments, "study")
         config = load_study(folder.config_file)
     elif arguments.config is None:
         raise UserError("name a CONFIG, or --resume DIR; see python -m spane_rllib.study --help")

@@ -28,17 +28,12 @@ def _parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.errors import UserError
     from spane_rllib.experiments.extras import check_extras
-    from spane_rllib.experiments.folder import ResultsFolder
+    from spane_rllib.experiments.folder import ResultsFolder, folder_to_resume
     from spane_rllib.experiments.loading import load_experiment
 
     if arguments.resume is not None:
-        if arguments.config is not None or arguments.overrides:
-            raise UserError(
-                "--resume takes the configuration of the results folder; leave out CONFIG and --set"
-            )
-        folder = ResultsFolder(Path(arguments.resume))
+        folder = folder_to_resume(arguments, "experiment")
         config = folder.load_config()
         check_extras(config)
     else:

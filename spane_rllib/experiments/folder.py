@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Iterator
@@ -80,6 +81,11 @@ class ResultsFolder:
                 "or choose another name with --set name=NAME"
             )
 
+    def check_begun(self, what: str) -> None:
+        """Raise a `UserError` if no run, called `what`, has begun here."""
+        if not self.config_file.is_file():
+            raise UserError(f"{self.path}: no {what} there (no config.yaml); give a results folder")
+
     def create(self, config: Settings) -> None:
         """Begin a new experiment here; see `check_free`."""
         self.check_free()
@@ -91,8 +97,7 @@ class ResultsFolder:
         Raises:
             UserError: there is none, or it is damaged.
         """
-        if not self.config_file.is_file():
-            raise UserError(f"{self.path}: no experiment there (no config.yaml); give a results folder")
+        self.check_begun("experiment")
         return load_experiment(self.config_file)
 
     @contextmanager
@@ -110,6 +115,19 @@ class ResultsFolder:
         """Wall seconds spent in each stage so far, in order; a `UserError` when the file is damaged."""
         file = self.path / "stages.json"
         return read_json(file, _STAGES) if file.exists() else {}
+
+
+def folder_to_resume(arguments: argparse.Namespace, what: str) -> ResultsFolder:
+    """The folder that --resume of a `console.configured_parser` names, in which a `what` has begun.
+
+    Raises:
+        UserError: none has, or the command line has settings of its own.
+    """
+    if arguments.config is not None or arguments.overrides:
+        raise UserError("--resume takes the configuration of the results folder; leave out CONFIG and --set")
+    folder = ResultsFolder(Path(arguments.resume))
+    folder.check_begun(what)
+    return folder
 
 
 def read_json(file: Path, kind: TypeAdapter[Content]) -> Content:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -177,10 +177,29 @@ def _append(search: _Search, line: _Generation) -> None:
     write_text(search.file, text)
 
 
-def _judging(config: SearchConfig, trace: VmTrace, cluster: Cluster) -> AbstractContextManager[Judge]:
+@contextmanager
+def _judging(config: SearchConfig, trace: VmTrace, cluster: Cluster) -> Iterator[Judge]:
+    """What judges candidates: this process, or Ray tasks that divide them, with the same costs."""
     if config.workers == 0:
-        return nullcontext(lambda scores, windows: judge_scores(scores, windows, trace, cluster))
-    return _RayJudge(config.workers, trace, cluster)
+        yield lambda scores, windows: judge_scores(scores, windows, trace, cluster)
+        return
+    import ray
+
+    from spane_rllib.ray_session import ray_session
+
+    with nullcontext() if ray.is_initialized() else ray_session(num_cpus=config.workers):
+        task = ray.remote(num_cpus=1, max_retries=3)(judge_scores)
+        shared = ray.put(trace)
+
+        def judge(scores: Sequence[PlacementScore], windows: Windows) -> list[float]:
+            step = min(config.workers, len(scores))
+            pending = [task.remote(scores[worker::step], windows, shared, cluster) for worker in range(step)]
+            costs = [0.0] * len(scores)
+            for worker, found in enumerate(ray.get(pending)):
+                costs[worker::step] = found
+            return costs
+
+        yield judge
 
 
 def judge_scores(
@@ -192,39 +211,6 @@ def judge_scores(
         relative_cost(waits_of(Heuristic("fgd", score), trace, cluster, windows), reference, windows.shares)
         for score in scores
     ]
-
-
-class _RayJudge:
-    """Divides candidates between Ray tasks. Costs do not depend on how many there are."""
-
-    def __init__(self, workers: int, trace: VmTrace, cluster: Cluster) -> None:
-        self._workers, self._trace, self._cluster = workers, trace, cluster
-
-    def __enter__(self) -> Judge:
-        import ray
-
-        from spane_rllib.ray_session import ray_session
-
-        self._session: AbstractContextManager[Any] = (
-            nullcontext() if ray.is_initialized() else ray_session(num_cpus=self._workers)
-        )
-        self._session.__enter__()
-        self._task = ray.remote(num_cpus=1, max_retries=3)(judge_scores)
-        self._shared = ray.put(self._trace)
-        return self._judge
-
-    def __exit__(self, *error: Any) -> None:
-        self._session.__exit__(*error)
-
-    def _judge(self, scores: Sequence[PlacementScore], windows: Windows) -> list[float]:
-        import ray
-
-        parts = [scores[worker :: self._workers] for worker in range(min(self._workers, len(scores)))]
-        pending = [self._task.remote(part, windows, self._shared, self._cluster) for part in parts]
-        costs = [0.0] * len(scores)
-        for worker, found in enumerate(ray.get(pending)):
-            costs[worker :: self._workers] = found
-        return costs
 
 
 def _save(
