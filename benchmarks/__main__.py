@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
-from spane_rllib.console import Progress, format_table, run_command
+from spane_rllib.core.console import Progress, format_table, run_command
 
 TOPICS = ("kernels", "environments", "evaluation", "training", "start_up")
 ROOT = Path(__file__).parents[1]
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # Imported here, since every child process imports this file.
     from benchmarks import report
-    from spane_rllib.traces.loading import describe_source, load_trace
+    from spane_rllib.problems.vm_scheduling.traces.loading import describe_source, load_trace
 
     trace = describe_source(load_trace())
     topics = arguments.only or TOPICS

@@ -5,8 +5,8 @@ from __future__ import annotations
 from benchmarks import plain_baseline
 from benchmarks.clusters import five_server_episodes
 from benchmarks.measuring import Row, in_child, seconds
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.policies import NetworkPolicy
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.policies import NetworkPolicy
 
 
 def measure(quick: bool) -> list[Row]:

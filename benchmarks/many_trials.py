@@ -16,10 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.folder import ResultsFolder
 from spane_rllib.experiments.main_job import run_main_job
-from spane_rllib.experiments.results import restore_results, trial_table
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.trial_tables import restore_results, trial_table
+from spane_rllib.experiments.tuning.config import ExperimentConfig
 
 
 def experiment(trials: int, output: str) -> ExperimentConfig:

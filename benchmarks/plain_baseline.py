@@ -19,10 +19,10 @@ import torch
 
 from benchmarks.clusters import five_server_episodes
 from spane_rllib.learning.settings import TrainingSettings
-from spane_rllib.traces.loading import load_trace
-from spane_rllib.traces.splits import splits_of
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
+from spane_rllib.problems.vm_scheduling.traces.splits import splits_of
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 Observation = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int8]]
 """Free shares (N, 2, 2), request (3,) and feasible slots (2N,), as in `simulator.lanes.Observations`."""

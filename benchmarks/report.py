@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.measuring import Row, cores
-from spane_rllib.errors import UserError
-from spane_rllib.files import replacing, write_text
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.files import replacing, write_text
 
 BEGIN, END = "<!-- begin: python -m benchmarks -->", "<!-- end -->"
 COLUMNS = (

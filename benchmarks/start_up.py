@@ -11,7 +11,7 @@ from benchmarks.measuring import Row, in_child, seconds
 
 PROGRAM = """
 from benchmarks.clusters import five_server_episodes
-from spane_rllib.vm_scheduling.simulator import Heuristic, run_heuristic
+from spane_rllib.problems.vm_scheduling.simulator import Heuristic, run_heuristic
 workload, cluster, starts, vm_counts = five_server_episodes(1)
 run_heuristic(workload, cluster, Heuristic("first-fit"), starts, vm_counts)
 """

@@ -118,7 +118,7 @@ def train(steps: int, servers: int = 5, validation_episodes: int = 150, warm_up:
     import torch
 
     from benchmarks.clusters import trace_for
-    from spane_rllib.rllib.dqn_config import VMSchedulingDQNConfig
+    from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
 
     torch.set_num_threads(1)
     imports = time.perf_counter() - started
@@ -153,7 +153,7 @@ def train(steps: int, servers: int = 5, validation_episodes: int = 150, warm_up:
 @contextmanager
 def _ray_on_any_core() -> Iterator[None]:
     """Ray, as around the trials of the main job; its own processes do not share this process's core."""
-    from spane_rllib.ray_session import ray_session
+    from spane_rllib.cluster.session import ray_session
 
     own = os.sched_getaffinity(0)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
@@ -168,10 +168,10 @@ def _split_rollout(episodes: int) -> dict[str, float]:
     Episodes are one compiled call, so its parts are taken from calls of their own: the forward pass over the
     observations of those episodes, and as many episodes under the heuristic `random`.
     """
-    from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-    from spane_rllib.vm_scheduling.networks.registry import build_network
-    from spane_rllib.vm_scheduling.rollout import ExploringRollout
-    from spane_rllib.vm_scheduling.simulator import Heuristic, run_heuristic
+    from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+    from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+    from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout
+    from spane_rllib.problems.vm_scheduling.simulator import Heuristic, run_heuristic
 
     workload, cluster, starts, vm_counts = five_server_episodes(episodes)
     network = CompiledQNetwork(build_network("spane", {}, cluster.servers, seed=0))
@@ -191,7 +191,7 @@ def _split_rollout(episodes: int) -> dict[str, float]:
 
 def _plain_iterations(count: int) -> list[float]:
     from benchmarks.plain_baseline import training_iterations
-    from spane_rllib.vm_scheduling.networks.registry import build_network
+    from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
     return training_iterations(build_network("spane", {}, servers=5, seed=0), count)
 
@@ -207,10 +207,10 @@ def _tune(steps: int) -> float:
     """One trial as the main job runs it; the seconds its own iterations took."""
     from ray import tune
 
-    from spane_rllib.experiments.trainable import TrialTrainable
-    from spane_rllib.experiments.trials import TrialSettings
+    from spane_rllib.experiments.tuning.trainable import TrialTrainable
+    from spane_rllib.experiments.tuning.trials import TrialSettings
     from spane_rllib.learning.settings import TrainingSettings
-    from spane_rllib.traces.loading import load_trace
+    from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     trial = TrialSettings(

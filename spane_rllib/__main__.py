@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from spane_rllib import __version__
-from spane_rllib.console import run_command
-from spane_rllib.errors import UserError
+from spane_rllib.core.console import run_command
+from spane_rllib.core.errors import UserError
 
 COMMANDS = {
     "data": "list, fetch, verify, convert, describe and synthesize VM traces",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import Parser, format_table, run_command, whole_number
+from spane_rllib.core.console import Parser, format_table, run_command, whole_number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,16 +30,24 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.experiments.folder import ResultsFolder
+    from spane_rllib.experiments.results.folder import ResultsFolder
 
     folder = ResultsFolder(Path(arguments.folder))
     config = folder.load_config()
-    from spane_rllib.experiments.allocation_report import read_allocation_episodes, write_allocation_summary
-    from spane_rllib.experiments.measures import measure_in
-    from spane_rllib.experiments.results import restore_results, write_trial_tables
-    from spane_rllib.experiments.summary import check_readable, is_evaluated, read_evaluation, write_summary
-    from spane_rllib.vm_scheduling.allocation import evaluation as allocation_evaluation
-    from spane_rllib.vm_scheduling.evaluation import summary_table
+    from spane_rllib.experiments.reports.allocation_report import (
+        read_allocation_episodes,
+        write_allocation_summary,
+    )
+    from spane_rllib.experiments.reports.summary import (
+        check_readable,
+        is_evaluated,
+        read_evaluation,
+        write_summary,
+    )
+    from spane_rllib.experiments.results.measures import measure_in
+    from spane_rllib.experiments.results.trial_tables import restore_results, write_trial_tables
+    from spane_rllib.problems.vm_scheduling.allocations import evaluation as allocation_evaluation
+    from spane_rllib.problems.vm_scheduling.waits.evaluation import summary_table
 
     results = restore_results(folder)
     if is_evaluated(folder) and config.scenario is None:

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import Parser, format_table, run_command, whole_number
+from spane_rllib.core.console import Parser, format_table, run_command, whole_number
 from spane_rllib.evaluate import add_episode_arguments, add_workers_argument, read_episodes
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 
 _EPILOG = """Both play the same episodes. Episodes overlap, so the intervals are from a bootstrap of blocks of
 2,000 start rows, the same blocks for both: docs/evaluation.md.
@@ -42,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.errors import UserError
-    from spane_rllib.files import check_writable
+    from spane_rllib.core.errors import UserError
+    from spane_rllib.core.files import check_writable
 
     if _same(arguments.a, arguments.b):
         raise UserError(f"A and B are the same policy, {arguments.a}; name two")
@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import numpy as np
 
-    from spane_rllib.traces.loading import describe_source
-    from spane_rllib.vm_scheduling.comparison import (
+    from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
+    from spane_rllib.problems.vm_scheduling.waits.comparison import (
         COMPARISON_HEADER,
         compare,
         comparison_rows,
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         estimate,
         verdict,
     )
-    from spane_rllib.vm_scheduling.statistics import Resamples
+    from spane_rllib.problems.vm_scheduling.waits.statistics import Resamples
 
     trace = describe_source(episodes.trace)
     print(f"trace: {trace}", file=sys.stderr)
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         a, b = (estimate(played[played["policy"] == policy.name], resamples) for policy in policies)
         pairs.append((a, b, compare(a, b)))
     if arguments.output is not None:
-        from spane_rllib.experiments.comparison_report import write_comparison
+        from spane_rllib.experiments.reports.comparison_report import write_comparison
 
         which = arguments.starts or f"the {arguments.split} split"
         description = f"Trace: {trace}; starts from {which}; seed {arguments.seed}."

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from spane_rllib.console import Parser, Progress, run_command, whole_number
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.core.console import Parser, Progress, run_command, whole_number
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spane_rllib.traces.splits import Splits, Starts
-    from spane_rllib.traces.trace import VmTrace
-    from spane_rllib.vm_scheduling.policies import Policy
-    from spane_rllib.vm_scheduling.simulator import Cluster
+    from spane_rllib.problems.vm_scheduling.policies import Policy
+    from spane_rllib.problems.vm_scheduling.simulator import Cluster
+    from spane_rllib.problems.vm_scheduling.traces.splits import Splits, Starts
+    from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 _EPILOG = f"""Heuristics: {", ".join(HEURISTICS)}.
 
@@ -180,8 +180,8 @@ class Episodes:
         Raises:
             UserError: one is unknown, damaged, or made for another number of servers.
         """
-        from spane_rllib.errors import UserError
-        from spane_rllib.vm_scheduling.policies import load_policy
+        from spane_rllib.core.errors import UserError
+        from spane_rllib.problems.vm_scheduling.policies import load_policy
 
         policies = [load_policy(name, self.splits.train[1]) for name in dict.fromkeys(names)]
         for policy in policies:
@@ -199,7 +199,7 @@ class Episodes:
         """
         import pandas as pd
 
-        from spane_rllib.experiments.wait_time import evaluate_pairs
+        from spane_rllib.experiments.results.wait_time import evaluate_pairs
 
         pairs = [(policy, cluster.servers) for cluster in self.clusters for policy in policies]
         frames: dict[tuple[str, int], pd.DataFrame] = {}
@@ -214,9 +214,9 @@ class Episodes:
 
 def read_episodes(arguments: argparse.Namespace) -> Episodes:
     """Load what the options of `add_episode_arguments` name; raises `UserError` for bad input."""
-    from spane_rllib.traces.loading import load_trace
-    from spane_rllib.traces.splits import read_starts, select_starts, splits_of
-    from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
+    from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload
+    from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
+    from spane_rllib.problems.vm_scheduling.traces.splits import read_starts, select_starts, splits_of
 
     clusters = [
         Cluster(n, arguments.node_cpu, arguments.node_memory, arguments.double_memory_threshold)
@@ -234,8 +234,8 @@ def read_episodes(arguments: argparse.Namespace) -> Episodes:
 
 
 def _record(episodes: Episodes, policies: Sequence[Policy], arguments: argparse.Namespace) -> None:
-    from spane_rllib.vm_scheduling.recording import record_episodes, show_progress
-    from spane_rllib.vm_scheduling.simulator import compile_workload
+    from spane_rllib.problems.vm_scheduling.recordings.recorder import record_episodes, show_progress
+    from spane_rllib.problems.vm_scheduling.simulator import compile_workload
 
     starts, folder = episodes.starts[: arguments.record_episodes], Path(arguments.record)
     files = (
@@ -252,14 +252,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parse(argv)
     if arguments.scenario is not None or arguments.published_table:
-        from spane_rllib.vm_scheduling.allocation import command
+        from spane_rllib.problems.vm_scheduling.allocations import command
 
         evaluate = command.compare_with_published if arguments.published_table else command.evaluate_scenario
         evaluate(arguments)
         return 0
-    from spane_rllib.files import check_writable
-    from spane_rllib.traces.loading import describe_source
-    from spane_rllib.vm_scheduling.evaluation import summarize, summary_table, write_tables
+    from spane_rllib.core.files import check_writable
+    from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
+    from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize, summary_table, write_tables
 
     for folder in (arguments.output, arguments.record):
         if folder is not None:

@@ -17,7 +17,10 @@ def register_gymnasium_environments() -> None:
     """Make the environments known to `gymnasium.make` and `make_vec`; calling it again is harmless."""
     import gymnasium
 
-    waits, allocations = "spane_rllib.vm_scheduling", "spane_rllib.vm_scheduling.allocation"
+    waits, allocations = (
+        "spane_rllib.problems.vm_scheduling",
+        "spane_rllib.problems.vm_scheduling.allocations",
+    )
     environments: dict[str, tuple[str, str, dict[str, str]]] = {
         VM_SCHEDULING: (waits, "VMScheduling", {}),
         ALLOCATION: (allocations, "Allocation", {}),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import Parser, configured_parser, run_command
+from spane_rllib.core.console import Parser, configured_parser, run_command
 
 _EPILOG = """Preset: policy_search. All keys: docs/configuration.md; how it works: docs/policy_search.md.
 
@@ -28,8 +28,8 @@ def _parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.experiments.folder import ResultsFolder, folder_to_resume
-    from spane_rllib.experiments.search_config import load_search
+    from spane_rllib.experiments.policy_search.config import load_search
+    from spane_rllib.experiments.results.folder import ResultsFolder, folder_to_resume
 
     if arguments.resume is not None:
         folder = folder_to_resume(arguments, "search")
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load_search(arguments.config or "policy_search", arguments.overrides)
         folder = ResultsFolder(Path(config.output) / config.name)
         folder.check_free()
-    from spane_rllib.experiments.search_job import run_search
+    from spane_rllib.experiments.policy_search.job import run_search
 
     try:
         run_search(config, folder, resume=arguments.resume is not None)
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     import pandas as pd
 
-    from spane_rllib.console import format_table
+    from spane_rllib.core.console import format_table
 
     trials = pd.read_csv(folder.path / "trials.csv").sort_values("rank")
     columns = ["trial", "rank", "best_validation_cost", "best_generation", "model"]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import Parser, configured_parser, run_command
+from spane_rllib.core.console import Parser, configured_parser, run_command
 
 _EPILOG = """Presets: wait_time (5 servers) and flexibility (2 to 9 servers). All keys: docs/configuration.md.
 
@@ -28,9 +28,9 @@ def _parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.errors import UserError
-    from spane_rllib.experiments.folder import ResultsFolder, folder_to_resume
-    from spane_rllib.experiments.study_config import load_study
+    from spane_rllib.core.errors import UserError
+    from spane_rllib.experiments.results.folder import ResultsFolder, folder_to_resume
+    from spane_rllib.experiments.studies.config import load_study
 
     if arguments.resume is not None:
         folder = folder_to_resume(arguments, "study")
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = load_study(arguments.config, arguments.overrides)
         folder = ResultsFolder(Path(config.output) / config.name)
         folder.check_free()
-    from spane_rllib.experiments.study_job import run_study
+    from spane_rllib.experiments.studies.job import run_study
 
     try:
         run_study(config, folder, resume=arguments.resume is not None)

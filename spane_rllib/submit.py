@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spane_rllib.console import run_command
-from spane_rllib.errors import UserError
+from spane_rllib.core.console import run_command
+from spane_rllib.core.errors import UserError
 from spane_rllib.evaluate import add_episode_arguments
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 
 if TYPE_CHECKING:
-    from spane_rllib.experiments.config import ExperimentConfig
+    from spane_rllib.experiments.tuning.config import ExperimentConfig
 
 _TUNE_EPILOG = """The configuration is checked here and uploaded with the sources of this package; traces and
 results are passed by path and must lie on storage that the nodes share. Exit code: 0 the job succeeded, 1 it
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextmanager
 def _upload(arguments: argparse.Namespace, extra: dict[str, str]) -> Iterator[Path | None]:
     """A folder with what the job needs, `extra` (texts by file name) included; None for nothing."""
-    from spane_rllib.jobs.packing import pack, package_sources, sources_of
+    from spane_rllib.cluster.packing import pack, package_sources, sources_of
 
     with tempfile.TemporaryDirectory(prefix="spane-rllib-upload-") as scratch:
         written, target = Path(scratch, "extra"), Path(scratch, "upload")
@@ -112,8 +112,8 @@ def _upload(arguments: argparse.Namespace, extra: dict[str, str]) -> Iterator[Pa
 
 
 def _submit_tune(arguments: argparse.Namespace) -> int:
-    from spane_rllib.experiments.folder import ResultsFolder
-    from spane_rllib.experiments.loading import dump_settings, load_experiment
+    from spane_rllib.experiments.results.folder import ResultsFolder
+    from spane_rllib.experiments.tuning.loading import dump_settings, load_experiment
 
     if arguments.resume is not None:
         if arguments.config is not None or arguments.overrides or arguments.trace:
@@ -128,7 +128,7 @@ def _submit_tune(arguments: argparse.Namespace) -> int:
         folder = ResultsFolder(Path(config.output, config.name))
         extra = {"experiment.yaml": dump_settings(config)}
         what = ["experiment.yaml"]
-    from spane_rllib.jobs.client import Jobs
+    from spane_rllib.cluster.client import Jobs
 
     jobs = Jobs(arguments.address)
     with _upload(arguments, extra) as working_dir:
@@ -160,7 +160,7 @@ def _submit_tune(arguments: argparse.Namespace) -> int:
 
 def _placed(config: ExperimentConfig, trace: str | None) -> ExperimentConfig:
     """`config` with paths that mean the same in the job, whose own folder Ray removes."""
-    from spane_rllib.traces.loading import DATA_VARIABLE
+    from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
 
     source = trace or config.trace.source
     if source == "auto":
@@ -181,11 +181,11 @@ def _submit_wait_time(arguments: argparse.Namespace) -> int:
     for option, least in (("parallel", 1), ("retries", 0)):
         if getattr(arguments, option) < least:
             raise UserError(f"--{option}: {getattr(arguments, option)} is not allowed; give {least} or more")
+    from spane_rllib.cluster.client import Jobs
+    from spane_rllib.cluster.parts import Part, collect, make_parts, run_parts
     from spane_rllib.evaluate import read_episodes
-    from spane_rllib.jobs.client import Jobs
-    from spane_rllib.jobs.wait_time import Part, collect, make_parts, run_parts
-    from spane_rllib.traces.loading import describe_source
-    from spane_rllib.vm_scheduling.evaluation import summarize, summary_table, write_tables
+    from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
+    from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize, summary_table, write_tables
 
     episodes = read_episodes(arguments)
     output = Path(arguments.output).absolute()
@@ -249,7 +249,7 @@ def _heuristics(text: str) -> list[str]:
 
 def _episode_options(arguments: argparse.Namespace) -> list[str]:
     """The options of `add_episode_arguments` for a job, paths absolute and defaults spelt out."""
-    from spane_rllib.traces.loading import resolve_source
+    from spane_rllib.problems.vm_scheduling.traces.loading import resolve_source
 
     source = resolve_source(arguments.trace)
     if isinstance(source, dict):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import Parser, configured_parser, run_command
+from spane_rllib.core.console import Parser, configured_parser, run_command
 
 _EPILOG = """Presets: quick, and {spane,mlp,mlp_aug}_{random,grid,final}. All keys: docs/configuration.md.
 
@@ -28,9 +28,9 @@ def _parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.experiments.extras import check_extras
-    from spane_rllib.experiments.folder import ResultsFolder, folder_to_resume
-    from spane_rllib.experiments.loading import load_experiment
+    from spane_rllib.experiments.results.folder import ResultsFolder, folder_to_resume
+    from spane_rllib.experiments.tuning.extras import check_extras
+    from spane_rllib.experiments.tuning.loading import load_experiment
 
     if arguments.resume is not None:
         folder = folder_to_resume(arguments, "experiment")
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = ResultsFolder(Path(config.output) / config.name)
         folder.check_free()
     from spane_rllib.experiments.main_job import run_main_job
-    from spane_rllib.experiments.training import Interrupted
+    from spane_rllib.experiments.tuning.training import Interrupted
 
     try:
         run_main_job(config, folder, resume=arguments.resume is not None)

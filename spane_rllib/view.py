@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.console import Parser, run_command, whole_number
+from spane_rllib.core.console import Parser, run_command, whole_number
 
 _EPILOG = """Record episodes with `python -m spane_rllib.evaluate ... --record DIR`. Two files are shown side
 by side, decision by decision; they must be of the same trace and start. The page needs no network."""
@@ -36,9 +36,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.errors import UserError
-    from spane_rllib.files import check_writable, write_text
-    from spane_rllib.schedules.loading import read_schedule
+    from spane_rllib.core.errors import UserError
+    from spane_rllib.core.files import check_writable, write_text
+    from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
     from spane_rllib.viewer.page import render_page
 
     suffix = Path(arguments.export).suffix.lower() if arguments.export is not None else None

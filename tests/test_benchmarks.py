@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.measuring import Row
 from benchmarks.report import BEGIN, COLUMNS, END, update_document
-from spane_rllib.errors import UserError
+from spane_rllib.core.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 

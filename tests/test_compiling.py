@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import spane_rllib.compiling
+import spane_rllib.core.compiling
 
 CALLER = """
 from package.compiling import compiled
@@ -63,7 +63,7 @@ def run_main(folder: Path, main: str) -> list[str]:
 def test_a_cache_that_names_a_module_which_is_gone_is_discarded(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
-    (package / "compiling.py").write_text(Path(spane_rllib.compiling.__file__).read_text())
+    (package / "compiling.py").write_text(Path(spane_rllib.core.compiling.__file__).read_text())
     (package / "function.py").write_text(TOTAL)
     for module in ("before", "after"):
         (package / f"{module}.py").write_text(PAIR)
@@ -77,7 +77,7 @@ def test_a_cache_that_names_a_module_which_is_gone_is_discarded(tmp_path: Path) 
 def test_the_cache_follows_the_sources_of_the_whole_package(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
-    (package / "compiling.py").write_text(Path(spane_rllib.compiling.__file__).read_text())
+    (package / "compiling.py").write_text(Path(spane_rllib.core.compiling.__file__).read_text())
     (package / "caller.py").write_text(CALLER)
     (package / "callee.py").write_text(CALLEE.format(factor=2))
 
@@ -95,7 +95,7 @@ def test_python_still_sees_the_function(kind: str) -> None:
         """Twice."""
         return 2 * x
 
-    function = getattr(spane_rllib.compiling, kind)(double)
+    function = getattr(spane_rllib.core.compiling, kind)(double)
     assert function.__doc__ == "Twice."
     assert function.py_func is double
     assert function(21) == 42

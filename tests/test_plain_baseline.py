@@ -11,11 +11,10 @@ from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import EpisodeReplay
 from spane_rllib.learning.settings import TrainingSettings
-from spane_rllib.traces.synthetic import synthesize
-from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.rollout import ExploringRollout, greedy_episodes
-from spane_rllib.vm_scheduling.simulator import (
+from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, greedy_episodes
+from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
     Workload,
@@ -23,6 +22,7 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
+from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
 
 CLUSTER = Cluster(servers=5)
 STARTS = np.array([100, 3_000, 7_500, 11_000])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from spane_rllib.experiments.config import ClusterSettings, SplitSettings, TraceSettings
-from spane_rllib.traces.loading import load_trace, resolve_source
-from spane_rllib.traces.placement import drop_unplaceable
-from spane_rllib.traces.splits import Splits, splits_of
-from spane_rllib.traces.trace import VmTrace
+from spane_rllib.experiments.tuning.config import ClusterSettings, SplitSettings, TraceSettings
+from spane_rllib.problems.vm_scheduling.traces.loading import load_trace, resolve_source
+from spane_rllib.problems.vm_scheduling.traces.placement import drop_unplaceable
+from spane_rllib.problems.vm_scheduling.traces.splits import Splits, splits_of
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
 def configured_trace(settings: TraceSettings, cluster: ClusterSettings) -> VmTrace:

@@ -7,15 +7,17 @@ from collections.abc import Iterable
 import pandas as pd
 import ray
 
-from spane_rllib.console import Progress
-from spane_rllib.errors import UserError
-from spane_rllib.experiments.allocation_report import write_allocation_summary
-from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.identity import check_identity, record_identity
+from spane_rllib.cluster.session import ray_session
+from spane_rllib.core.console import Progress
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.files import check_writable
 from spane_rllib.experiments.inputs import configured_splits, configured_trace
-from spane_rllib.experiments.parts import evaluate_parts
-from spane_rllib.experiments.results import (
+from spane_rllib.experiments.reports.allocation_report import write_allocation_summary
+from spane_rllib.experiments.reports.summary import write_summary
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.identity import check_identity, record_identity
+from spane_rllib.experiments.results.parts import evaluate_parts
+from spane_rllib.experiments.results.trial_tables import (
     drop_early_exports,
     export_models,
     has_trials,
@@ -23,26 +25,24 @@ from spane_rllib.experiments.results import (
     trial_table,
     write_trial_tables,
 )
-from spane_rllib.experiments.summary import write_summary
-from spane_rllib.experiments.training import train
-from spane_rllib.experiments.trials import draw_trials
-from spane_rllib.experiments.tune_state import drop_torn_lines
-from spane_rllib.experiments.wait_time import Pair
-from spane_rllib.files import check_writable
-from spane_rllib.ray_session import ray_session
-from spane_rllib.traces.loading import describe_source
-from spane_rllib.traces.splits import Splits, sample_starts
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.allocation.evaluation import evaluate_policy as evaluate_allocations
-from spane_rllib.vm_scheduling.allocation.evaluation import summarize as summarize_allocations
-from spane_rllib.vm_scheduling.allocation.scenario import AllocationScenario, load_scenario
-from spane_rllib.vm_scheduling.allocation.workload import compile_allocations
-from spane_rllib.vm_scheduling.compile_ahead import compile_ahead
-from spane_rllib.vm_scheduling.evaluation import read_episodes, summarize, write_tables
-from spane_rllib.vm_scheduling.networks.options import MAX_MLP_SERVERS
-from spane_rllib.vm_scheduling.networks.weights import load_model
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, Policy, policy_of
-from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
+from spane_rllib.experiments.results.wait_time import Pair
+from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.training import train
+from spane_rllib.experiments.tuning.trials import draw_trials
+from spane_rllib.experiments.tuning.tune_state import drop_torn_lines
+from spane_rllib.problems.vm_scheduling.allocations.evaluation import evaluate_policy as evaluate_allocations
+from spane_rllib.problems.vm_scheduling.allocations.evaluation import summarize as summarize_allocations
+from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario, load_scenario
+from spane_rllib.problems.vm_scheduling.allocations.workload import compile_allocations
+from spane_rllib.problems.vm_scheduling.compile_ahead import compile_ahead
+from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS
+from spane_rllib.problems.vm_scheduling.networks.weights import load_model
+from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, Policy, policy_of
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload
+from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
+from spane_rllib.problems.vm_scheduling.traces.splits import Splits, sample_starts
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.waits.evaluation import read_episodes, summarize, write_tables
 
 
 def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) -> None:

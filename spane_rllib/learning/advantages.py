@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.compiling import compiled
+from spane_rllib.core.compiling import compiled
 
 Floats = npt.NDArray[np.float64]
 

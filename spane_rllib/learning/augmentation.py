@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.errors import UserError
+from spane_rllib.core.errors import UserError
 
 if TYPE_CHECKING:
     from spane_rllib.learning.batch import Batch

@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from spane_rllib.core.settings import Settings, Share
 from spane_rllib.learning.schedules import StepDecay
 from spane_rllib.learning.settings import RewardName, TrainingSettings
-from spane_rllib.settings import Settings, Share
 
 
 class PolicySettings(Settings):

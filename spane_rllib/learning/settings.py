@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from spane_rllib.core.settings import Settings, Share
 from spane_rllib.learning.schedules import LinearSchedule, StepDecay
-from spane_rllib.settings import Settings, Share
-from spane_rllib.vm_scheduling.heuristic_names import HeuristicName
+from spane_rllib.problems.vm_scheduling.heuristic_names import HeuristicName
 
 MIN_EPISODE_VMS = 41
 """VMs of the shortest episode: it runs 40 VMs past the first that First Fit cannot place."""

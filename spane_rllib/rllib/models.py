@@ -10,8 +10,8 @@ from ray.rllib.models.torch.torch_modelv2 import TorchModelV2
 from ray.rllib.utils.torch_utils import FLOAT_MIN
 from torch import Tensor, nn
 
-from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS
-from spane_rllib.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.networks.options import NETWORK_OPTIONS
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
 
 class QNetworkModel(TorchModelV2, nn.Module):

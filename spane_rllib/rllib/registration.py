@@ -13,10 +13,10 @@ from spane_rllib.rllib.models import register_models
 
 def _make_environment(env_config: dict[str, Any]) -> Env[Any, Any]:
     if "scenario" in env_config:
-        from spane_rllib.vm_scheduling.allocation.env import create_env as create_allocation_env
+        from spane_rllib.problems.vm_scheduling.allocations.env import create_env as create_allocation_env
 
         return create_allocation_env(env_config)
-    from spane_rllib.vm_scheduling.env import create_env
+    from spane_rllib.problems.vm_scheduling.waits.env import create_env
 
     return create_env(env_config)
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.console import Progress
-from spane_rllib.errors import UserError
-from spane_rllib.files import replacing
-from spane_rllib.schedules.schedule import Schedule
+from spane_rllib.core.console import Progress
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.files import replacing
+from spane_rllib.problems.vm_scheduling.recordings.schedule import Schedule
 
 _FRAMES = 240
 _FRAMES_PER_SECOND = 12

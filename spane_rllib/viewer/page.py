@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.errors import UserError
-from spane_rllib.schedules.schedule import Schedule
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.recordings.schedule import Schedule
 
 # A module comes after those it imports.
 _MODULES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from spane_rllib.errors import UserError
+from spane_rllib.core.errors import UserError
 
 _ADDRESS = "127.0.0.1"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from refusals import MountDisk, Refuse, refuse_in
 
-from spane_rllib.traces import loading
+from spane_rllib.problems.vm_scheduling.traces import loading
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ J, W = "model.json", "weights.safetensors"
 
 @pytest.fixture(scope="module")
 def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from spane_rllib.vm_scheduling.networks.registry import build_network
-    from spane_rllib.vm_scheduling.networks.weights import (
+    from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+    from spane_rllib.problems.vm_scheduling.networks.weights import (
         ModelMetadata,
         Normalisation,
         TraceIdentity,

@@ -16,11 +16,11 @@ from refusals import MountDisk, Refuse, contents, fill
 
 from spane_rllib import __version__
 from spane_rllib.__main__ import main
-from spane_rllib.errors import UserError
-from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.parts import is_evaluated
-from spane_rllib.traces.loading import DATA_VARIABLE
-from spane_rllib.vm_scheduling.evaluation import read_episodes
+from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.parts import is_evaluated
+from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
+from spane_rllib.problems.vm_scheduling.waits.evaluation import read_episodes
 
 Tamper = Callable[[Path], object]
 CONFIG = """
@@ -222,7 +222,7 @@ def test_resume_refuses(refuse: Refuse, experiment: Path, tamper: Tamper, expect
 def test_state_of_other_code(
     refuse: Refuse, experiment: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    from spane_rllib.experiments import training
+    from spane_rllib.experiments.tuning import training
 
     monkeypatch.delattr(training, "_trial_name")  # by that name it lies in Tune's state
     line = refuse(*command, "experiment")
@@ -313,7 +313,7 @@ def test_analyze_mends_what_it_can(
 def test_a_model_that_is_still_needed_from_a_damaged_checkpoint(
     experiment: Path, tamper: Tamper, expected: str
 ) -> None:
-    from spane_rllib.experiments.results import export_models, restore_results
+    from spane_rllib.experiments.results.trial_tables import export_models, restore_results
 
     folder = ResultsFolder(experiment)
     shutil.rmtree(folder.models)

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from refusals import Refuse
 
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.networks.weights import ModelMetadata, Normalisation, TraceIdentity, save_model
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.networks.weights import (
+    ModelMetadata,
+    Normalisation,
+    TraceIdentity,
+    save_model,
+)
 
 STUDY = "name: s\ntrace: {source: 'synthetic:vms=300'}\nevaluation: {episodes: 3}\n"
 # What `--set` gets and what the error line says.

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spane_rllib.errors import UserError, one_line
-from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.identity import read_trace_record
-from spane_rllib.traces.readers import read_trace
-from spane_rllib.traces.splits import read_starts
-from spane_rllib.vm_scheduling.evaluation import EPISODE_COLUMNS, read_episodes, read_summary
+from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.identity import read_trace_record
+from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
+from spane_rllib.problems.vm_scheduling.traces.splits import read_starts
+from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS, read_episodes, read_summary
 
 FUZZ = settings(max_examples=150, deadline=None)
 NPY = st.builds(
@@ -144,8 +144,8 @@ def test_tables_of_results_folders(content: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    from spane_rllib.vm_scheduling.networks.registry import build_network
-    from spane_rllib.vm_scheduling.networks.weights import (
+    from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+    from spane_rllib.problems.vm_scheduling.networks.weights import (
         ModelMetadata,
         Normalisation,
         TraceIdentity,
@@ -173,7 +173,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def test_model_loader(model: dict[str, bytes], name: str, at: float, removed: int, inserted: bytes) -> None:
     import torch
 
-    from spane_rllib.vm_scheduling.networks.weights import load_model
+    from spane_rllib.problems.vm_scheduling.networks.weights import load_model
 
     content = model[name]
     start = int(at * len(content))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.jobs.packing import pack, package_sources, sources_of
+from spane_rllib.cluster.packing import pack, package_sources, sources_of
+from spane_rllib.core.errors import UserError
 
 
 def fill(folder: Path, *names: str) -> None:
@@ -39,7 +39,7 @@ def test_only_sources_are_taken(tmp_path: Path) -> None:
 
 def test_the_package_is_uploaded_with_its_presets() -> None:
     names = package_sources().keys()
-    assert {"spane_rllib/tune.py", "spane_rllib/vm_scheduling/simulator/rules.py"} <= names
+    assert {"spane_rllib/tune.py", "spane_rllib/problems/vm_scheduling/simulator/rules.py"} <= names
     assert any(name.endswith("tune_configs/quick.yaml") for name in names)
     assert all(name.split("/")[0] in ("spane_rllib", "tune_configs") for name in names)
     assert not any("__pycache__" in name for name in names)

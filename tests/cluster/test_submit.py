@@ -19,7 +19,7 @@ import pytest
 import requests
 from test_wait_time_parts import write_model
 
-from spane_rllib.errors import UserError
+from spane_rllib.core.errors import UserError
 from spane_rllib.submit import main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,20 +10,20 @@ import pandas as pd
 import pytest
 from ray.job_submission import JobStatus
 
-from spane_rllib.errors import UserError
+from spane_rllib.cluster.parts import Part, collect, make_parts, run_parts
+from spane_rllib.core.errors import UserError
 from spane_rllib.evaluate import Episodes
-from spane_rllib.jobs.wait_time import Part, collect, make_parts, run_parts
-from spane_rllib.traces.splits import splits_of
-from spane_rllib.traces.synthetic import synthesize
-from spane_rllib.vm_scheduling.evaluation import EPISODE_COLUMNS
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.networks.weights import (
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.networks.weights import (
     ModelMetadata,
     Normalisation,
     TraceIdentity,
     save_model,
 )
-from spane_rllib.vm_scheduling.simulator import Cluster
+from spane_rllib.problems.vm_scheduling.simulator import Cluster
+from spane_rllib.problems.vm_scheduling.traces.splits import splits_of
+from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
+from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS
 
 
 def make_episodes(

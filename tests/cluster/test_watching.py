@@ -12,9 +12,9 @@ import ray
 import requests
 
 from spane_rllib import analyze, tune
-from spane_rllib.errors import UserError
-from spane_rllib.experiments.watching import Gauges
-from spane_rllib.ray_session import ray_session
+from spane_rllib.cluster.session import ray_session
+from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.tuning.watching import Gauges
 
 EXPERIMENT = """
 name: search

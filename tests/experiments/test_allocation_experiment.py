@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.experiments.loading import load_experiment
-from spane_rllib.experiments.measures import ALLOCATIONS, WAITS, measure_of
-from spane_rllib.experiments.trials import TrialSettings, draw_trials
+from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS, measure_of
+from spane_rllib.experiments.tuning.loading import load_experiment
+from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials
 from spane_rllib.learning.policy_settings import ALGORITHMS
-from spane_rllib.vm_scheduling.allocation.comparison import compare_allocations, verdict
-from spane_rllib.vm_scheduling.allocation.env import AllocationEnv
-from spane_rllib.vm_scheduling.policies import load_policy
+from spane_rllib.problems.vm_scheduling.allocations.comparison import compare_allocations, verdict
+from spane_rllib.problems.vm_scheduling.allocations.env import AllocationEnv
+from spane_rllib.problems.vm_scheduling.policies import load_policy
 
 CONFIG = """
 name: tiny

@@ -11,11 +11,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spane_rllib.errors import UserError
-from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.loading import load_experiment
-from spane_rllib.experiments.search_space import Distribution
-from spane_rllib.yaml_files import MAX_BYTES
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.yaml_files import MAX_BYTES
+from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.loading import load_experiment
+from spane_rllib.experiments.tuning.search_space import Distribution
 
 MINIMAL = "name: t\nmethods: {m: {network: spane}}\n"
 SEARCHED = "name: t\nmethods: {m: {network: spane, training: {learning_rate: {uniform: [0.1, 0.2]}}}}\n"
@@ -280,7 +280,7 @@ def test_a_file_comes_before_a_preset_of_the_same_name(
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, spane_rllib.experiments.loading as loading; loading.load_experiment('quick');"
+        "import sys, spane_rllib.experiments.tuning.loading as loading; loading.load_experiment('quick');"
         "print([name for name in ('ray', 'torch', 'numba', 'pandas', 'matplotlib') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

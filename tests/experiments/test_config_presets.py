@@ -7,21 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.configuration_reference import (
+from spane_rllib.core.strict_yaml import parse_yaml
+from spane_rllib.experiments.policy_search.config import load_search
+from spane_rllib.experiments.reports.configuration_reference import (
     POLICY_SEARCH_SECTIONS,
     SECTIONS,
     STUDY_SECTIONS,
     reference,
 )
-from spane_rllib.experiments.loading import SEARCH_PRESETS, STUDY_PRESETS, load_experiment, preset_names
-from spane_rllib.experiments.search_config import load_search
-from spane_rllib.experiments.search_space import Distribution
-from spane_rllib.experiments.study_config import load_study
-from spane_rllib.experiments.trials import draw_trials
+from spane_rllib.experiments.studies.config import load_study
+from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.loading import (
+    SEARCH_PRESETS,
+    STUDY_PRESETS,
+    load_experiment,
+    preset_names,
+)
+from spane_rllib.experiments.tuning.search_space import Distribution
+from spane_rllib.experiments.tuning.trials import draw_trials
 from spane_rllib.learning.settings import TrainingSettings
-from spane_rllib.strict_yaml import parse_yaml
-from spane_rllib.vm_scheduling.networks.options import NETWORK_OPTIONS
+from spane_rllib.problems.vm_scheduling.networks.options import NETWORK_OPTIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 METHODS = ("spane", "mlp", "mlp_aug")
@@ -153,7 +158,7 @@ def test_the_studies_are_of_the_final_experiments() -> None:
 
 def test_the_documentation_is_up_to_date() -> None:
     written = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
-    assert written == reference(), "run python -m spane_rllib.experiments.configuration_reference"
+    assert written == reference(), "run python -m spane_rllib.experiments.reports.configuration_reference"
 
 
 def test_every_key_is_described() -> None:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spane_rllib.errors import UserError
-from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.loading import dump_settings, load_experiment
-from spane_rllib.experiments.search_space import Distribution
-from spane_rllib.experiments.trials import TrialSettings, draw_trials
+from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.loading import dump_settings, load_experiment
+from spane_rllib.experiments.tuning.search_space import Distribution
+from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials
 
 
 def experiment(method: dict[str, Any], **keys: Any) -> ExperimentConfig:

@@ -12,8 +12,8 @@ import pytest
 from experiment_tables import HEURISTICS, make_curves, make_episodes, make_trials
 from matplotlib.figure import Figure
 
-from spane_rllib.errors import UserError
-from spane_rllib.experiments.figures import _figures, draw_figures
+from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.reports.figures import _figures, draw_figures
 
 NONE = pd.DataFrame()
 
@@ -52,7 +52,7 @@ def test_only_complete_png_files_are_left(tmp_path: Path) -> None:
 
 def test_neither_ray_nor_pyplot_is_loaded() -> None:
     code = (
-        "import sys, spane_rllib.experiments.figures, spane_rllib.experiments.report;"
+        "import sys, spane_rllib.experiments.reports.figures, spane_rllib.experiments.reports.report;"
         "print([name for name in ('ray', 'torch', 'matplotlib.pyplot') if name in sys.modules])"
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,8 +17,8 @@ import ray
 from ray import tune
 
 from spane_rllib.__main__ import main
-from spane_rllib.experiments.trainable import TrialTrainable
-from spane_rllib.vm_scheduling.evaluation import EPISODE_COLUMNS, SUMMARY_COLUMNS
+from spane_rllib.experiments.tuning.trainable import TrialTrainable
+from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS, SUMMARY_COLUMNS
 
 pytestmark = pytest.mark.slow
 

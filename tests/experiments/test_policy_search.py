@@ -11,18 +11,18 @@ import pandas as pd
 import pytest
 
 from spane_rllib.__main__ import main
-from spane_rllib.experiments import search_job
-from spane_rllib.traces.loading import load_trace
-from spane_rllib.vm_scheduling.networks.weights import load_model
-from spane_rllib.vm_scheduling.policies import ScorePolicy, load_policy
-from spane_rllib.vm_scheduling.score_search import (
+from spane_rllib.experiments.policy_search import job as search_job
+from spane_rllib.problems.vm_scheduling.networks.weights import load_model
+from spane_rllib.problems.vm_scheduling.policies import ScorePolicy, load_policy
+from spane_rllib.problems.vm_scheduling.score_search.search import (
     COORDINATES,
     ScoreFamily,
     ScoreSearch,
     draw_windows,
     relative_cost,
 )
-from spane_rllib.vm_scheduling.simulator import Cluster, FragmentationGradient
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, FragmentationGradient
+from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
 CONFIG = """
 name: tiny

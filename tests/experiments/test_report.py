@@ -15,13 +15,13 @@ from experiment_tables import HEURISTICS, make_episodes, make_trials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spane_rllib.errors import UserError
-from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.loading import dump_settings, load_experiment
-from spane_rllib.experiments.markdown import table
-from spane_rllib.experiments.reading import read_results
-from spane_rllib.experiments.report import write_report
-from spane_rllib.vm_scheduling.evaluation import summarize
+from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.reports.markdown import table
+from spane_rllib.experiments.reports.reading import read_results
+from spane_rllib.experiments.reports.report import write_report
+from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.loading import dump_settings, load_experiment
+from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize
 
 METHODS = {
     "spane": {

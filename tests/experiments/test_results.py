@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.experiments.config import ExperimentConfig
-from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.results import drop_early_exports, export_models, trial_table
-from spane_rllib.experiments.trials import draw_trials
-from spane_rllib.files import write_text
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.files import write_text
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.trial_tables import drop_early_exports, export_models, trial_table
+from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.trials import draw_trials
 
 
 def test_trials_that_never_reported_have_no_row(tmp_path: Path) -> None:

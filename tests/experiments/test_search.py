@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from spane_rllib.errors import UserError
-from spane_rllib.experiments import extras, search, watching
-from spane_rllib.experiments.config import ExperimentConfig, SearchSettings
-from spane_rllib.experiments.trials import TrialSettings, draw_trials, make_trial
+from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.tuning import extras, searchers, watching
+from spane_rllib.experiments.tuning.config import ExperimentConfig, SearchSettings
+from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials, make_trial
 
 LEARNING_RATE = {"loguniform": [1e-4, 1e-1]}
 SEARCHED = {
@@ -37,10 +37,10 @@ def experiment(trials: int = 40, **keys: Any) -> ExperimentConfig:
     )
 
 
-def suggestions(searcher: search.OptunaTrials) -> Iterator[TrialSettings]:
+def suggestions(searcher: searchers.OptunaTrials) -> Iterator[TrialSettings]:
     """All trials, each finished with a wait that is least at a learning rate of 0.01 before the next."""
     number = 0
-    while (suggested := searcher.suggest(f"id{number}")) != search.Searcher.FINISHED:
+    while (suggested := searcher.suggest(f"id{number}")) != searchers.Searcher.FINISHED:
         trial = TrialSettings.model_validate(suggested["trial"])
         yield trial
         wait = abs(math.log(trial.training.learning_rate / 0.01))
@@ -54,7 +54,7 @@ def optuna() -> Any:
 
 
 def test_optuna_keeps_names_seeds_and_fixed_keys_and_stays_within_the_space(optuna: Any) -> None:
-    trials = list(suggestions(search.OptunaTrials(experiment())))
+    trials = list(suggestions(searchers.OptunaTrials(experiment())))
     drawn = draw_trials(experiment())
     assert [(t.name, t.method, t.seed) for t in trials] == [(t.name, t.method, t.seed) for t in drawn]
     spane = trials[:40]
@@ -67,22 +67,22 @@ def test_optuna_keeps_names_seeds_and_fixed_keys_and_stays_within_the_space(optu
 
 
 def test_optuna_is_seeded_and_learns(optuna: Any) -> None:
-    first = [trial.training.learning_rate for trial in suggestions(search.OptunaTrials(experiment()))]
-    assert first == [trial.training.learning_rate for trial in suggestions(search.OptunaTrials(experiment()))]
+    first = [trial.training.learning_rate for trial in suggestions(searchers.OptunaTrials(experiment()))]
+    assert first == [trial.training.learning_rate for trial in suggestions(searchers.OptunaTrials(experiment()))]
     distance = [abs(math.log(rate / 0.01)) for rate in first[:40]]
     assert sum(distance[-10:]) < 0.5 * sum(distance[:10])
-    other = search.OptunaTrials(experiment(seed=1))
+    other = searchers.OptunaTrials(experiment(seed=1))
     assert next(suggestions(other)).training.learning_rate != first[0]
 
 
 def test_optuna_goes_on_from_its_saved_state(optuna: Any, tmp_path: Path) -> None:
     config, state = experiment(15), tmp_path / "state"
-    uninterrupted = list(suggestions(search.OptunaTrials(config)))
-    searcher = search.OptunaTrials(config)
+    uninterrupted = list(suggestions(searchers.OptunaTrials(config)))
+    searcher = searchers.OptunaTrials(config)
     trials = suggestions(searcher)
     begun = [next(trials) for _ in range(12)]  # the twelfth has not finished
     searcher.save(str(state))
-    restored = search.OptunaTrials(config)
+    restored = searchers.OptunaTrials(config)
     restored.restore(str(state))
     wait = abs(math.log(begun[-1].training.learning_rate / 0.01))
     restored.on_trial_complete("id11", {"best_validation_wait": wait})
@@ -95,14 +95,14 @@ def test_optuna_passes_over_invalid_combinations(optuna: Any, monkeypatch: pytes
             raise UserError("too fast")
         return make_trial(config, name, index, seed, values)
 
-    monkeypatch.setattr(search, "make_trial", picky)
+    monkeypatch.setattr(searchers, "make_trial", picky)
     limit = 0.003
-    trials = list(suggestions(search.OptunaTrials(experiment(10))))
+    trials = list(suggestions(searchers.OptunaTrials(experiment(10))))
     assert len(trials) == 11
     assert all(trial.training.learning_rate <= limit for trial in trials[:10])
     limit = 0.0
     with pytest.raises(UserError, match="100 suggestions in a row are invalid, the last one: too fast"):
-        search.OptunaTrials(experiment(10)).suggest("id")
+        searchers.OptunaTrials(experiment(10)).suggest("id")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_asha_compares_the_trials_of_a_method_among_themselves() -> None:
     def trial(method: str, number: int) -> Any:
         return SimpleNamespace(trial_id=f"{method}{number}", config={"trial": {"method": method}})
 
-    scheduler = search.MethodAsha(SearchSettings(grace_steps=10, reduction_factor=2), max_steps=40)
+    scheduler = searchers.MethodAsha(SearchSettings(grace_steps=10, reduction_factor=2), max_steps=40)
     good, bad, between, other = trial("a", 0), trial("a", 1), trial("a", 2), trial("b", 0)
     for each in (good, bad, between, other):
         scheduler.on_trial_add(None, each)

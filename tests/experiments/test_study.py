@@ -11,14 +11,20 @@ import pandas as pd
 import pytest
 
 from spane_rllib.__main__ import main
-from spane_rllib.experiments import parts, study_job
-from spane_rllib.experiments.study_models import Group
-from spane_rllib.experiments.study_tables import group_table, selections
-from spane_rllib.vm_scheduling.comparison import Estimate
-from spane_rllib.vm_scheduling.evaluation import EPISODE_COLUMNS
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.networks.weights import ModelMetadata, Normalisation, TraceIdentity, save_model
-from spane_rllib.vm_scheduling.statistics import STATISTICS, trimmed_mean
+from spane_rllib.experiments.results import parts
+from spane_rllib.experiments.studies import job as study_job
+from spane_rllib.experiments.studies.models import Group
+from spane_rllib.experiments.studies.tables import group_table, selections
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.networks.weights import (
+    ModelMetadata,
+    Normalisation,
+    TraceIdentity,
+    save_model,
+)
+from spane_rllib.problems.vm_scheduling.waits.comparison import Estimate
+from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS
+from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS, trimmed_mean
 
 CONFIG = """
 name: tiny

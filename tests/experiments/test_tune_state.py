@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from spane_rllib.experiments.folder import ResultsFolder
-from spane_rllib.experiments.tune_state import StateArchive, drop_torn_lines, mend_state
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.tuning.tune_state import StateArchive, drop_torn_lines, mend_state
 
 SESSION, NEXT = "2026-11-20_12-00-00", "2026-11-20_12-30-00"
 STATE, SEARCHER = f"experiment_state-{SESSION}.json", f"searcher-state-{SESSION}.pkl"

@@ -40,7 +40,7 @@ resources: {checkpoint_every: 1, num_cpus: 2}
 ITERATIONS = 50
 CRASHING = """
 import sys
-from spane_rllib.experiments import training
+from spane_rllib.experiments.tuning import training
 from spane_rllib.tune import main
 
 class TrialTrainable(training.TrialTrainable):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from spane_rllib.errors import UserError
+from spane_rllib.core.errors import UserError
 from spane_rllib.learning.augmentation import ServerPermutations
 from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate

@@ -8,11 +8,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from spane_rllib.core.settings import user_error
 from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import EpisodeReplay
 from spane_rllib.learning.settings import TrainingSettings
-from spane_rllib.settings import user_error
 
 
 class TableNetwork(nn.Module):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
+from spane_rllib.core.settings import user_error
 from spane_rllib.learning.advantages import generalized_advantages, relative_rewards
 from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.policy_gradient import (
@@ -24,7 +25,6 @@ from spane_rllib.learning.policy_gradient import (
 )
 from spane_rllib.learning.policy_settings import A2cSettings, OnPolicy, PpoSettings, SacSettings
 from spane_rllib.learning.sac import SacUpdate, soft_value
-from spane_rllib.settings import user_error
 
 
 def test_advantages_by_hand() -> None:

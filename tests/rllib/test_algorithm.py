@@ -16,15 +16,15 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.models.preprocessors import get_preprocessor
 from ray.tune.registry import ENV_CREATOR, _global_registry
 
-from spane_rllib.errors import UserError
-from spane_rllib.ray_session import ray_session
+from spane_rllib.cluster.session import ray_session
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+from spane_rllib.problems.vm_scheduling.policies import load_policy
+from spane_rllib.problems.vm_scheduling.rollout import greedy_episodes
+from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
 from spane_rllib.registration import VM_SCHEDULING
-from spane_rllib.rllib.dqn import MODEL_FOLDER, VMSchedulingDQN
-from spane_rllib.rllib.dqn_config import VMSchedulingDQNConfig
-from spane_rllib.vm_scheduling.env import VMSchedulingEnv
-from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.policies import load_policy
-from spane_rllib.vm_scheduling.rollout import greedy_episodes
+from spane_rllib.rllib.algorithm import MODEL_FOLDER, VMSchedulingDQN
+from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
 
 ENV_CONFIG = {"trace": "synthetic:vms=3000,seed=1", "servers": 2}
 OBSERVATION = ("servers", "request", "action_mask")
@@ -165,9 +165,9 @@ def test_another_trial_in_the_same_process_finds_nothing_of_the_first(build: Any
 WAITS_WITHOUT_RAY = """
 import sys
 import numpy as np
-from spane_rllib.traces.loading import load_trace
-from spane_rllib.vm_scheduling.policies import load_policy
-from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload
+from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
+from spane_rllib.problems.vm_scheduling.policies import load_policy
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload
 
 cluster, starts = Cluster(2), np.arange(0, 2000, 100)
 workload = compile_workload(load_trace("synthetic:vms=3000,seed=1"), cluster)

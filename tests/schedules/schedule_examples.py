@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spane_rllib.schedules.schedule import NOWHERE, Events, Schedule, Servers, Vms
+from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE, Events, Schedule, Servers, Vms
 
 
 def small_schedule() -> Schedule:

@@ -12,7 +12,7 @@ import pytest
 from chromium import EXECUTABLE, Chromium
 from schedule_examples import large_schedule, other_decision, small_scenario, small_schedule
 
-from spane_rllib.schedules.schedule import NOWHERE, Events, Schedule, Vms
+from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE, Events, Schedule, Vms
 from spane_rllib.viewer import page as page_module
 from spane_rllib.viewer.page import render_page
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from schedule_examples import large_schedule, small_scenario, small_schedule
 
-from spane_rllib.schedules.schedule import NOWHERE
+from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE
 
 
 def test_waits_follow_from_the_events() -> None:

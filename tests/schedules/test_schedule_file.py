@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from schedule_examples import large_schedule, small_schedule
 
-from spane_rllib.errors import UserError
-from spane_rllib.schedules.loading import read_schedule
-from spane_rllib.schedules.schedule import Schedule
-from spane_rllib.schedules.schedule_file import write_schedule
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
+from spane_rllib.problems.vm_scheduling.recordings.schedule import Schedule
+from spane_rllib.problems.vm_scheduling.recordings.schedule_file import write_schedule
 
 Members = dict[str, bytes]
 

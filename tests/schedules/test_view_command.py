@@ -21,7 +21,7 @@ from schedule_examples import large_schedule, other_decision, small_scenario, sm
 
 import spane_rllib
 from spane_rllib.__main__ import main
-from spane_rllib.schedules.schedule_file import write_schedule
+from spane_rllib.problems.vm_scheduling.recordings.schedule_file import write_schedule
 from spane_rllib.viewer import animation
 from spane_rllib.viewer.page import render_page
 from spane_rllib.viewer.server import PageServer

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spane_rllib.errors import UserError
-from spane_rllib.schedules import vmagent_file
-from spane_rllib.schedules.loading import read_schedule
-from spane_rllib.schedules.restricted_pickle import as_array, load_plain
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.recordings import vmagent_file
+from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
+from spane_rllib.problems.vm_scheduling.recordings.restricted_pickle import as_array, load_plain
 
 
 def frames(dtype: type = np.float64) -> list[dict[str, Any]]:

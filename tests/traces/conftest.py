@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.traces import loading
-from spane_rllib.traces.trace import VmTrace
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.traces import loading
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
 @pytest.fixture

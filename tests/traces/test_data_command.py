@@ -10,10 +10,10 @@ import pytest
 
 from spane_rllib import __version__
 from spane_rllib.__main__ import COMMANDS, main
-from spane_rllib.traces import fetch as fetch_module
-from spane_rllib.traces.readers import read_trace
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.traces.writers import write_trace
+from spane_rllib.datasets import fetch as fetch_module
+from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.traces.writers import write_trace
 
 
 def data(*arguments: object) -> int:

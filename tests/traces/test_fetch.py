@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.traces import fetch as fetch_module
-from spane_rllib.traces.catalog import Dataset, find_dataset
-from spane_rllib.traces.fetch import fetch, recognise_file
+from spane_rllib.core.errors import UserError
+from spane_rllib.datasets import fetch as fetch_module
+from spane_rllib.datasets.catalog import Dataset, find_dataset
+from spane_rllib.datasets.fetch import fetch, recognise_file
 
 BODY = bytes(range(256)) * 1000
 

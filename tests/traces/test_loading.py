@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.traces.loading import describe_source, load_trace, provide_trace
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.traces.writers import write_trace
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.traces.loading import describe_source, load_trace, provide_trace
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.traces.writers import write_trace
 
 
 def test_a_trace_is_returned_as_is(trace: VmTrace) -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.traces.placement import check_fits, drop_unplaceable, placeable
-from spane_rllib.traces.trace import VmTrace
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.traces.placement import check_fits, drop_unplaceable, placeable
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
 def vm(cpu: float, memory: float) -> VmTrace:

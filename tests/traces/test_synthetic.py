@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spane_rllib.errors import UserError
-from spane_rllib.traces.placement import check_fits
-from spane_rllib.traces.synthetic import synthesize
-from spane_rllib.traces.trace import VmTrace
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.traces.placement import check_fits
+from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
 @pytest.fixture(scope="module")

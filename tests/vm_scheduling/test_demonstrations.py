@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.demonstrations import demonstrate
-from spane_rllib.vm_scheduling.rollout import HeuristicRollout
-from spane_rllib.vm_scheduling.simulator import Cluster, Heuristic, Workload, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.demonstrations import demonstrate
+from spane_rllib.problems.vm_scheduling.rollout import HeuristicRollout
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
 def test_demonstrations_are_the_heuristics_decisions_in_order(trace: VmTrace) -> None:

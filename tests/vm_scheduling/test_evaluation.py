@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.evaluation import (
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.policies import load_policy
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.waits.evaluation import (
     EPISODE_COLUMNS,
     SUMMARY_COLUMNS,
     evaluate_policy,
@@ -19,8 +21,6 @@ from spane_rllib.vm_scheduling.evaluation import (
     summary_table,
     write_tables,
 )
-from spane_rllib.vm_scheduling.policies import load_policy
-from spane_rllib.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
 
 
 def test_an_episode_by_hand(tiny_trace: VmTrace) -> None:

@@ -2,12 +2,12 @@
 
 from typing import get_args
 
-from spane_rllib.experiments.config import EvaluationSettings
+from spane_rllib.experiments.tuning.config import EvaluationSettings
 from spane_rllib.learning.settings import ALLOCATION_REWARDS, TrainingSettings
-from spane_rllib.vm_scheduling.allocation import rewards as allocation
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.vm_scheduling.rewards import REWARDS
-from spane_rllib.vm_scheduling.simulator import Heuristic
+from spane_rllib.problems.vm_scheduling.allocations import rewards as allocation
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.simulator import Heuristic
+from spane_rllib.problems.vm_scheduling.waits.rewards import REWARDS
 
 
 def test_the_rewards_that_a_configuration_offers_exist() -> None:

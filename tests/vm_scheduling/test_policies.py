@@ -8,20 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.networks.weights import (
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.networks.weights import (
     ModelMetadata,
     Normalisation,
     TraceIdentity,
     save_model,
 )
-from spane_rllib.vm_scheduling.policies import NetworkPolicy, load_policy
-from spane_rllib.vm_scheduling.rollout import greedy_episodes
-from spane_rllib.vm_scheduling.simulator import (
+from spane_rllib.problems.vm_scheduling.policies import NetworkPolicy, load_policy
+from spane_rllib.problems.vm_scheduling.rollout import greedy_episodes
+from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     EpisodeResults,
     FragmentationGradient,
@@ -29,6 +28,7 @@ from spane_rllib.vm_scheduling.simulator import (
     Workload,
     run_heuristic,
 )
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 STARTS, VM_COUNTS = np.array([0, 50, 130]), np.array([90, 120, 150])
 METADATA = ModelMetadata(

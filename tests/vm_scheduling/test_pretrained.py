@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from spane_rllib.__main__ import main
-from spane_rllib.errors import UserError
-from spane_rllib.traces.loading import load_trace
-from spane_rllib.vm_scheduling.networks.weights import load_model
-from spane_rllib.vm_scheduling.policies import load_policy
-from spane_rllib.vm_scheduling.pretrained import FOLDER, model_folder, pretrained_names
-from spane_rllib.vm_scheduling.simulator import Cluster, compile_workload, probe_vm_counts
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.networks.weights import load_model
+from spane_rllib.problems.vm_scheduling.policies import load_policy
+from spane_rllib.problems.vm_scheduling.pretrained import FOLDER, model_folder, pretrained_names
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
 
 def test_spane_and_best_are_shipped_with_a_card() -> None:

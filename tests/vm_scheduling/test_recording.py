@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.__main__ import main
-from spane_rllib.schedules.loading import read_schedule
-from spane_rllib.schedules.schedule import NOWHERE
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
-from spane_rllib.vm_scheduling.recording import record_episode, record_episodes
-from spane_rllib.vm_scheduling.simulator import Cluster, Lanes, Workload, compile_workload
-from spane_rllib.vm_scheduling.simulator.rules import CPU, HEAD, MEMORY
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
+from spane_rllib.problems.vm_scheduling.recordings.recorder import record_episode, record_episodes
+from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes, Workload, compile_workload
+from spane_rllib.problems.vm_scheduling.simulator.rules import CPU, HEAD, MEMORY
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 CLUSTER = Cluster(servers=3)
 

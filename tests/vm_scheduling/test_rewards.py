@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from spane_rllib.vm_scheduling.rewards import BALANCE_WEIGHT, REWARDS
+from spane_rllib.problems.vm_scheduling.waits.rewards import BALANCE_WEIGHT, REWARDS
 
 WAIT = np.array([0.0, 1.0, 7200.0])
 # Lane 0: balanced; lane 1: one of two servers has a full and an empty node; lane 2: both, cpu only.

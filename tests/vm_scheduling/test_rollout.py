@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.networks.base import QNetwork
-from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.rollout import (
+from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
+from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.rollout import (
     ExploringRollout,
     HeuristicRollout,
     RecordedEpisode,
     greedy_episodes,
 )
-from spane_rllib.vm_scheduling.simulator import (
+from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     EpisodeResults,
     Heuristic,
@@ -26,6 +25,7 @@ from spane_rllib.vm_scheduling.simulator import (
     Workload,
     run_heuristic,
 )
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 SERVERS = 3
 STARTS = np.array([0, 150, 40, 40, 210, 90, 300, 3])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spane_rllib.vm_scheduling.comparison import (
+from spane_rllib.problems.vm_scheduling.waits.comparison import (
     COMPARISON_COLUMNS,
     compare,
     comparison_rows,
@@ -16,7 +16,7 @@ from spane_rllib.vm_scheduling.comparison import (
     estimate,
     verdict,
 )
-from spane_rllib.vm_scheduling.statistics import (
+from spane_rllib.problems.vm_scheduling.waits.statistics import (
     STATISTICS,
     Resamples,
     interval,

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from spane_rllib.learning.settings import TrainingSettings
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.rollout import ExploringRollout, HeuristicRollout, greedy_episodes
-from spane_rllib.vm_scheduling.run import Validation
-from spane_rllib.vm_scheduling.simulator import (
+from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, HeuristicRollout, greedy_episodes
+from spane_rllib.problems.vm_scheduling.run import Validation
+from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
     Workload,
@@ -23,8 +22,9 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.vm_scheduling.statistics import trimmed_mean
-from spane_rllib.vm_scheduling.training import TrainingRun
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.training import TrainingRun
+from spane_rllib.problems.vm_scheduling.waits.statistics import trimmed_mean
 
 KINDS = pytest.mark.parametrize("kind", ["spane", "mlp"])
 SETTINGS = TrainingSettings(

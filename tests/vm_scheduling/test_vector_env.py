@@ -11,11 +11,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spane_rllib.errors import UserError
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.env import VMSchedulingEnv
-from spane_rllib.vm_scheduling.simulator.lanes import InfeasibleAction
-from spane_rllib.vm_scheduling.vector_env import VMSchedulingVectorEnv
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
+from spane_rllib.problems.vm_scheduling.waits.vector_env import VMSchedulingVectorEnv
 
 ID = "spane_rllib/VMScheduling-v0"
 

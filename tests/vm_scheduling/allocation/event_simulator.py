@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from allocation_cases import Event
 
-from spane_rllib.vm_scheduling.allocation.scenario import AllocationScenario
+from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
 
 
 class EventSimulator:

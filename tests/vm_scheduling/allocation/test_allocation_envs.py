@@ -15,13 +15,13 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
 
 import spane_rllib  # noqa: F401  # registers the environments
-from spane_rllib.errors import UserError
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.allocations.env import AllocationEnv, create_env
+from spane_rllib.problems.vm_scheduling.allocations.scenario import scenario_names
+from spane_rllib.problems.vm_scheduling.allocations.vector_env import AllocationVectorEnv
+from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.registration import ALLOCATION, SCENARIOS
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.allocation.env import AllocationEnv, create_env
-from spane_rllib.vm_scheduling.allocation.scenario import scenario_names
-from spane_rllib.vm_scheduling.allocation.vector_env import AllocationVectorEnv
-from spane_rllib.vm_scheduling.simulator.lanes import InfeasibleAction
 
 GROWING = {"servers": 1, "used_threshold": 0.75, "max_servers": 4}
 CASES: dict[str, dict[str, Any]] = {

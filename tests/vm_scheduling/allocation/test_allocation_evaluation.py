@@ -10,17 +10,16 @@ import pytest
 from allocation_cases import scenario_of, trace_of_vms
 
 from spane_rllib.__main__ import main
-from spane_rllib.errors import UserError
-from spane_rllib.traces.synthetic import synthesize
-from spane_rllib.vm_scheduling.allocation.evaluation import (
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.allocations.evaluation import (
     EPISODE_COLUMNS,
     SUMMARY_COLUMNS,
     evaluate_policy,
     summarize,
 )
-from spane_rllib.vm_scheduling.allocation.published import PUBLISHED, published_starts
-from spane_rllib.vm_scheduling.allocation.results import AllocationResults
-from spane_rllib.vm_scheduling.allocation.scenario import (
+from spane_rllib.problems.vm_scheduling.allocations.published import PUBLISHED, published_starts
+from spane_rllib.problems.vm_scheduling.allocations.results import AllocationResults
+from spane_rllib.problems.vm_scheduling.allocations.scenario import (
     AllocationScenario,
     DoubleRule,
     Growth,
@@ -28,12 +27,13 @@ from spane_rllib.vm_scheduling.allocation.scenario import (
     load_scenario,
     scenario_names,
 )
-from spane_rllib.vm_scheduling.allocation.workload import AllocationWorkload, compile_allocations
-from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy
-from spane_rllib.vm_scheduling.simulator import Lanes
-from spane_rllib.vm_scheduling.simulator.episodes import Ends
+from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload, compile_allocations
+from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy
+from spane_rllib.problems.vm_scheduling.simulator import Lanes
+from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends
+from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "scenarios.md"
 GOOD = """

@@ -12,21 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.__main__ import main
-from spane_rllib.schedules.loading import read_schedule
-from spane_rllib.schedules.schedule import NOWHERE, Schedule
-from spane_rllib.traces.synthetic import synthesize
-from spane_rllib.vm_scheduling.allocation.evaluation import evaluate_policy
-from spane_rllib.vm_scheduling.allocation.recording import record_episode
-from spane_rllib.vm_scheduling.allocation.scenario import (
+from spane_rllib.problems.vm_scheduling.allocations.evaluation import evaluate_policy
+from spane_rllib.problems.vm_scheduling.allocations.recording import record_episode
+from spane_rllib.problems.vm_scheduling.allocations.scenario import (
     AllocationScenario,
     Growth,
     load_scenario,
     scenario_names,
 )
-from spane_rllib.vm_scheduling.allocation.workload import AllocationWorkload
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
+from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
+from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE, Schedule
+from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
 
 HETEROGENEOUS = scenario_of(
     server_groups=[

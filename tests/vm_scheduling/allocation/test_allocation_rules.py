@@ -15,16 +15,16 @@ from event_simulator import EventSimulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spane_rllib.errors import UserError
-from spane_rllib.traces.loading import load_trace
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.allocation.published import published_starts
-from spane_rllib.vm_scheduling.allocation.results import AllocationResults
-from spane_rllib.vm_scheduling.allocation.scenario import AllocationScenario
-from spane_rllib.vm_scheduling.allocation.workload import AllocationWorkload
-from spane_rllib.vm_scheduling.simulator import Heuristic, Lanes
-from spane_rllib.vm_scheduling.simulator.episodes import Ends, play_heuristic
-from spane_rllib.vm_scheduling.simulator.rules import SERVERS
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.allocations.published import published_starts
+from spane_rllib.problems.vm_scheduling.allocations.results import AllocationResults
+from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
+from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload
+from spane_rllib.problems.vm_scheduling.simulator import Heuristic, Lanes
+from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends, play_heuristic
+from spane_rllib.problems.vm_scheduling.simulator.rules import SERVERS
+from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 NODE = (4, 4)  # a VM that fills a node: 4 cpu, 4 GiB
 

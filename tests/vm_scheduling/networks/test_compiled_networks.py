@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from spane_rllib.errors import UserError
-from spane_rllib.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.vm_scheduling.networks.kernels import row_q_values, scratch_size
-from spane_rllib.vm_scheduling.networks.registry import build_network
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+from spane_rllib.problems.vm_scheduling.networks.kernels import row_q_values, scratch_size
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
 widths, depths = st.integers(1, 40), st.integers(1, 5)
 spane_options = st.fixed_dictionaries(

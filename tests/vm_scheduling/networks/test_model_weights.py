@@ -9,10 +9,10 @@ import safetensors.torch
 import torch
 from pydantic import ValidationError
 
-from spane_rllib.errors import UserError
-from spane_rllib.vm_scheduling.networks import weights as weights_module
-from spane_rllib.vm_scheduling.networks.registry import build_network
-from spane_rllib.vm_scheduling.networks.weights import (
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.networks import weights as weights_module
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.networks.weights import (
     ModelMetadata,
     Normalisation,
     TraceIdentity,
@@ -238,7 +238,7 @@ def test_a_path_without_a_model(model, place):
 
 def test_loading_needs_no_ray(model):
     code = (
-        "import sys; from spane_rllib.vm_scheduling.networks.weights import load_model\n"
+        "import sys; from spane_rllib.problems.vm_scheduling.networks.weights import load_model\n"
         f"load_model({str(model)!r}); print(sorted(m for m in sys.modules if m.split('.')[0] == 'ray'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

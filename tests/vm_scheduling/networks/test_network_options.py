@@ -1,8 +1,8 @@
 import pytest
 
-from spane_rllib.errors import UserError
-from spane_rllib.vm_scheduling.networks.options import MlpOptions, SpaneOptions, parse_options
-from spane_rllib.vm_scheduling.networks.registry import build_network
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.networks.options import MlpOptions, SpaneOptions, parse_options
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
 
 def test_defaults_are_the_published_ones():

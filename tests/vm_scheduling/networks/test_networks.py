@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from spane_rllib.errors import UserError
-from spane_rllib.vm_scheduling.networks.registry import build_network
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
 ALL = {"aggregations": ["mean", "max", "std"]}
 DEEP = {"server_depth": 3, "value_depth": 2, "advantage_depth": 3, "server_width": 5, "advantage_width": 7}

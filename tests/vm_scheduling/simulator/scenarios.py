@@ -12,11 +12,17 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from reference_simulator import Size, Vm
 
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.simulator import Cluster, Heuristic, Workload
-from spane_rllib.vm_scheduling.simulator.fragmentation import FragmentationArrays
-from spane_rllib.vm_scheduling.simulator.heuristics import choose
-from spane_rllib.vm_scheduling.simulator.rules import FIRST_SLOT, HEAD, LAST_SLOT, allocate, first_fit
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
+from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
+from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
+from spane_rllib.problems.vm_scheduling.simulator.rules import (
+    FIRST_SLOT,
+    HEAD,
+    LAST_SLOT,
+    allocate,
+    first_fit,
+)
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
 def trace_of(vms: Sequence[tuple[float, float, float, float]], name: str = "trace") -> VmTrace:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference_simulator import Choose, Episode, Situation, Size, Vm
 from scenarios import Scenario, choice, scenarios, trace_of
 
-from spane_rllib.vm_scheduling.simulator import (
+from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     FragmentationGradient,
     Heuristic,
@@ -21,7 +21,7 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.vm_scheduling.simulator.rules import HEAD, NOW, STUCK
+from spane_rllib.problems.vm_scheduling.simulator.rules import HEAD, NOW, STUCK
 
 many = settings(max_examples=120, deadline=None)
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scenarios import choice, trace_of
 
-from spane_rllib.errors import UserError
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.vm_scheduling.simulator import (
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     FragmentationGradient,
     Heuristic,
@@ -22,7 +22,7 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.vm_scheduling.simulator.heuristics import next_random
+from spane_rllib.problems.vm_scheduling.simulator.heuristics import next_random
 
 SERVER = Cluster(servers=1, node_cpu=4, node_memory=8, double_memory_threshold=4)
 LAST_ROW = (1, 1, 1000, 1)  # never placed: an episode ends when it is reached

@@ -9,8 +9,7 @@ import pytest
 import reference_simulator as reference
 from reference_simulator import Size, Vm
 
-from spane_rllib.traces.trace import VmTrace
-from spane_rllib.vm_scheduling.simulator import (
+from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
     Lanes,
@@ -19,7 +18,8 @@ from spane_rllib.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.vm_scheduling.simulator.rules import NOW
+from spane_rllib.problems.vm_scheduling.simulator.rules import NOW
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TOTALS = np.genfromtxt(GOLDEN / "vm_scheduling_totals.csv", delimiter=",", names=True)

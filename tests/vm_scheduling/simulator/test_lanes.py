@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenarios import Scenario, scenarios, trace_of
 
-from spane_rllib.errors import UserError
-from spane_rllib.vm_scheduling.simulator import Cluster, Heuristic, Lanes, Workload, run_heuristic
-from spane_rllib.vm_scheduling.simulator.lanes import InfeasibleAction
-from spane_rllib.vm_scheduling.simulator.rules import FINISHED, HEAD, IDLE, NOW
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Lanes, Workload, run_heuristic
+from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
+from spane_rllib.problems.vm_scheduling.simulator.rules import FINISHED, HEAD, IDLE, NOW
 
 some = settings(max_examples=80, deadline=None)
 

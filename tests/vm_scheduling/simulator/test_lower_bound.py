@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from reference_simulator import Size, Vm
 from scenarios import Scenario, scenarios
 
-from spane_rllib.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.vm_scheduling.simulator import Heuristic, lower_bounds, run_heuristic
-from spane_rllib.vm_scheduling.simulator.lower_bound import _packable
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.simulator import Heuristic, lower_bounds, run_heuristic
+from spane_rllib.problems.vm_scheduling.simulator.lower_bound import _packable
 
 
 @given(scenarios(max_vms=25))

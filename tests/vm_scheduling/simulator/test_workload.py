@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scenarios import trace_of
 
-from spane_rllib.errors import UserError
-from spane_rllib.vm_scheduling.simulator import (
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
     Lanes,

@@ -1,0 +1,83 @@
+"""Compiled functions and their cache: a second process starts without compiling."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@cache
+def _source_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def compiled(function: Function) -> Function:
+    """Compile with numba in no-Python mode, without the GIL, and keep the machine code on disk.
+
+    Numba discards a cached function only when the function's own file changes. Ours call each other across
+    files, so the cache is tied to the sources of the whole package instead.
+    """
+    dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    file = dispatcher._cache._cache_file
+    file._source_stamp = _source_digest()
+    load_index = file._load_index
+
+    def load_readable_index() -> Any:
+        # What an earlier version has left may name modules that are gone, and fails before its stamp is seen.
+        try:
+            return load_index()
+        except (ImportError, AttributeError):
+            return {}
+
+    file._load_index = load_readable_index
+    return dispatcher
+
+
+def inlined(function: Function) -> Function:
+    """A building block of `compiled` functions, inlined into each of them."""
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+    return dispatcher
+
+
+def _borrowed(_context: Any, value: Any) -> Any:
+    """The same array, or named tuple of arrays, without reference counts.
+
+    Counting costs several times what the rules cost, since every call passes a dozen arrays. Use it at the
+    entry of a compiled function on that function's own arguments, whose caller keeps them alive, and never
+    return what it gives.
+    """
+
+    def borrow(context: Any, builder: Any, kind: Any, item: Any) -> Any:
+        if isinstance(kind, types.Array):
+            array = context.make_array(kind)(context, builder, item)
+            array.meminfo = cgutils.get_null_value(array.meminfo.type)
+            array.parent = cgutils.get_null_value(array.parent.type)
+            return array._getvalue()
+        if isinstance(kind, types.BaseTuple):
+            items = cgutils.unpack_tuple(builder, item)
+            return context.make_tuple(
+                builder,
+                kind,
+                [borrow(context, builder, *pair) for pair in zip(kind.types, items, strict=True)],
+            )
+        return item
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return borrow(context, builder, value, arguments[0])
+
+    return value(value), generate
+
+
+borrowed: Any = intrinsic(_borrowed)

@@ -1,0 +1,121 @@
+"""The base of typed settings, and one-line messages for input that does not fit them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import reprlib
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+
+from spane_rllib.core.errors import UserError, one_line
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseModel):
+    """A frozen section: unknown keys, values of another type ("5" for 5) and infinities are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        # Ahead of pydantic's own check, which can name neither the nearest key nor the allowed ones.
+        unknown = [key for key in data if key not in cls.model_fields] if isinstance(data, dict) else []
+        if unknown:
+            raise ValidationError.from_exception_data(
+                cls.__name__,
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError(
+                            "unknown_key",
+                            "unknown key; {hint}",
+                            {"hint": suggestion(str(key), cls.model_fields)},
+                        ),
+                        loc=(key,),
+                        input=data[key],
+                    )
+                    for key in unknown
+                ],
+            )
+        return data
+
+
+Section = TypeVar("Section", bound=Settings)
+
+
+def validated(section: type[Section], data: object, where: str = "") -> Section:
+    """`data` as a `section`; raises what `user_error` makes of the first problem."""
+    try:
+        return section.model_validate(data)
+    except ValidationError as error:
+        raise user_error(error, where) from error
+
+
+def distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`items`; a validator of pydantic that refuses repetitions."""
+    if len(set(items)) < len(items):
+        raise ValueError(f"must not repeat an item, got {list(items)}")
+    return items
+
+
+def suggestion(word: str, allowed: Iterable[str]) -> str:
+    """`did you mean X? allowed: X, Y`, the first half only when an allowed word is near."""
+    allowed = list(allowed)
+    near = difflib.get_close_matches(word[:100], allowed, n=1)
+    return (f"did you mean {near[0]}? " if near else "") + f"allowed: {', '.join(allowed)}"
+
+
+def key_path(error: ErrorDetails) -> str:
+    """Where an error is, as the user writes it: `methods.spane.training.learning_rate`."""
+    # "[key]" is pydantic's mark for an invalid key of a mapping.
+    parts = [str(part)[:100] for part in error["loc"] if part != "[key]"]
+    return ".".join(part if part.isprintable() else ascii(part) for part in parts)
+
+
+def first_error(error: ValidationError) -> ErrorDetails:
+    """The error to report first. Unknown keys lead: they are often the cause of the others."""
+    return min(error.errors(include_url=False), key=lambda details: details["type"] != "unknown_key")
+
+
+_EXPECTED = {
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text",
+    "finite_number": "must be a finite number",
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty",
+}
+
+
+def user_error(error: ValidationError, where: str = "") -> UserError:
+    """The first problem in one line: `where` (a file, a section), the key, and what is allowed there."""
+    text = one_line(_explain(first_error(error)))
+    return UserError(f"{where}: {text}" if where else text)
+
+
+def _explain(error: ErrorDetails) -> str:
+    kind, path = error["type"], key_path(error)
+    if kind == "missing":
+        text = "missing; this key has no default"
+    elif kind in ("value_error", "unknown_key", "json_invalid"):
+        text = error["msg"].removeprefix("Value error, ")
+    else:
+        expected = _EXPECTED.get(kind) or re.sub(r"^\w+ should", "must", error["msg"])
+        text = f"{expected}, got {_abridged(error['input'])}"
+    return f"{path}: {text}" if path else text
+
+
+def _abridged(value: Any) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
+        return "a number of thousands of digits"

@@ -1,0 +1,75 @@
+"""YAML files by path, or by name where the package ships them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.core.settings import suggestion
+from spane_rllib.core.strict_yaml import parse_yaml
+
+MAX_BYTES = 256 * 1024
+
+
+def presets_in(folder: Path) -> list[str]:
+    """Names of the files that `folder` ships, without `.yaml`."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def find_yaml(source: str | os.PathLike[str], folder: Path, presets: Sequence[str] | None = None) -> Path:
+    """The file that `source` means: a path, or the name of one of the `presets` (None: all) in `folder`.
+
+    Raises:
+        UserError: there is neither.
+    """
+    path = Path(source)
+    name = path.name.removesuffix(".yaml")
+    known = presets_in(folder) if presets is None else presets
+    try:
+        if path.is_file():
+            return path
+        if path.name == str(path) and name in known:
+            return folder / f"{name}.yaml"
+        if path.is_dir():
+            raise UserError(
+                one_line(f"{path}: is a folder; name a YAML file or a preset: {', '.join(known)}")
+            )
+    except (OSError, ValueError) as error:  # no permission, a name too long, a NUL in it
+        raise UserError(f"cannot read {str(path)[:200]!r}: {getattr(error, 'strerror', error)}") from error
+    raise UserError(one_line(f"{str(path)!r}: no such file, and no such preset; {suggestion(name, known)}"))
+
+
+def read_mapping(path: Path, example: str) -> tuple[str, dict[str, Any]]:
+    """How messages call the file at `path`, and what it holds; `example` is told who gives no mapping.
+
+    Raises:
+        UserError: the file cannot be read or holds no keys and values.
+    """
+    here = Path.cwd()
+    where = one_line(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    data = parse_yaml(_read(path, where), where)
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: must hold keys and values ({example})")
+    return where, data
+
+
+def _read(path: Path, where: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {where}: {error.strerror or error}") from error
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{where}: larger than {MAX_BYTES // 1024} KiB; not a configuration file")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{where}: not text in UTF-8 (byte {error.start}); not a configuration file"
+        ) from error
+    if not text.strip():
+        raise UserError(f"{where}: the file is empty")
+    return text

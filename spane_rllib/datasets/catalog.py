@@ -1,0 +1,105 @@
+"""The known public datasets: where they are, how to recognise them, under which terms they may be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spane_rllib.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One dataset file.
+
+    Attributes:
+        name: what commands call it.
+        title: one line for tables.
+        file_name: the name under which it is published.
+        urls: where it can be downloaded, best first.
+        homepage: the page that describes it.
+        size: bytes of the file; None when not known for certain.
+        sha256: hash of the file; None when not known for certain, then a download cannot be verified.
+        content_sha256: `VmTrace.sha256` after reading it with default options; None when not known.
+        form: "lifetimes" or "events" (see `readers`).
+        licence: the terms of use.
+        citation: what to cite.
+        notes: what else a user should know.
+        split_bounds: (a, b, c): train starts are rows [0, a), validation [a, b), test [b, c); None for the
+            general fractions.
+    """
+
+    name: str
+    title: str
+    file_name: str
+    urls: tuple[str, ...]
+    homepage: str
+    size: int | None
+    sha256: str | None
+    content_sha256: str | None
+    form: str
+    licence: str
+    citation: str
+    notes: str = ""
+    split_bounds: tuple[int, int, int] | None = None
+
+
+_LICENCE = "CC BY-NC 4.0 (non-commercial use, with attribution)"
+_VMAGENT = "Sheng et al.: VMAgent: Scheduling Simulator for Reinforcement Learning. arXiv:2112.04785, 2021"
+
+DATASETS = (
+    Dataset(
+        name="huawei-east-1",
+        title="Huawei Cloud, region East 1: one month of VM creations and deletions (event form)",
+        file_name="Huawei-East-1.csv",
+        urls=(
+            "https://raw.githubusercontent.com/huaweicloud/VM-placement-dataset/main/Huawei-East-1/data/"
+            "Huawei-East-1.csv",
+        ),
+        homepage="https://github.com/huaweicloud/VM-placement-dataset",
+        size=None,
+        sha256=None,
+        content_sha256=None,
+        form="events",
+        licence=_LICENCE,
+        citation=_VMAGENT,
+        notes=(
+            "125,430 creations and 116,313 deletions; the 9,117 VMs without a deletion are dropped by "
+            "default. The publisher gives no checksum, so a download cannot be verified."
+        ),
+    ),
+    Dataset(
+        name="huawei-east-1-lt",
+        title="The 116,313 VMs of Huawei-East-1 with a known lifetime, as used by SPANE (lifetime form)",
+        file_name="Huawei-East-1-lt.csv",
+        urls=(
+            "https://raw.githubusercontent.com/ChanTinPing/SPANE/dad74f5f189da2fe0a7ab1ebfb685d340778f7c6/data/"
+            "Huawei-East-1-lt.csv",
+        ),
+        homepage="https://github.com/ChanTinPing/SPANE",
+        size=3_056_573,
+        sha256="2094a0c8a793b45c0698451a91a28e6a608447e6aeb439064b645c580dda8cd3",
+        content_sha256="b619bca605aa2606374faae090aaf70bae343c3eaaafa8fa060ff1656366a6b4",
+        form="lifetimes",
+        licence=_LICENCE,
+        citation=(
+            f"{_VMAGENT}; Chan et al.: Symmetry-Preserving Architecture for Multi-NUMA Environments (SPANE): "
+            "A Deep Reinforcement Learning Approach for Dynamic VM Scheduling. arXiv:2504.14946, 2025"
+        ),
+        # The ranges of the SPANE experiments.
+        split_bounds=(50_000, 70_000, 110_000),
+    ),
+)
+
+
+def find_dataset(name: str) -> Dataset:
+    """The dataset called `name`; a `UserError` lists the known ones."""
+    for dataset in DATASETS:
+        if dataset.name == name:
+            return dataset
+    known = ", ".join(dataset.name for dataset in DATASETS)
+    raise UserError(f"no dataset is called {name!r}; known: {known}")
+
+
+def recognise(content_sha256: str) -> Dataset | None:
+    """The dataset whose content has this hash, in whatever form it was stored."""
+    return next((dataset for dataset in DATASETS if dataset.content_sha256 == content_sha256), None)

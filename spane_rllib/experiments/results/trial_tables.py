@@ -1,0 +1,192 @@
+"""From Tune's results to tables: one row per trial, one row per trial and validation."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ray.tune import ExperimentAnalysis, Result, ResultGrid
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.files import replacing
+from spane_rllib.core.settings import validated
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.measures import WAITS, Measure, measure_in, measure_of
+from spane_rllib.experiments.tuning.trials import TrialSettings
+from spane_rllib.experiments.tuning.tune_state import mend_state
+from spane_rllib.problems.vm_scheduling.networks.weights import load_model, save_model
+from spane_rllib.rllib.algorithm import MODEL_FOLDER
+
+
+def trial_of(result: Result) -> TrialSettings:
+    """What the trial of `result` was told to train; a `UserError` when it is not one of ours."""
+    return validated(TrialSettings, (result.config or {}).get("trial"), f"trial in {result.path}")
+
+
+def is_unfinished(result: Result) -> bool:
+    """Whether the trial was interrupted, so that resuming will go on with it."""
+    return result.error is None and not (result.metrics or {}).get("done", False)
+
+
+def _begun(grid: ResultGrid) -> list[Result]:
+    """All but the trials that have not reported yet, or whose process could never be started."""
+    return [result for result in grid if result.config]
+
+
+def _in_order(grid: ResultGrid) -> list[tuple[TrialSettings, Result]]:
+    """By method and index: Tune's own order changes when an experiment is restored."""
+    return sorted(
+        ((trial_of(result), result) for result in _begun(grid)),
+        key=lambda pair: (pair[0].method, pair[0].index),
+    )
+
+
+def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
+    """One row per trial, ranked within its method by the best validation.
+
+    Columns: method, trial, seed, status, error, gradient_steps, best_validation_wait_s (with a scenario
+    best_validation_allocations), best_gradient_steps,
+    time_s, rank, model (path in the results folder or ""), each hyper-parameter as options.* or training.*.
+
+    Raises:
+        UserError: there is no trial that has reported.
+    """
+    rows = []
+    for trial, result in _in_order(grid):
+        metrics, measure = result.metrics or {}, measure_of(trial.training)
+        model = model_directory(folder, trial)
+        rows.append(
+            {
+                "method": trial.method,
+                "trial": trial.name,
+                "seed": trial.seed,
+                "status": "ERROR"
+                if result.error
+                else "UNFINISHED"
+                if is_unfinished(result)
+                else "TERMINATED",
+                "error": str(result.error).strip().splitlines()[-1] if result.error else "",
+                "gradient_steps": metrics.get("gradient_steps", 0),
+                f"best_{measure.column}": metrics.get(f"best_{measure.metric}"),
+                "best_gradient_steps": metrics.get("best_gradient_steps"),
+                "time_s": metrics.get("time_total_s"),
+                "rank": None,
+                "model": str(model.relative_to(folder.path)) if model.is_dir() else "",
+                **_flat("options", trial.options),
+                **_flat("training", trial.training.model_dump()),
+            }
+        )
+    if not rows:
+        raise UserError(f"{folder.path}: no trial has reported yet; --resume goes on with them")
+    table = pd.DataFrame(rows)
+    measure = measure_in(table)
+    for column in (f"best_{measure.column}", "best_gradient_steps", "time_s"):
+        table[column] = table[column].astype(float)
+    table["rank"] = table.groupby("method")[f"best_{measure.column}"].rank(
+        method="first", ascending=measure.mode == "min"
+    )
+    return table
+
+
+def curve_table(grid: ResultGrid) -> pd.DataFrame:
+    """One row per trial and training iteration: validation, return, loss over gradient steps."""
+    parts, measure = [], WAITS
+    for trial, result in _in_order(grid):
+        frame, measure = result.metrics_dataframe, measure_of(trial.training)
+        if frame is None or measure.metric not in frame:
+            continue
+        # A trial that was restarted from a checkpoint reports some iterations twice; the last one counts.
+        frame = frame.drop_duplicates("training_iteration", keep="last")
+        names = _curve_columns(measure)
+        part = frame.reindex(columns=list(names)).rename(columns=names)
+        part.insert(0, "method", trial.method)
+        part.insert(0, "trial", trial.name)
+        parts.append(part.dropna(subset=[measure.column]))
+    columns = ["trial", "method", *_curve_columns(measure).values()]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _curve_columns(measure: Measure) -> dict[str, str]:
+    return {
+        "gradient_steps": "gradient_steps",
+        measure.metric: measure.column,
+        "env_runners/episode_return_mean": "episode_return_mean",
+        "loss": "loss",
+    }
+
+
+def model_directory(folder: ResultsFolder, trial: TrialSettings) -> Path:
+    """Where the weights of `trial` are exported to."""
+    return folder.models / trial.method / trial.name
+
+
+def export_models(grid: ResultGrid, folder: ResultsFolder, names: set[str]) -> None:
+    """Copy the best weights of the named trials out of their checkpoints."""
+    for result in _begun(grid):
+        trial = trial_of(result)
+        target = model_directory(folder, trial)
+        if trial.name in names and result.checkpoint is not None and not target.is_dir():
+            with result.checkpoint.as_directory() as checkpoint:
+                save_model(target, *load_model(Path(checkpoint) / MODEL_FOLDER))
+
+
+def drop_early_exports(grid: ResultGrid, folder: ResultsFolder) -> None:
+    """Remove weights and evaluations of trials that resuming goes on with."""
+    for trial in (trial_of(result) for result in _begun(grid) if result.error or is_unfinished(result)):
+        shutil.rmtree(model_directory(folder, trial), ignore_errors=True)
+        for part in folder.evaluation_parts(trial.name):
+            part.unlink()
+
+
+def write_trial_tables(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
+    """Write `trials.csv` and `curves.csv`; returns the former."""
+    trials = trial_table(grid, folder)
+    for name, frame in (("trials.csv", trials), ("curves.csv", curve_table(grid))):
+        with replacing(folder.path / name) as temporary:
+            frame.to_csv(temporary, index=False)
+    return trials
+
+
+def has_trials(folder: ResultsFolder) -> bool:
+    """Whether Tune has left anything of the experiment, be it without the state that names its trials."""
+    marks = ("experiment_state-*.json", "*/checkpoint_*")
+    return folder.tune_archive.exists() or any(any(folder.tune.glob(mark)) for mark in marks)
+
+
+def restore_results(folder: ResultsFolder) -> ResultGrid:
+    """Tune's results of the experiment, without starting Ray.
+
+    Raises:
+        UserError: there are none, Tune cannot read them, or they are not ours.
+    """
+    # It warns of the missing results of trials that have not reported yet.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+    mend_state(folder)
+    if not has_trials(folder):
+        raise UserError(f"{folder.path}: no trials yet; start them with --resume {folder.path}")
+    try:
+        grid = ResultGrid(ExperimentAnalysis(str(folder.tune.resolve())))
+    except Exception as error:  # Tune unpickles its state, and a damaged pickle can raise anything
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, ImportError | AttributeError):
+            raise UserError(
+                f"Tune's state in {folder.tune} was written by other code ({reason}); use the version of "
+                "spane_rllib that began the experiment, or begin another one"
+            ) from error
+        raise UserError(
+            f"Tune's state in {folder.tune} is missing or damaged ({reason}); bring "
+            f"{folder.tune_archive.name} back from a copy, or begin another experiment"
+        ) from error
+    for result in _begun(grid):
+        trial_of(result)
+    return grid
+
+
+def _flat(section: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"{section}.{key}": "+".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for key, value in values.items()
+    }

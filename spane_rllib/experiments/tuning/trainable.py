@@ -1,0 +1,153 @@
+"""One trial of the main job as a Tune trainable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+
+from spane_rllib.core.errors import one_line
+from spane_rllib.core.settings import validated
+from spane_rllib.experiments.tuning.trials import TrialSettings
+from spane_rllib.experiments.tuning.watching import Gauges
+from spane_rllib.problems.vm_scheduling.traces.loading import provide_trace
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.rllib.algorithm import VMSchedulingDQN
+from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
+
+# RLlib reports several hundred values per iteration; at hundreds of trials they would fill the disk.
+_KEPT_METRICS = (
+    "gradient_steps",
+    "episodes",
+    "decisions",
+    "epsilon",
+    "learning_rate",
+    "loss",
+    "mean_q",
+    "grad_norm",
+    "imitation_loss",
+    "entropy",
+    "kl",
+    "temperature",
+    "episode_wait",
+    "validation_wait",
+    "validation_gap",
+    "best_validation_wait",
+    "episode_allocations",
+    "validation_allocations",
+    "best_validation_allocations",
+    "best_gradient_steps",
+    "replay_size",
+    "placements_per_s",
+    "seconds",
+    "done",
+)
+
+
+def algorithm_config(
+    trial: TrialSettings, env_config: Mapping[str, Any], validation: Mapping[str, Any]
+) -> VMSchedulingDQNConfig:
+    """The algorithm of `trial`.
+
+    Args:
+        trial: what to train.
+        env_config: keywords of `VMSchedulingEnv` or `AllocationEnv`: trace, splits, cluster or scenario.
+        validation: fields of `ValidationSettings`.
+    """
+    return (
+        VMSchedulingDQNConfig()
+        .environment(env_config=dict(env_config))
+        .training(algorithm=trial.algorithm, **trial.training.model_dump())
+        .training(gradient_steps_per_iteration=validation["every"])
+        .network(trial.network, **trial.options)
+        .validation(**validation)
+        .debugging(seed=trial.seed)
+    )
+
+
+class TrialTrainable(VMSchedulingDQN):
+    """`VMSchedulingDQN` built from a small `param_space`, with slim results.
+
+    The param space is {"trial": `TrialSettings` as JSON values, "env_config", "validation"} as of
+    `algorithm_config`. The trace itself arrives through Ray's object store, one copy per node, by
+    `tune.with_parameters(TrialTrainable, trace=...)`.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        # RLlib builds its environment within setup(), so the trace has to be there by its name before that.
+        self._param_space = dict(config or {})
+        self._gauges = Gauges()
+        self._notice = ""
+        super().__init__(self._algorithm_config(), **kwargs)
+
+    def _algorithm_config(self) -> VMSchedulingDQNConfig:
+        space = self._param_space
+        trial = validated(TrialSettings, space["trial"], "trial")
+        config = algorithm_config(trial, space["env_config"], space["validation"])
+        config.algo_class = type(self)
+        return config
+
+    def setup(self, config: AlgorithmConfig, trace: VmTrace | None = None) -> None:
+        """Take `trace` for the one that `env_config` names, and build the algorithm."""
+        torch.set_num_threads(1)
+        if trace is not None:
+            provide_trace(self._param_space["env_config"]["trace"], trace)
+        super().setup(config)
+
+    def reset_config(self, new_config: Mapping[str, Any]) -> bool:
+        """See `VMSchedulingDQN.reset_config`."""
+        self._param_space = dict(new_config)
+        return super().reset_config(self._algorithm_config())
+
+    def restore(self, checkpoint_path: Any) -> None:
+        """Continue from the checkpoint that Tune names, else from the newest other one, else start again.
+
+        Tune alone would give up a trial whose checkpoint is damaged, or was replaced by the next one just
+        before the driver was killed. The next result says what was done, as `notice`.
+
+        Args:
+            checkpoint_path: what `save()` returned, a checkpoint and its metrics.
+        """
+        named, metrics = Path(checkpoint_path.checkpoint.path), checkpoint_path.metrics
+        others = sorted(set(named.parent.glob("checkpoint_*")) - {named}, reverse=True)
+        problem = ""
+        for folder in (named, *others):
+            try:
+                super().restore(type(checkpoint_path)(tune.Checkpoint.from_directory(folder), metrics))
+            except Exception as error:  # unpickling what is damaged can raise anything
+                if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                    raise  # the storage, not the checkpoint; Tune tries again
+                problem = problem or f"{type(error).__name__}: {error}"
+                self.reset_config(self._param_space)
+            else:
+                origin = folder.name
+                break
+        else:
+            origin = "its beginning"
+        if problem:
+            named.mkdir(exist_ok=True)  # Tune will delete it when the next one is saved
+            self._iteration = -(-self.run.gradient_steps // self.config.gradient_steps_per_iteration)
+            self._notice = one_line(f"{named.name} is lost or damaged ({problem}); goes on from {origin}")
+
+    def step(self) -> dict[str, Any]:
+        """One training iteration; RLlib's several hundred values are cut down to those that are read."""
+        result = super().step()
+        trial = self._param_space["trial"]
+        self._gauges.set(result, trial["name"], trial["method"])
+        returns = result["env_runners"]
+        kept = {name: result[name] for name in _KEPT_METRICS if name in result}
+        if self._notice:
+            kept["notice"], self._notice = self._notice, ""
+        return kept | {
+            "env_runners": {
+                name: returns[name] for name in ("episode_return_mean", "episode_len_mean") if name in returns
+            }
+        }
+
+    def get_auto_filled_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Tune's metrics with the param space, not RLlib's whole configuration, as `config`."""
+        return super().get_auto_filled_metrics(*args, **kwargs) | {"config": self._param_space}

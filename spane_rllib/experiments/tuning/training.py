@@ -1,0 +1,129 @@
+"""The trials of an experiment on Ray Tune."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS
+from spane_rllib.experiments.results.trial_tables import has_trials, is_unfinished
+from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.searchers import MethodAsha, OptunaTrials
+from spane_rllib.experiments.tuning.trainable import TrialTrainable
+from spane_rllib.experiments.tuning.trials import TrialSettings
+from spane_rllib.experiments.tuning.tune_state import ResultFiles, StateArchive
+from spane_rllib.experiments.tuning.watching import TrainingProgress, trackers
+from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
+from spane_rllib.problems.vm_scheduling.traces.splits import SPLIT_NAMES, Splits
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+
+
+class Interrupted(Exception):
+    """The user stopped the run; what is finished is kept."""
+
+
+# Tune's own progress display repeats ours, its advice on snapshots is about synchronising to a cloud, and the
+# traceback of a trial that failed is in the trial's error.txt.
+_QUIET_TUNE = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+
+
+def train(
+    config: ExperimentConfig,
+    folder: ResultsFolder,
+    trials: list[TrialSettings],
+    trace: VmTrace,
+    splits: Splits,
+    resume: bool,
+    scenario: AllocationScenario | None = None,
+) -> tune.ResultGrid:
+    """Run (or, with `resume`, continue) the trials in `folder.tune`.
+
+    Raises:
+        UserError: every trial failed.
+        Interrupted: by Ctrl-C; Tune has saved its state.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET_TUNE.items()})
+    trainable: Any = tune.with_resources(
+        tune.with_parameters(TrialTrainable, trace=trace), {"cpu": config.resources.cpus_per_trial}
+    )
+    steps = [trial.training.gradient_steps for trial in trials]
+    measure = WAITS if scenario is None else ALLOCATIONS
+    suggested = config.search.algorithm == "optuna"
+    problem = config.cluster.model_dump()
+    if scenario is not None:
+        problem = {"scenario": scenario.model_dump(mode="json", exclude_unset=True)}
+    param_space: dict[str, Any] = {
+        "env_config": {
+            # A name for the trace that with_parameters ships: workers need not find the file.
+            "trace": f"content:{trace.sha256}",
+            "splits": {name: list(splits.range_of(name)) for name in SPLIT_NAMES},
+            **problem,
+        },
+        "validation": config.validation.model_dump(),
+    }
+    if not suggested:
+        param_space["trial"] = tune.grid_search([trial.model_dump(mode="json") for trial in trials])
+    # Made anew also to resume: its tuner.pkl then holds nothing of an earlier program or place.
+    tuner = tune.Tuner(
+        trainable,
+        param_space=param_space,
+        tune_config=tune.TuneConfig(
+            search_alg=OptunaTrials(config) if suggested else None,
+            num_samples=len(trials) if suggested else 1,
+            scheduler=MethodAsha(config.search, max(steps), measure)
+            if config.search.scheduler == "asha"
+            else None,
+            max_concurrent_trials=config.resources.max_concurrent_trials,
+            reuse_actors=True,
+            trial_name_creator=_trial_name,
+            trial_dirname_creator=_trial_name,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.tune.name,
+            storage_path=str(folder.path.resolve()),
+            failure_config=tune.FailureConfig(max_failures=config.resources.max_failures),
+            checkpoint_config=tune.CheckpointConfig(
+                checkpoint_frequency=config.resources.checkpoint_every,
+                checkpoint_at_end=True,
+                num_to_keep=1,
+            ),
+            callbacks=[
+                TrainingProgress(sum(steps), len(trials), measure),
+                ResultFiles(),
+                StateArchive(folder.tune_archive.resolve()),
+                *trackers(config),
+            ],
+            verbose=0,
+        ),
+    )
+    if resume and has_trials(folder):
+        tuner = tune.Tuner.restore(
+            str(folder.tune.resolve()),
+            trainable=trainable,
+            param_space=param_space,
+            resume_unfinished=True,
+            resume_errored=True,
+        )
+    grid = tuner.fit()
+    if any(is_unfinished(result) for result in grid) or len(grid) < len(trials):
+        # Tune catches Ctrl-C, saves its state and returns.
+        raise Interrupted
+    failed = [Path(result.path).name for result in grid if result.error]
+    if len(failed) == len(grid):
+        raise UserError(f"all {len(failed)} trials failed; see {folder.tune}/*/error.txt")
+    if failed:
+        print(f"{len(failed)} trials failed ({', '.join(failed[:5])}...); see {folder.tune}/*/error.txt")
+    return grid
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.config["trial"]["name"])

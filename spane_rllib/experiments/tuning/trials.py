@@ -1,0 +1,132 @@
+"""From an experiment to its trials: every setting concrete and valid before anything starts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.settings import Settings, user_error
+from spane_rllib.experiments.tuning.config import MAX_TRIALS, ExperimentConfig, MethodSettings
+from spane_rllib.experiments.tuning.search_space import Distribution
+from spane_rllib.learning.policy_settings import ALGORITHMS, SHARED_KEYS, AlgorithmName, AlgorithmSettings
+from spane_rllib.problems.vm_scheduling.networks.options import NETWORK_OPTIONS, NetworkKind
+
+
+class TrialSettings(Settings):
+    """One training run with nothing left open; `model_dump(mode="json")` and `model_validate` are inverse."""
+
+    name: str = Field(description="Unique in the experiment: method and index.")
+    method: str = Field(description="Name of the method.")
+    index: int = Field(description="Number of the trial within its method, from 0.")
+    seed: int = Field(description="Seed of the trial's weights, episode starts, exploration and replay.")
+    network: NetworkKind = Field(description="Kind of network.")
+    algorithm: AlgorithmName = Field(default="dqn", description="What trains it.")
+    options: dict[str, Any] = Field(description="All options of the network.")
+    training: SerializeAsAny[AlgorithmSettings] = Field(description="Hyper-parameters of the algorithm.")
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _complete_options(cls, options: Any, info: ValidationInfo) -> dict[str, Any]:
+        return NETWORK_OPTIONS[info.data["network"]].model_validate(options).model_dump()
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _read_training(cls, training: Any, info: ValidationInfo) -> Any:
+        algorithm = info.data.get("algorithm")
+        return ALGORITHMS[algorithm].model_validate(training) if algorithm else training
+
+
+def draw_trials(config: ExperimentConfig) -> list[TrialSettings]:
+    """All trials of `config`, method by method; `config.seed` decides them.
+
+    Per method: every combination of the `grid`s, times `trials` samples of the other distributions, times
+    `seeds`. The draws of a sample depend on the seed, the method's name and the sample's position alone, so
+    other methods or more trials change nothing about it. With `search.algorithm: optuna` these are stand-ins:
+    their number, names, seeds and fixed keys hold, the sampled values are suggested while trials run.
+
+    Raises:
+        UserError: a combination is invalid, or there are more than `MAX_TRIALS` trials.
+    """
+    counts = {name: _count_trials(method) for name, method in config.methods.items()}
+    if sum(counts.values()) > MAX_TRIALS:
+        name = max(counts, key=counts.__getitem__)
+        raise UserError(
+            f"methods: {sum(counts.values()):,} trials in all ({name}: {counts[name]:,}), "
+            f"at most {MAX_TRIALS:,} are allowed; lower trials or seeds, or shorten the grids"
+        )
+    return [trial for name, method in config.methods.items() for trial in _draw(config, name, method)]
+
+
+def searched_keys(method: MethodSettings) -> dict[tuple[str, str], Any]:
+    """Values and distributions of `method` by section (`options`, `training`) and key."""
+    sections = {"options": method.options, "training": method.training}
+    return {(section, key): leaf for section, space in sections.items() for key, leaf in space.items()}
+
+
+def _grids(method: MethodSettings) -> dict[tuple[str, str], tuple[Any, ...]]:
+    leaves = searched_keys(method).items()
+    return {
+        path: leaf.values for path, leaf in leaves if isinstance(leaf, Distribution) and leaf.kind == "grid"
+    }
+
+
+def _count_trials(method: MethodSettings) -> int:
+    return math.prod(map(len, _grids(method).values())) * method.trials * method.seeds
+
+
+def _draw(config: ExperimentConfig, name: str, method: MethodSettings) -> Iterator[TrialSettings]:
+    leaves, grids = searched_keys(method), _grids(method)
+    index = 0
+    for point, combination in enumerate(itertools.product(*grids.values())):
+        for sample in range(method.trials):
+            rng = np.random.default_rng([config.seed, zlib.crc32(name.encode()), point, sample])
+            values = dict(zip(grids, combination, strict=True))
+            for path, leaf in leaves.items():
+                if path not in values:
+                    values[path] = leaf.sample(rng) if isinstance(leaf, Distribution) else leaf
+            for _ in range(method.seeds):
+                yield make_trial(config, name, index, int(rng.integers(2**31)), values)
+                index += 1
+
+
+def make_trial(
+    config: ExperimentConfig,
+    name: str,
+    index: int,
+    seed: int,
+    values: dict[tuple[str, str], Any],
+) -> TrialSettings:
+    """Trial `index` of the method `name` with these `values`; raises `UserError` if they do not fit."""
+    where = f"methods.{name}: trial {index}"
+    method = config.methods[name]
+    shared = config.training.model_dump()
+    if method.algorithm != "dqn":
+        shared = {key: shared[key] for key in SHARED_KEYS}
+    try:
+        trial = TrialSettings(
+            name=f"{name}-{index:04d}",
+            method=name,
+            index=index,
+            seed=seed,
+            network=method.network,
+            algorithm=method.algorithm,
+            options={key: value for (section, key), value in values.items() if section == "options"},
+            training=ALGORITHMS[method.algorithm].model_validate(
+                shared | {key: value for (section, key), value in values.items() if section == "training"}
+            ),
+        )
+    except ValidationError as error:
+        raise user_error(error, where) from error
+    if config.validation.every > trial.training.gradient_steps:
+        raise UserError(
+            f"{where}: validation.every {config.validation.every} exceeds training.gradient_steps "
+            f"{trial.training.gradient_steps}, so no validation would take place"
+        )
+    return trial

@@ -1,0 +1,99 @@
+"""A dense layer on plain arrays that numba compiles to vector instructions.
+
+Numba leaves such small matrix products scalar: its loop vectoriser finds no trip count worth a runtime check
+for aliasing. So the innermost block, eight outputs of a layer, is written out in LLVM's vector types, which
+is about three times as fast on AVX2 and correct on any processor.
+"""
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg"
+# Types here are numba's and inferred by it.
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from spane_rllib.core.compiling import inlined
+
+BLOCK = 8
+"""Outputs computed together; layers are padded to a multiple of it."""
+
+_VECTOR = ir.VectorType(ir.FloatType(), BLOCK)
+_INDEX = ir.IntType(32)
+
+
+@intrinsic
+def _affine_block(
+    typing_context, start, start_at, weights, weights_at, inputs, lowest, values, source, target
+) -> Any:
+    """Eight outputs of a layer: with j = 0..7, writes values[target + j] =
+    max(lowest, start[start_at + j] + sum over i of values[source + i] * weights[weights_at + 8i + j]).
+
+    The terms are added in the order of i, one fused multiply-add each where the processor has it.
+    """
+    signature = types.void(start, start_at, weights, weights_at, inputs, lowest, values, source, target)
+
+    def generate(context, builder, signature, arguments):
+        def address(array, offset):
+            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
+            return builder.gep(data, [arguments[offset]])
+
+        def vectors(array, offset):
+            return builder.bitcast(address(array, offset), _VECTOR.as_pointer())
+
+        def load(pointer):
+            vector = builder.load(pointer)
+            vector.align = 4  # the arrays promise no more than the alignment of a float
+            return vector
+
+        def broadcast(number):
+            undefined = ir.Constant(_VECTOR, ir.Undefined)
+            single = builder.insert_element(undefined, number, ir.Constant(_INDEX, 0))
+            return builder.shuffle_vector(
+                single, undefined, ir.Constant(ir.VectorType(_INDEX, BLOCK), [0] * BLOCK)
+            )
+
+        total = cgutils.alloca_once_value(builder, load(vectors(0, 1)))
+        rows, source = vectors(2, 3), address(6, 7)
+        with cgutils.for_range(builder, arguments[4]) as loop:
+            value = broadcast(builder.load(builder.gep(source, [loop.index])))
+            product = builder.fmul(value, load(builder.gep(rows, [loop.index])), flags=("contract",))
+            builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
+        result, lowest = builder.load(total), broadcast(arguments[5])
+        result = builder.select(builder.fcmp_unordered(">", result, lowest), result, lowest)
+        builder.store(result, vectors(6, 8)).align = 4
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@inlined
+def dense(
+    weights, layer, start, start_at, rectify, values, source, source_stride, target, target_stride, rows
+):
+    """One dense layer applied to several rows, from and to the scratch buffer `values`.
+
+    Args:
+        weights: weights of all layers.
+        layer: row of the layout: inputs, outputs in whole blocks, any, offset of the weights, which lie as
+            [output block][input][output in block].
+        start, start_at: array and offset of the biases, or of sums to go on from.
+        rectify: whether a ReLU follows.
+        values: the buffer.
+        source, source_stride: offset of the first row's inputs, and from one row to the next.
+        target, target_stride: the same of the outputs.
+        rows: number of rows.
+    """
+    inputs, outputs, weights_at = layer[0], layer[1], layer[3]
+    lowest = np.float32(0) if rectify else np.float32(-np.inf)
+    for row in range(rows):
+        for block in range(0, outputs, BLOCK):
+            _affine_block(
+                start, start_at + block, weights, weights_at + block * inputs, inputs, lowest,
+                values, source + row * source_stride, target + row * target_stride + block,
+            )  # fmt: skip

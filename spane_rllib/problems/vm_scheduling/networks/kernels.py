@@ -1,0 +1,176 @@
+"""The forward pass of both networks for one observation, callable from other compiled code.
+
+Every row is computed alone and in one order, so a result does not depend on the batch it is part of.
+Sums over servers and slots are plain float32 code without fast-math for the same reason.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+# Types here are numba's and inferred by it.
+
+from __future__ import annotations
+
+import numpy as np
+
+from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.problems.vm_scheduling.networks.base import (
+    NODES_PER_SERVER,
+    REQUEST_FEATURES,
+    SERVER_FEATURES,
+)
+from spane_rllib.problems.vm_scheduling.networks.dense import BLOCK, dense
+from spane_rllib.problems.vm_scheduling.networks.options import AGGREGATIONS
+from spane_rllib.problems.vm_scheduling.networks.packing import BODY, SPANE
+
+_MEAN, _MAX, _STD = (1 << AGGREGATIONS.index(name) for name in ("mean", "max", "std"))
+
+
+@compiled
+def scratch_size(layout, servers):
+    """Floats of scratch that `row_q_values` needs for `servers` servers."""
+    widest = layout[1, 2]
+    inputs = SERVER_FEATURES * servers + REQUEST_FEATURES
+    shared = len(AGGREGATIONS) * layout[1, 0] + REQUEST_FEATURES
+    # Input, embeddings and two layers of all servers, shared features, their sums, value, advantages.
+    return inputs + 3 * servers * widest + shared + widest + BLOCK + NODES_PER_SERVER * servers + BLOCK
+
+
+@inlined
+def _layers(
+    weights, layout, first, count, rectify_last,
+    values, source, source_stride, target, target_stride, rows, spare,
+):  # fmt: skip
+    """`count` layers from layer `first` on; those in between write the two buffers at `spare` in turn."""
+    widest = layout[1, 2]
+    for layer in range(first, first + count):
+        last = layer == first + count - 1
+        out, stride = (target, target_stride) if last else (spare + (layer & 1) * rows * widest, widest)
+        dense(
+            weights, layout[layer], weights, layout[layer, 2], rectify_last or not last,
+            values, source, source_stride, out, stride, rows,
+        )  # fmt: skip
+        source, source_stride = out, stride
+
+
+@compiled
+def _aggregate(values, embeddings, stride, servers, width, aggregations, out):
+    """Write the cluster embedding, mean, max and standard deviation in this order if wanted, at `out`."""
+    for feature in range(width):
+        values[out + feature] = values[embeddings + feature]
+    for server in range(1, servers):
+        row = embeddings + server * stride
+        for feature in range(width):
+            values[out + feature] += values[row + feature]
+    for feature in range(width):
+        mean = values[out + feature] / np.float32(servers)
+        position = out + feature
+        if aggregations & _MEAN:
+            values[position] = mean
+            position += width
+        if aggregations & _MAX:
+            largest = values[embeddings + feature]
+            for server in range(1, servers):
+                largest = max(largest, values[embeddings + server * stride + feature])
+            values[position] = largest
+            position += width
+        if aggregations & _STD:
+            squares = np.float32(0)
+            for server in range(servers):
+                difference = values[embeddings + server * stride + feature] - mean
+                squares += difference * difference
+            values[position] = np.sqrt(squares / np.float32(servers))
+
+
+@compiled
+def row_q_values(weights, layout, servers, request, values, q):
+    """Q-values of one observation.
+
+    Args:
+        weights, layout: of a `PackedWeights`.
+        servers: (4N,) float32, remaining shares of capacity, as `servers.ravel()` of (N, 2, 2).
+        request: (3,) float32.
+        values: float32 scratch of at least `scratch_size(layout, N)`.
+        q: (2N,) float32, written.
+    """
+    weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
+    request, values, q = borrowed(request), borrowed(values), borrowed(q)
+    kind, value_head, advantage_head = layout[0, 0], layout[0, 1], layout[0, 2]
+    width, aggregations, widest = layout[1, 0], layout[1, 1], layout[1, 2]
+    count = len(servers) // SERVER_FEATURES
+    slots = NODES_PER_SERVER * count
+    embeddings = len(servers) + REQUEST_FEATURES
+    spare = embeddings + count * widest
+    shared = spare + 2 * count * widest
+    sums = shared + len(AGGREGATIONS) * width + REQUEST_FEATURES
+    value = sums + widest
+    advantages = value + BLOCK
+
+    for i in range(len(servers)):
+        values[i] = servers[i]
+    if kind == SPANE:
+        _layers(
+            weights, layout, BODY, value_head - BODY, True,
+            values, 0, SERVER_FEATURES, embeddings, widest, count, spare,
+        )  # fmt: skip
+        _aggregate(values, embeddings, widest, count, width, aggregations, shared)
+        request_at = shared + layout[value_head, 0] - REQUEST_FEATURES
+        for i in range(REQUEST_FEATURES):
+            values[request_at + i] = request[i]
+        _layers(
+            weights, layout, value_head, advantage_head - value_head, False,
+            values, shared, 0, value, 0, 1, spare,
+        )  # fmt: skip
+        # The advantage head's first layer: the shared features once, each server's own added to that.
+        dense(
+            weights, layout[advantage_head], weights, layout[advantage_head, 2], False,
+            values, shared, 0, sums, 0, 1,
+        )  # fmt: skip
+        own = advantage_head + 1
+        hidden = spare + (own & 1) * count * widest  # the buffer that layer own + 1 does not write
+        dense(
+            weights, layout[own], values, sums, True,
+            values, embeddings, widest, hidden, widest, count,
+        )  # fmt: skip
+        # Two advantages a server: what pads one server's block is overwritten by the next server's.
+        _layers(
+            weights, layout, own + 1, len(layout) - own - 1, False,
+            values, hidden, widest, advantages, NODES_PER_SERVER, count, spare,
+        )  # fmt: skip
+    else:
+        for i in range(REQUEST_FEATURES):
+            values[len(servers) + i] = request[i]
+        _layers(weights, layout, BODY, value_head - BODY, True, values, 0, 0, embeddings, 0, 1, spare)
+        _layers(weights, layout, value_head, 1, False, values, embeddings, 0, value, 0, 1, spare)
+        _layers(weights, layout, advantage_head, 1, False, values, embeddings, 0, advantages, 0, 1, spare)
+
+    total = np.float32(0)
+    for slot in range(slots):
+        total += values[advantages + slot]
+    baseline = values[value] - total / np.float32(slots)
+    for slot in range(slots):
+        q[slot] = values[advantages + slot] + baseline
+
+
+@compiled
+def batch_q_values(weights, layout, servers, request, q):
+    """Q-values (B, 2N) of `servers` (B, 4N) and `request` (B, 3), row by row."""
+    weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
+    request, q = borrowed(request), borrowed(q)
+    values = np.empty(scratch_size(layout, servers.shape[1] // SERVER_FEATURES), dtype=np.float32)
+    for row in range(len(servers)):
+        row_q_values(weights, layout, servers[row], request[row], values, q[row])
+
+
+@compiled
+def batch_greedy_actions(weights, layout, servers, request, action_mask, actions):
+    """The feasible action of the highest Q-value of each row, the first of equals, -1 without any."""
+    weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
+    request, action_mask, actions = borrowed(request), borrowed(action_mask), borrowed(actions)
+    values = np.empty(scratch_size(layout, servers.shape[1] // SERVER_FEATURES), dtype=np.float32)
+    q = np.empty(action_mask.shape[1], dtype=np.float32)
+    for row in range(len(servers)):
+        row_q_values(weights, layout, servers[row], request[row], values, q)
+        best = -1
+        for action in range(len(q)):
+            if action_mask[row, action] and (best < 0 or q[action] > q[best]):
+                best = action
+        actions[row] = best

@@ -1,0 +1,54 @@
+"""The baseline without symmetry: a multilayer perceptron for a fixed number of servers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.networks.base import (
+    NODES_PER_SERVER,
+    REQUEST_FEATURES,
+    SERVER_FEATURES,
+    QNetwork,
+    hidden_layers,
+)
+from spane_rllib.problems.vm_scheduling.networks.options import MlpOptions
+
+
+class MlpNetwork(QNetwork):
+    """Dueling multilayer perceptron on the concatenated observation (4N + 3 features).
+
+    The hidden layers end in a bottleneck of 2N ReLU units, from which two linear layers read the value and
+    the 2N advantages.
+    """
+
+    kind: ClassVar[str] = "mlp"
+
+    def __init__(self, options: MlpOptions, servers: int) -> None:
+        super().__init__(options)
+        self.fixed_servers = servers
+        slots = NODES_PER_SERVER * servers
+        inputs = SERVER_FEATURES * servers + REQUEST_FEATURES
+        self.trunk = nn.Sequential(
+            *hidden_layers(inputs, options.width, options.depth), *hidden_layers(options.width, slots, 1)
+        )
+        self.value = nn.Linear(slots, 1)
+        self.advantage = nn.Linear(slots, slots)
+
+    def value_and_advantage(self, servers: Tensor, request: Tensor) -> tuple[Tensor, Tensor]:
+        """See `QNetwork.value_and_advantage`."""
+        check_servers(self, servers.shape[1])
+        features = self.trunk(torch.cat([servers.flatten(1), request], dim=1))
+        return self.value(features), self.advantage(features)
+
+
+def check_servers(network: QNetwork, servers: int) -> None:
+    """Raise a `UserError` when `network` cannot take that many servers."""
+    if network.fixed_servers not in (None, servers):
+        raise UserError(
+            f"this {network.kind} network takes {network.fixed_servers} servers, got {servers}; "
+            f"train one for {servers} servers or use a spane network, which takes any number"
+        )

@@ -1,0 +1,45 @@
+"""Networks by kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.networks.base import QNetwork, initialise
+from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork
+from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, MlpOptions, parse_options
+from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
+
+
+def network_skeleton(kind: str, options: Mapping[str, object], servers: int) -> QNetwork:
+    """The network on torch's meta device: names and shapes, but no memory and no random numbers.
+
+    Raises:
+        UserError: unknown kind or option, or a bad value.
+    """
+    parsed = parse_options(kind, options)
+    largest = MAX_MLP_SERVERS if isinstance(parsed, MlpOptions) else None
+    if type(servers) is not int or servers < 1 or (largest and servers > largest):
+        limit = f"a whole number from 1 to {largest}" if largest else "a whole number of at least 1"
+        raise UserError(f"servers: network {kind} needs {limit}, got {servers!r}")
+    with torch.device("meta"):
+        return MlpNetwork(parsed, servers) if isinstance(parsed, MlpOptions) else SpaneNetwork(parsed)
+
+
+def build_network(kind: str, options: Mapping[str, object], servers: int, seed: int) -> QNetwork:
+    """A network with weights drawn from `seed`; no global random state is read or changed.
+
+    Args:
+        kind: one of `NETWORK_KINDS`.
+        options: fields of `SpaneOptions` or `MlpOptions`; those left out keep their default.
+        servers: N, the servers of the cluster; `spane` takes any other number as well.
+        seed: seed of the initial weights.
+
+    Raises:
+        UserError: unknown kind or option, or a bad value.
+    """
+    network = network_skeleton(kind, options, servers).to_empty(device="cpu")
+    initialise(network, seed)
+    return network

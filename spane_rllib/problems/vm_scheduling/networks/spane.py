@@ -1,0 +1,73 @@
+"""SPANE: one small network shared by all servers, and a summary of the cluster."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spane_rllib.problems.vm_scheduling.networks.base import (
+    NODES_PER_SERVER,
+    REQUEST_FEATURES,
+    SERVER_FEATURES,
+    QNetwork,
+    hidden_layers,
+)
+from spane_rllib.problems.vm_scheduling.networks.options import SpaneOptions
+
+
+class SpaneNetwork(QNetwork):
+    """Symmetry-preserving dueling network (SPANE, arXiv 2504.14946) for any number of servers.
+
+    Each server is embedded by the same layers; the cluster embedding is the mean (max, standard deviation)
+    over servers. The value comes from the cluster and the request, each server's two advantages from its own
+    embedding, the cluster and the request. Permuting the servers therefore permutes the Q-values alike.
+
+    `options.server_depth` and so on count linear layers with a ReLU; each head adds a linear output layer.
+    """
+
+    kind: ClassVar[str] = "spane"
+
+    def __init__(self, options: SpaneOptions) -> None:
+        super().__init__(options)
+        self.server_width, self.aggregations = options.server_width, options.aggregations
+        shared = options.cluster_width + REQUEST_FEATURES
+        self.server = nn.Sequential(
+            *hidden_layers(SERVER_FEATURES, options.server_width, options.server_depth)
+        )
+        self.value = nn.Sequential(
+            *hidden_layers(shared, options.value_width, options.value_depth),
+            nn.Linear(options.value_width, 1),
+        )
+        self.advantage = nn.Sequential(
+            *hidden_layers(options.server_width + shared, options.advantage_width, options.advantage_depth),
+            nn.Linear(options.advantage_width, NODES_PER_SERVER),
+        )
+
+    def value_and_advantage(self, servers: Tensor, request: Tensor) -> tuple[Tensor, Tensor]:
+        """See `QNetwork.value_and_advantage`."""
+        embedding = self.server(servers.flatten(2))
+        shared = torch.cat([_aggregate(embedding, name) for name in self.aggregations] + [request], dim=1)
+        # The advantage's first layer sees [embedding, shared]. The shared columns give every server the same
+        # sum, so they are multiplied once per row and not once per server.
+        first = self.advantage[0]
+        assert isinstance(first, nn.Linear)
+        own, common = first.weight[:, : self.server_width], first.weight[:, self.server_width :]
+        hidden = functional.linear(embedding, own) + functional.linear(shared, common, first.bias).unsqueeze(
+            1
+        )
+        return self.value(shared), self.advantage[1:](hidden).flatten(1)
+
+
+def _aggregate(embedding: Tensor, name: str) -> Tensor:
+    """Mean, max or population standard deviation over the servers: (B, N, W) -> (B, W)."""
+    if name == "mean":
+        return embedding.mean(dim=1)
+    if name == "max":
+        return embedding.amax(dim=1)
+    variance = (embedding - embedding.mean(dim=1, keepdim=True)).square().mean(dim=1)
+    # sqrt has no gradient at zero: identical servers, or one server alone, would make the weights NaN.
+    spread = variance > 0
+    return torch.where(spread, torch.where(spread, variance, 1.0).sqrt(), 0.0)

@@ -1,0 +1,208 @@
+"""Recording: the episode that evaluation plays, decision by decision, as a `Schedule`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib import __version__
+from spane_rllib.core.compiling import borrowed, compiled
+from spane_rllib.core.console import Progress
+from spane_rllib.core.errors import one_line
+from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy, ScorePolicy
+from spane_rllib.problems.vm_scheduling.recordings.schedule import (
+    NOWHERE,
+    Events,
+    Floats,
+    Schedule,
+    Servers,
+    Vms,
+    Whole,
+)
+from spane_rllib.problems.vm_scheduling.recordings.schedule_file import write_schedule
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes, Workload, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
+from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
+from spane_rllib.problems.vm_scheduling.simulator.rules import NOW, STOP, LaneState
+from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+
+Decide = Callable[[Lanes], int]
+
+
+def record_episodes(
+    policies: Sequence[Policy],
+    workload: Workload,
+    cluster: Cluster,
+    starts: Whole,
+    folder: Path,
+    seed: int = 0,
+) -> Iterator[Path]:
+    """Record every policy from every start; yields each file, `POLICY-N-servers-start-ROW.npz`, once written.
+
+    The length of each episode is that of `evaluation.evaluate_policy`.
+    """
+    counts = dict(zip(starts.tolist(), probe_vm_counts(workload, cluster, starts).tolist(), strict=True))
+    names = [f"{name}-{cluster.servers}-servers" for name in file_names([policy.name for policy in policies])]
+    return write_recordings(
+        policies,
+        names,
+        starts,
+        folder,
+        lambda policy, start: record_episode(policy, workload, cluster, start, counts[start], seed),
+    )
+
+
+def write_recordings(
+    policies: Sequence[Policy],
+    names: Sequence[str],
+    starts: Whole,
+    folder: Path,
+    record: Callable[[Policy, int], Schedule],
+) -> Iterator[Path]:
+    """Write what `record` makes of every policy and start; yields each file, `NAME-start-ROW.npz`."""
+    for policy, name in zip(policies, names, strict=True):
+        for start in starts.tolist():
+            file = folder / f"{name}-start-{start}.npz"
+            write_schedule(file, record(policy, start))
+            yield file
+
+
+def show_progress(files: Iterable[Path], total: int) -> None:
+    """Go through all of `files`, which are recorded on the way, and show how many of `total` there are."""
+    progress = Progress("recorded", total, "episodes")
+    for done, file in enumerate(files, start=1):
+        progress.update(done, f"({file})")
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """A distinct file name for each; those of models are directories."""
+    found: list[str] = []
+    for text in names:
+        name = unique = re.sub(r"[^\w.-]+", "-", text).strip("-.")[-100:] or "policy"
+        while unique in found:
+            unique = f"{name}-{len(found)}"
+        found.append(unique)
+    return found
+
+
+def record_episode(
+    policy: Policy, workload: Workload, cluster: Cluster, start: int, vm_count: int, seed: int = 0
+) -> Schedule:
+    """The episode of `vm_count` VMs from row `start` that `policy.run` plays, with every decision.
+
+    A VM that could never be placed (behind VMs that never end) and those behind it are on slot `NOWHERE`.
+    """
+    lanes = Lanes(workload, cluster)
+    lanes.reset(0, start, vm_count)
+    stop = int(lanes.state.counters[0, STOP])
+    slots: list[int] = []
+    times: list[float] = []
+    for slot in decisions(policy, lanes, start, seed):
+        slots.append(slot)
+        times.append(lanes.state.clocks[0, NOW])
+    vms = vms_of(workload, start, stop, slots)
+    placed_at = np.array(times)
+    end = placed_at + vms.lifetime[: len(slots)]
+    # The departures due by a decision come before it, as `rules.release_until` has it.
+    before = np.maximum(np.searchsorted(placed_at, end), np.arange(len(slots)) + 1)
+    events = order_events(placed_at, end, before, len(slots))
+    sizes = (cluster.node_cpu, cluster.node_memory, vms.arrival[0])
+    servers = Servers(*(np.full(cluster.servers, size) for size in sizes))
+    return schedule_of(policy, workload.trace, seed, vms, events, servers)
+
+
+def schedule_of(
+    policy: Policy,
+    trace: VmTrace,
+    seed: int,
+    vms: Vms,
+    events: Events,
+    servers: Servers,
+    scenario: str = "",
+) -> Schedule:
+    """The parts of an episode, with what they are of."""
+    return Schedule(
+        policy=one_line(policy.name),
+        trace=one_line(trace.name),
+        trace_sha256=trace.sha256,
+        start=int(vms.number[0]),
+        source=f"spane_rllib {__version__} evaluate --record, seed {seed}",
+        vms=vms,
+        events=events,
+        servers=servers,
+        scenario=one_line(scenario),
+    )
+
+
+def vms_of(workload: Workload, start: int, stop: int, slots: Sequence[int]) -> Vms:
+    """The rows `start` to `stop` - 1 of the trace, the first of them on `slots` and the others nowhere."""
+    trace, rows = workload.trace, slice(start, stop)
+    cpu, memory = trace.cpu[rows], trace.memory[rows]
+    slot = np.full(stop - start, NOWHERE, np.int64)
+    slot[: len(slots)] = slots
+    return Vms(
+        number=np.arange(start, stop),
+        cpu=cpu,
+        memory=memory,
+        double=workload.is_double(cpu, memory),
+        arrival=trace.arrival[rows],
+        lifetime=trace.lifetime[rows],
+        slot=slot,
+    )
+
+
+def order_events(placed_at: Floats, end: Floats, before: Floats | Whole, until: int) -> Events:
+    """The placements in order, and each departure, at `end`, before the decision `before`.
+
+    All are (P,), of the VMs that were placed. Departures before decision `until` or a later one are left out.
+    """
+    placed = np.arange(len(placed_at))
+    seen = before < until
+    time = np.concatenate([end[seen], placed_at])
+    vm = np.concatenate([placed[seen], placed])
+    departure = np.arange(len(time)) < seen.sum()
+    decision = np.concatenate([before[seen], placed])
+    order = np.lexsort((vm, time, ~departure, decision))
+    return Events(time[order], vm[order], departure[order])
+
+
+def decisions(policy: Policy, lanes: Lanes, start: int, seed: int) -> Iterator[int]:
+    """Play the episode in lane 0, which begins at `start`, as `policy.play` would.
+
+    Yields the slot of every VM before it is placed there.
+    """
+    decide = _decider(policy, lanes, start, seed)
+    while lanes.running[0]:
+        slot = decide(lanes)
+        yield slot
+        lanes.step(np.array([slot]))
+
+
+def _decider(policy: Policy, lanes: Lanes, start: int, seed: int) -> Decide:
+    if isinstance(policy, HeuristicPolicy | ScorePolicy):
+        workload, cluster = lanes.workload, lanes.cluster
+        code, fragmentation = policy.heuristic(workload).compile(workload, cluster.servers)
+        random = np.array([seed << 32 ^ start], np.uint64)  # as `episodes._run_episodes` begins an episode
+        return lambda lanes: _choose(code, workload.arrays, lanes.state, random, fragmentation)
+    if isinstance(policy, NetworkPolicy):
+        from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+
+        network = CompiledQNetwork(policy.network)
+        return lambda lanes: int(network.greedy_actions(*lanes.observations)[0])
+    raise TypeError(f"cannot record decisions of a {type(policy).__name__}")
+
+
+@compiled
+def _choose(
+    code: int,
+    work: WorkloadArrays,
+    state: LaneState,
+    random: npt.NDArray[np.uint64],
+    fragmentation: FragmentationArrays,
+) -> int:
+    return choose(code, borrowed(work), borrowed(state), 0, random, borrowed(fragmentation))

@@ -1,0 +1,374 @@
+"""Greedy episodes under a network for evaluation; recorded ones, of a network or a heuristic, for training.
+
+Each is one compiled call over simulator and policy. A decision does not depend on the other episodes, so
+neither do results depend on how many are played together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.problems.vm_scheduling.network_actions import (
+    best_action,
+    evaluate,
+    random_action,
+    sample_action,
+)
+from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+from spane_rllib.problems.vm_scheduling.networks.kernels import scratch_size
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, EpisodeResults, Heuristic, Workload
+from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends
+from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
+from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
+from spane_rllib.problems.vm_scheduling.simulator.lanes import Observations, observe
+from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place
+from spane_rllib.problems.vm_scheduling.simulator.rules import (
+    HEAD,
+    RUNNING,
+    START,
+    STATUS,
+    TOTAL_WAIT,
+    WAIT,
+    LaneState,
+    allocate,
+)
+from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
+
+Rows = npt.NDArray[np.int64]
+Float32Array = npt.NDArray[np.float32]
+
+
+def greedy_episodes(
+    network: CompiledQNetwork,
+    workload: Workload,
+    cluster: Cluster,
+    starts: Rows,
+    vm_counts: Rows,
+    episodes_per_call: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> EpisodeResults:
+    """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e, always taking the best action.
+
+    `progress` is called with the number of finished episodes every `episodes_per_call` of them.
+    """
+    return EpisodeResults.of_state(
+        *play_greedily(network, workload, cluster, starts, vm_counts, episodes_per_call, progress)
+    )
+
+
+def play_greedily(
+    network: CompiledQNetwork,
+    workload: Workload,
+    cluster: Cluster,
+    starts: Rows,
+    vm_counts: Rows,
+    episodes_per_call: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> Ends:
+    """`greedy_episodes` of any objective, whose results class reads what is returned."""
+    workload.check_cluster(cluster)
+    network.check_servers(cluster.servers)
+    starts, vm_counts = workload.check_episodes(starts, vm_counts)
+    state = allocate(1, cluster.slots, int(vm_counts.max(initial=1)))
+    finished = allocate(len(starts), 0, 0)
+    for first in range(0, len(starts), episodes_per_call):
+        chunk = slice(first, first + episodes_per_call)
+        _play_greedily(
+            workload.arrays,
+            state,
+            Observations.empty(1, cluster.servers),
+            network.packed.weights,
+            network.packed.layout,
+            starts[chunk],
+            vm_counts[chunk],
+            finished.counters[chunk],
+            finished.clocks[chunk],
+        )
+        if progress is not None:
+            progress(min(first + episodes_per_call, len(starts)))
+    return Ends(finished.counters, finished.clocks)
+
+
+@dataclass(frozen=True)
+class RecordedEpisode:
+    """One finished training episode of T decisions; the arrays are views, copy what you keep."""
+
+    servers: Float32Array  # (T, N, 2, 2)
+    request: Float32Array  # (T, 3)
+    action_mask: npt.NDArray[np.int8]  # (T, 2N)
+    action: Rows  # (T,)
+    wait: npt.NDArray[np.float64]  # (T,) seconds
+    servers_after: Float32Array  # (T, N, 2, 2) what the next decision sees
+    total_wait: float  # seconds
+    log_probability: Float32Array  # (T,) of the actions where they were sampled from a policy, else 0
+    status: int  # of the lane at the end: FINISHED, STUCK or CAPPED
+
+
+class _Record(NamedTuple):
+    """Decisions of all lanes; the state after the last decision has a row of its own."""
+
+    servers: Float32Array  # (lanes, decisions + 1, N, 2, 2)
+    request: Float32Array  # (lanes, decisions + 1, 3)
+    action_mask: npt.NDArray[np.int8]  # (lanes, decisions + 1, 2N)
+    action: Rows  # (lanes, decisions + 1)
+    wait: npt.NDArray[np.float64]  # (lanes, decisions + 1)
+    log_probability: Float32Array  # (lanes, decisions + 1)
+
+
+class _RecordedRollout:
+    """Lanes with room to record every decision of the episodes played in them.
+
+    Args:
+        workload, cluster: what is simulated.
+        lanes: episodes side by side.
+    """
+
+    def __init__(self, workload: Workload, cluster: Cluster, lanes: int) -> None:
+        workload.check_cluster(cluster)
+        self._workload, self._cluster, self._lanes = workload, cluster, lanes
+        self._observations = Observations.empty(lanes, cluster.servers)
+        self._make_room(1024)
+
+    def _make_room(self, decisions: int) -> None:
+        lanes, servers, slots = self._lanes, self._cluster.servers, self._cluster.slots
+        self._room = decisions
+        self._state = allocate(lanes, slots, decisions)
+        self._record = _Record(
+            np.zeros((lanes, decisions + 1, servers, 2, 2), np.float32),
+            np.zeros((lanes, decisions + 1, 3), np.float32),
+            np.zeros((lanes, decisions + 1, slots), np.int8),
+            np.zeros((lanes, decisions + 1), np.int64),
+            np.zeros((lanes, decisions + 1), np.float64),
+            np.zeros((lanes, decisions + 1), np.float32),
+        )
+
+    def _prepare(self, starts: Rows, vm_counts: Rows) -> tuple[Rows, Rows]:
+        if len(starts) > self._lanes:
+            raise ValueError(f"{len(starts)} episodes do not fit into {self._lanes} lanes")
+        starts, vm_counts = self._workload.check_episodes(starts, vm_counts)
+        longest = int(vm_counts.max(initial=1))
+        if longest > self._room:
+            self._make_room(max(longest, 2 * self._room))
+        return starts, vm_counts
+
+    def _recorded(self, episodes: int) -> Iterator[RecordedEpisode]:
+        record = self._record
+        for lane in range(episodes):
+            counters = self._state.counters[lane]
+            length = int(counters[HEAD] - counters[START])
+            yield RecordedEpisode(
+                servers=record.servers[lane, :length],
+                request=record.request[lane, :length],
+                action_mask=record.action_mask[lane, :length],
+                action=record.action[lane, :length],
+                wait=record.wait[lane, :length],
+                servers_after=record.servers[lane, 1 : length + 1],
+                total_wait=float(self._state.clocks[lane, TOTAL_WAIT]),
+                log_probability=record.log_probability[lane, :length],
+                status=int(counters[STATUS]),
+            )
+
+
+class ExploringRollout(_RecordedRollout):
+    """Plays training episodes side by side, one decision each in turn, and records them.
+
+    Args:
+        workload, cluster: what is simulated.
+        lanes: episodes side by side.
+        random: decides which actions are random.
+    """
+
+    def __init__(self, workload: Workload, cluster: Cluster, lanes: int, random: np.random.Generator) -> None:
+        super().__init__(workload, cluster, lanes)
+        self._random = random
+
+    def play(
+        self, network: CompiledQNetwork, epsilon: float, starts: Rows, vm_counts: Rows
+    ) -> Iterator[RecordedEpisode]:
+        """Play one episode per start, at most one per lane; each action is random with chance `epsilon`."""
+        return self._play(network, False, epsilon, starts, vm_counts)
+
+    def sample(self, network: CompiledQNetwork, starts: Rows, vm_counts: Rows) -> Iterator[RecordedEpisode]:
+        """The same with actions drawn from the softmax of the network's values over the feasible slots."""
+        return self._play(network, True, 0.0, starts, vm_counts)
+
+    def _play(
+        self, network: CompiledQNetwork, sampled: bool, epsilon: float, starts: Rows, vm_counts: Rows
+    ) -> Iterator[RecordedEpisode]:
+        network.check_servers(self._cluster.servers)
+        starts, vm_counts = self._prepare(starts, vm_counts)
+        _play_exploring(
+            self._workload.arrays,
+            self._state,
+            self._observations,
+            network.packed.weights,
+            network.packed.layout,
+            starts,
+            vm_counts,
+            sampled,
+            epsilon,
+            self._random,
+            self._record,
+        )
+        return self._recorded(len(starts))
+
+
+class HeuristicRollout(_RecordedRollout):
+    """Plays and records episodes under a heuristic, the very ones of `run_heuristic` with seed 0.
+
+    Args:
+        workload, cluster: what is simulated.
+        lanes: most episodes of one call.
+        heuristic: who decides.
+    """
+
+    def __init__(self, workload: Workload, cluster: Cluster, lanes: int, heuristic: Heuristic) -> None:
+        super().__init__(workload, cluster, lanes)
+        self._code, self._fragmentation = heuristic.compile(workload, cluster.servers)
+
+    def play(self, starts: Rows, vm_counts: Rows) -> Iterator[RecordedEpisode]:
+        """Play one episode per start, at most one per lane."""
+        starts, vm_counts = self._prepare(starts, vm_counts)
+        _play_heuristic(
+            self._workload.arrays,
+            self._state,
+            self._observations,
+            self._code,
+            self._fragmentation,
+            starts,
+            vm_counts,
+            self._record,
+        )
+        return self._recorded(len(starts))
+
+
+@compiled
+def _play_greedily(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    weights: Float32Array,
+    layout: Rows,
+    starts: Rows,
+    vm_counts: Rows,
+    counters: Rows,
+    clocks: npt.NDArray[np.float64],
+) -> None:
+    """Play one episode after the other in the one lane of `state`; keep its final counters and clocks."""
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    weights, layout = borrowed(weights), borrowed(layout)
+    scratch = np.empty(scratch_size(layout, observations.servers.shape[1]), np.float32)
+    q = np.empty(observations.action_mask.shape[1], np.float32)
+    for episode in range(len(starts)):
+        begin(work, state, 0, starts[episode], vm_counts[episode])
+        observe(work, state, observations, 0)
+        while state.counters[0, STATUS] == RUNNING:
+            place(work, state, 0, best_action(weights, layout, observations, 0, scratch, q))
+            observe(work, state, observations, 0)
+        counters[episode] = state.counters[0]
+        clocks[episode] = state.clocks[0]
+
+
+@compiled
+def _play_exploring(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    weights: Float32Array,
+    layout: Rows,
+    starts: Rows,
+    vm_counts: Rows,
+    sampled: bool,
+    epsilon: float,
+    random: np.random.Generator,
+    record: _Record,
+) -> None:
+    """Play one episode per lane in lockstep and write every decision to `record`."""
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    weights, layout, record = borrowed(weights), borrowed(layout), borrowed(record)
+    scratch = np.empty(scratch_size(layout, observations.servers.shape[1]), np.float32)
+    q = np.empty(observations.action_mask.shape[1], np.float32)
+    for lane in range(len(starts)):
+        _begin(work, state, observations, lane, starts[lane], vm_counts[lane], record)
+    running = len(starts)
+    while running:
+        running = 0
+        for lane in range(len(starts)):
+            if state.counters[lane, STATUS] != RUNNING:
+                continue
+            if sampled:
+                evaluate(weights, layout, observations, lane, scratch, q)
+                action, log_probability = sample_action(q, observations.action_mask[lane], random)
+                decision = state.counters[lane, HEAD] - state.counters[lane, START]
+                record.log_probability[lane, decision] = log_probability
+            elif random.random() < epsilon:
+                action = random_action(observations.action_mask[lane], random)
+            else:
+                action = best_action(weights, layout, observations, lane, scratch, q)
+            _decide(work, state, observations, lane, action, record)
+            running += state.counters[lane, STATUS] == RUNNING
+
+
+@compiled
+def _play_heuristic(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    code: int,
+    fragmentation: FragmentationArrays,
+    starts: Rows,
+    vm_counts: Rows,
+    record: _Record,
+) -> None:
+    """Play one episode per lane and write every decision to `record`."""
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    fragmentation, record = borrowed(fragmentation), borrowed(record)
+    random = np.empty(1, np.uint64)
+    for lane in range(len(starts)):
+        random[0] = np.uint64(starts[lane])
+        _begin(work, state, observations, lane, starts[lane], vm_counts[lane], record)
+        while state.counters[lane, STATUS] == RUNNING:
+            action = choose(code, work, state, lane, random, fragmentation)
+            _decide(work, state, observations, lane, action, record)
+
+
+@inlined
+def _begin(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    lane: int,
+    start: int,
+    vm_count: int,
+    record: _Record,
+) -> None:
+    """Begin an episode in a lane and record what its first decision sees."""
+    begin(work, state, lane, start, vm_count)
+    observe(work, state, observations, lane)
+    record.servers[lane, 0] = observations.servers[lane]
+
+
+@inlined
+def _decide(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    lane: int,
+    action: int,
+    record: _Record,
+) -> None:
+    """Take `action` in a running lane and record the decision."""
+    decision = state.counters[lane, HEAD] - state.counters[lane, START]
+    record.request[lane, decision] = observations.request[lane]
+    record.action_mask[lane, decision] = observations.action_mask[lane]
+    record.action[lane, decision] = action
+    place(work, state, lane, action)
+    observe(work, state, observations, lane)
+    record.wait[lane, decision] = state.clocks[lane, WAIT]
+    record.servers[lane, decision + 1] = observations.servers[lane]

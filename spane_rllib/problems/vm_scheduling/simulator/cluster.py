@@ -1,0 +1,43 @@
+"""What VMs are placed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spane_rllib.core.errors import UserError
+
+NODES_PER_SERVER = 2
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Identical servers of two NUMA nodes.
+
+    Args:
+        servers: number of servers.
+        node_cpu: CPU cores of one NUMA node.
+        node_memory: memory of one NUMA node, GiB.
+        double_memory_threshold: a VM with more memory (GiB) than this is split in halves over both nodes of
+            one server ("double"); a smaller one lies wholly on one node.
+    """
+
+    servers: int = 5
+    node_cpu: float = 40.0
+    node_memory: float = 90.0
+    double_memory_threshold: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.servers < 1:
+            raise UserError(f"servers: {self.servers} is not allowed; give a whole number of at least 1")
+        for name in ("node_cpu", "node_memory"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"{name}: {getattr(self, name)} is not allowed; give a positive number")
+        if not self.double_memory_threshold >= 0:
+            raise UserError(
+                f"double_memory_threshold: {self.double_memory_threshold} is not allowed; give 0 or more GiB"
+            )
+
+    @property
+    def slots(self) -> int:
+        """Number of NUMA nodes, which is the number of actions."""
+        return NODES_PER_SERVER * self.servers

@@ -1,0 +1,200 @@
+"""Whole episodes under a heuristic, one compiled call for any number of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.core.compiling import borrowed, compiled
+from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
+from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
+from spane_rllib.problems.vm_scheduling.simulator.heuristics import Heuristic, choose
+from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place
+from spane_rllib.problems.vm_scheduling.simulator.rules import (
+    ARRIVAL,
+    CLOCKS,
+    COUNTERS,
+    FINISHED,
+    HEAD,
+    MAX_WAIT,
+    NOW,
+    RETURN,
+    RUNNING,
+    START,
+    STATUS,
+    STOP,
+    TOTAL_WAIT,
+    LaneState,
+    allocate,
+    first_fit,
+    occupy,
+    release_until,
+    reset_lane,
+)
+from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, WorkloadArrays
+
+# An episode goes on for this many VMs after First Fit first meets a full cluster (SPANE reference).
+EXTRA_VMS = 40
+
+
+class Ends(NamedTuple):
+    """How E episodes ended: the last rows of their lanes."""
+
+    counters: npt.NDArray[np.int64]  # (E, COUNTERS) as in LaneState
+    clocks: npt.NDArray[np.float64]  # (E, CLOCKS) as in LaneState
+
+
+@dataclass(frozen=True)
+class EpisodeResults:
+    """What happened in E episodes, as columns of shape (E,).
+
+    Attributes:
+        start: row of the trace at which the episode began.
+        placed: VMs placed.
+        total_wait: sum of waits, seconds; `inf` when a VM could never be placed (behind VMs that never end).
+        max_wait: longest wait, seconds.
+        episode_return: sum of -log1p(wait), the reference reward.
+    """
+
+    start: npt.NDArray[np.int64]
+    placed: npt.NDArray[np.int64]
+    total_wait: npt.NDArray[np.float64]
+    max_wait: npt.NDArray[np.float64]
+    episode_return: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @classmethod
+    def empty(cls, episodes: int) -> EpisodeResults:
+        """Room for the results of `episodes` episodes."""
+        return cls.of_state(np.zeros((episodes, COUNTERS), np.int64), np.zeros((episodes, CLOCKS)))
+
+    @classmethod
+    def of_state(cls, counters: npt.NDArray[np.int64], clocks: npt.NDArray[np.float64]) -> EpisodeResults:
+        """Read results from rows of `LaneState.counters` and `.clocks` (copies)."""
+        stuck = counters[:, STATUS] > FINISHED
+        return cls(
+            start=counters[:, START].copy(),
+            placed=counters[:, HEAD] - counters[:, START],
+            total_wait=np.where(stuck, np.inf, clocks[:, TOTAL_WAIT]),
+            max_wait=np.where(stuck, np.inf, clocks[:, MAX_WAIT]),
+            episode_return=np.where(stuck, -np.inf, clocks[:, RETURN]),
+        )
+
+    def store(self, episodes: npt.NDArray[np.int64], results: EpisodeResults) -> None:
+        """Write `results` to the rows `episodes`."""
+        for field in fields(self):
+            getattr(self, field.name)[episodes] = getattr(results, field.name)
+
+
+def run_heuristic(
+    workload: Workload,
+    cluster: Cluster,
+    heuristic: Heuristic,
+    starts: npt.ArrayLike,
+    vm_counts: npt.ArrayLike,
+    seed: int = 0,
+) -> EpisodeResults:
+    """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e (a scalar serves all).
+
+    `seed` decides the choices of `random`; an episode's choices do not depend on the other episodes.
+    """
+    return EpisodeResults.of_state(*play_heuristic(workload, cluster, heuristic, starts, vm_counts, seed))
+
+
+def play_heuristic(
+    workload: Workload,
+    cluster: Cluster,
+    heuristic: Heuristic,
+    starts: npt.ArrayLike,
+    vm_counts: npt.ArrayLike,
+    seed: int = 0,
+) -> Ends:
+    """`run_heuristic` of any objective, whose results class reads what is returned."""
+    workload.check_cluster(cluster)
+    starts, vm_counts = workload.check_episodes(starts, vm_counts)
+    code, fragmentation = heuristic.compile(workload, cluster.servers)
+    scratch = allocate(1, cluster.slots, int(vm_counts.max(initial=1)))
+    finished = allocate(len(starts), 0, 0)
+    _run_episodes(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
+    return Ends(finished.counters, finished.clocks)
+
+
+def probe_vm_counts(
+    workload: Workload, cluster: Cluster, starts: npt.ArrayLike, extra: int = EXTRA_VMS
+) -> npt.NDArray[np.int64]:
+    """The length of the episode at each start: VMs First Fit places before one fits nowhere, plus `extra`.
+
+    As in the reference, that one is tested before the departures due at its arrival are processed. The counts
+    depend on the trace and the cluster alone and are remembered per workload and number of servers.
+    """
+    workload.check_cluster(cluster)
+    starts = np.atleast_1d(np.asarray(starts, np.int64))
+    workload.check_starts(starts)
+    known = workload.probed.setdefault(cluster.servers, np.zeros(len(workload), np.int32))
+    missing = np.unique(starts[known[starts] == 0])
+    if len(missing):
+        longest = 4096
+        while True:
+            scratch = allocate(1, cluster.slots, longest)
+            placed = _probe(workload.arrays, scratch, missing)
+            unfinished = placed < 0
+            known[missing[~unfinished]] = placed[~unfinished]
+            missing = missing[unfinished]
+            if not len(missing):
+                break
+            longest = min(8 * longest, len(workload))
+    return known[starts].astype(np.int64) + extra
+
+
+@compiled
+def _run_episodes(
+    work: WorkloadArrays,
+    scratch: LaneState,
+    code: int,
+    fragmentation: FragmentationArrays,
+    starts: npt.NDArray[np.int64],
+    vm_counts: npt.NDArray[np.int64],
+    seed: np.uint64,
+    finished: LaneState,
+) -> None:
+    """Run one episode after the other in the lane of `scratch`; counters and clocks go to `finished`."""
+    work, scratch, finished = borrowed(work), borrowed(scratch), borrowed(finished)
+    fragmentation = borrowed(fragmentation)
+    counters = scratch.counters[0]
+    random = np.empty(1, np.uint64)
+    for episode in range(len(starts)):
+        random[0] = (seed << np.uint64(32)) ^ np.uint64(starts[episode])
+        begin(work, scratch, 0, starts[episode], vm_counts[episode])
+        while counters[STATUS] == RUNNING:
+            place(work, scratch, 0, choose(code, work, scratch, 0, random, fragmentation))
+        finished.counters[episode] = counters
+        finished.clocks[episode] = scratch.clocks[0]
+
+
+@compiled
+def _probe(work: WorkloadArrays, scratch: LaneState, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """VMs placed by First Fit before one fits nowhere; -1 where more than the lane has room for."""
+    work, scratch = borrowed(work), borrowed(scratch)
+    placed = np.empty(len(starts), np.int64)
+    free, counters = scratch.free[0], scratch.counters[0]
+    longest = scratch.slot_of.shape[1]
+    for episode in range(len(starts)):
+        reset_lane(work, scratch, 0, starts[episode], longest)
+        slot = first_fit(free, work.need[counters[HEAD]])
+        while slot >= 0 and counters[HEAD] < counters[STOP]:
+            occupy(work, scratch, 0, slot)
+            head = counters[HEAD]
+            if first_fit(free, work.need[head]) < 0:
+                break
+            release_until(work, scratch, 0, work.times[head, ARRIVAL])
+            scratch.clocks[0, NOW] = work.times[head, ARRIVAL]
+            slot = first_fit(free, work.need[head])
+        placed[episode] = counters[HEAD] - counters[START]
+        if counters[HEAD] == counters[STOP] and counters[HEAD] < len(work.need) - 1:
+            placed[episode] = -1
+    return placed

@@ -1,0 +1,224 @@
+"""Many episodes side by side, one decision of each per step: the stepping interface for learned policies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
+from spane_rllib.problems.vm_scheduling.simulator.episodes import EpisodeResults
+from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place
+from spane_rllib.problems.vm_scheduling.simulator.rules import (
+    CPU,
+    DOUBLE,
+    HEAD,
+    IDLE,
+    MEMORY,
+    RUNNING,
+    STATUS,
+    WAIT,
+    LaneState,
+    allocate,
+    fits_slot,
+)
+from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, WorkloadArrays
+
+
+class Observations(NamedTuple):
+    """What a policy sees, for L lanes; a lane without a running episode shows an empty request and mask."""
+
+    servers: npt.NDArray[np.float32]  # (L, N, 2, 2) [server, node, (cpu, memory)] free share of the node
+    request: npt.NDArray[np.float32]  # (L, 3) cpu and memory as shares of a node's capacity, 1 if double
+    action_mask: npt.NDArray[np.int8]  # (L, 2N) 1 where the VM at the head of the queue fits
+
+    @classmethod
+    def empty(cls, lanes: int, servers: int) -> Observations:
+        """Those of idle lanes."""
+        return cls(
+            np.zeros((lanes, servers, NODES_PER_SERVER, 2), np.float32),
+            np.zeros((lanes, 3), np.float32),
+            np.zeros((lanes, NODES_PER_SERVER * servers), np.int8),
+        )
+
+
+class InfeasibleAction(ValueError):
+    """An action that does not name a slot with room for the VM at the head of the queue."""
+
+
+class Lanes:
+    """`lanes` episodes of `workload` on `cluster`, stepped together.
+
+    The arrays in `observations` are this object's own and are rewritten by `reset` and `step`: copy what you
+    keep. All lanes are idle until `reset`.
+
+    Args:
+        workload: the compiled trace, shared and never written.
+        cluster: must be of the server type the workload was compiled for; the number of servers is free.
+        lanes: number of episodes side by side.
+    """
+
+    def __init__(self, workload: Workload, cluster: Cluster, lanes: int = 1) -> None:
+        workload.check_cluster(cluster)
+        self.workload = workload
+        self.cluster = cluster
+        self._waits = workload.arrays.growth is None
+        self._state = allocate(lanes, cluster.slots, 1024, self._waits)
+        self.observations = Observations.empty(lanes, cluster.servers)
+
+    def __len__(self) -> int:
+        return len(self.observations.request)
+
+    def reset(self, lanes: npt.ArrayLike, starts: npt.ArrayLike, vm_counts: npt.ArrayLike) -> None:
+        """Begin an episode of `vm_counts[k]` VMs at row `starts[k]` in lane `lanes[k]`, for every k.
+
+        Raises:
+            UserError: an episode cannot begin at one of `starts`; no lane has changed then.
+            ValueError: the shapes do not go together, there is no such lane, or a count is less than 1.
+        """
+        starts, vm_counts = self.workload.check_episodes(starts, vm_counts)
+        lanes = np.atleast_1d(np.asarray(lanes, np.int64))
+        if lanes.shape != starts.shape or lanes.min(initial=0) < 0 or lanes.max(initial=0) >= len(self):
+            raise ValueError(
+                f"lanes must be {len(starts)} of 0 to {len(self) - 1}, one per start, got {lanes}"
+            )
+        self._make_room(int(vm_counts.max(initial=1)))
+        _reset(self.workload.arrays, self._state, self.observations, lanes, starts, vm_counts)
+
+    def step(self, actions: npt.NDArray[np.int64]) -> int:
+        """Place the VM at the head of every running lane on slot `actions[lane]` and go to its next decision.
+
+        Lanes without a running episode are left alone, whatever their action. Returns the number of lanes
+        whose episode ended with this step.
+
+        Raises:
+            InfeasibleAction: an action is out of range or its slot has no room; no lane has moved then.
+        """
+        if np.shape(actions) != (len(self),):
+            raise ValueError(f"actions must have shape ({len(self)},), got {np.shape(actions)}")
+        ended = _step(actions, *self.workload.arrays, *self._state, *self.observations)
+        if ended < 0:
+            lane = -1 - ended
+            raise InfeasibleAction(f"lane {lane}: {self.explain(lane, int(actions[lane]))}")
+        return ended
+
+    def stop(self, lanes: Sequence[int] | npt.NDArray[np.int64]) -> None:
+        """Break off the episodes of `lanes`, which become idle."""
+        self._state.counters[lanes, STATUS] = IDLE
+        self.observations.request[lanes] = 0.0
+        self.observations.action_mask[lanes] = 0
+
+    def explain(self, lane: int, action: int) -> str:
+        """Why `action` is infeasible in a running lane."""
+        slots = self.cluster.slots
+        if not 0 <= action < slots:
+            return f"action {action} is not a slot; allowed are 0 to {slots - 1}"
+        row = self._state.counters[lane, HEAD]
+        cpu, memory = self.workload.trace.cpu[row], self.workload.trace.memory[row]
+        feasible = np.flatnonzero(self.observations.action_mask[lane])
+        return (
+            f"slot {action} (server {action // 2}, node {action % 2}) has no room for VM {row} "
+            f"({cpu:g} cpu x {memory:g} GiB); feasible are {feasible.tolist()}"
+        )
+
+    def _make_room(self, longest: int) -> None:
+        room = self._state.slot_of.shape[1]
+        if longest <= room:
+            return
+        larger = allocate(len(self), self.cluster.slots, max(longest, 2 * room), self._waits)
+        for name, old in self._state._asdict().items():
+            getattr(larger, name)[tuple(slice(size) for size in old.shape)] = old
+        self._state = larger
+
+    @property
+    def running(self) -> npt.NDArray[np.bool_]:
+        """(L,) whether the lane waits for an action."""
+        return self._state.counters[:, STATUS] == RUNNING
+
+    @property
+    def status(self) -> npt.NDArray[np.int64]:
+        """(L,) IDLE, RUNNING, FINISHED or STUCK of `rules`; a view."""
+        return self._state.counters[:, STATUS]
+
+    @property
+    def wait(self) -> npt.NDArray[np.float64]:
+        """(L,) wait of the VM placed last, seconds; a view."""
+        return self._state.clocks[:, WAIT]
+
+    @property
+    def state(self) -> LaneState:
+        """The raw state, for inspection; a view."""
+        return self._state
+
+    def results(self, lanes: npt.NDArray[np.int64] | slice = slice(None)) -> EpisodeResults:
+        """The totals of `lanes` (all by default) so far, as if their episodes ended now (copies)."""
+        return EpisodeResults.of_state(self._state.counters[lanes], self._state.clocks[lanes])
+
+
+_STATE = len(WorkloadArrays._fields)
+_OBSERVATIONS = _STATE + len(LaneState._fields)
+
+
+@inlined
+def observe(work: WorkloadArrays, state: LaneState, observations: Observations, lane: int) -> None:
+    """Write what the lane's policy sees now."""
+    free, mask = state.free[lane], observations.action_mask[lane]
+    servers, request = observations.servers[lane], observations.request[lane]
+    capacity_cpu, capacity_memory = np.float32(work.capacity[CPU]), np.float32(work.capacity[MEMORY])
+    for slot in range(free.shape[1]):
+        servers[slot >> 1, slot & 1, CPU] = np.float32(free[CPU, slot]) / capacity_cpu
+        servers[slot >> 1, slot & 1, MEMORY] = np.float32(free[MEMORY, slot]) / capacity_memory
+    if state.counters[lane, STATUS] != RUNNING:
+        request[:] = 0.0
+        mask[:] = 0
+        return
+    need = work.need[state.counters[lane, HEAD]]
+    nodes = 1 + need[DOUBLE]
+    request[CPU] = np.float32(need[CPU] * nodes) / capacity_cpu
+    request[MEMORY] = np.float32(need[MEMORY] * nodes) / capacity_memory
+    request[DOUBLE] = need[DOUBLE]
+    for slot in range(free.shape[1]):
+        mask[slot] = fits_slot(free, need, slot)
+
+
+@compiled
+def _reset(
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    lanes: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    vm_counts: npt.NDArray[np.int64],
+) -> None:
+    work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
+    for index in range(len(lanes)):
+        begin(work, state, lanes[index], starts[index], vm_counts[index])
+        observe(work, state, observations, lanes[index])
+
+
+@compiled
+def _step(actions: npt.NDArray[np.int64], *arrays: npt.NDArray[Any]) -> int:
+    """Step all running lanes and count those that end; -1 - lane, and no move, if its action does not fit.
+
+    `arrays` are those of the workload, the state and the observations: named tuples would double the time of
+    a call with one lane, nearly all of which is spent on taking the arguments apart.
+    """
+    work = borrowed(WorkloadArrays(*arrays[:_STATE]))
+    state = borrowed(LaneState(*arrays[_STATE:_OBSERVATIONS]))
+    observations = borrowed(Observations(*arrays[_OBSERVATIONS:]))
+    slots = state.free.shape[2]
+    for lane in range(len(actions)):
+        if state.counters[lane, STATUS] == RUNNING:
+            action = actions[lane]
+            if action < 0 or action >= slots or observations.action_mask[lane, action] == 0:
+                return -1 - lane
+    ended = 0
+    for lane in range(len(actions)):
+        if state.counters[lane, STATUS] == RUNNING:
+            place(work, state, lane, actions[lane])
+            observe(work, state, observations, lane)
+            ended += state.counters[lane, STATUS] != RUNNING
+    return ended

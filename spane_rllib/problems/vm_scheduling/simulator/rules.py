@@ -1,0 +1,244 @@
+"""The rules of placing, and of scheduling VMs that wait: their one implementation, compiled.
+
+Strict first come, first served with head-of-line blocking: the VM at the head of the queue is placed as soon
+as it fits anywhere; a policy only chooses where. A VM that fits nowhere makes time jump from departure to
+departure until it does. Fit is tested at arrival and at departures, never in between. There is no migration
+and no preemption. These are the rules of the SPANE reference environment (arXiv 2504.14946);
+`allocation_rules` has those of VMs that do not wait, and `objectives` chooses between the two.
+
+Every function works on one lane (one running episode) of a `LaneState`; `lanes`, `episodes` and
+`lower_bound` are built from them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.core.compiling import inlined
+from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
+
+# Columns of LaneState.counters.
+START, HEAD, STOP, NEXT_END, DELAYED, FIRST_SLOT, LAST_SLOT, STATUS, SERVERS = range(9)
+COUNTERS = 9
+# Columns of LaneState.clocks.
+NOW, WAIT, TOTAL_WAIT, MAX_WAIT, RETURN, SERVER_SECONDS, CPU_RATE, MEMORY_RATE = range(8)
+CLOCKS = 8
+# Values of the STATUS counter. STUCK: the head VM can never be placed, since what blocks it never ends or
+# nobody waits. CAPPED: it could be, but the allocations objective has counted enough.
+IDLE, RUNNING, FINISHED, STUCK, CAPPED = range(5)
+
+CPU, MEMORY, DOUBLE = range(3)
+ARRIVAL, LIFETIME = range(2)
+
+
+class LaneState(NamedTuple):
+    """The running episodes, one row per lane; T is the largest number of VMs in an episode."""
+
+    free: npt.NDArray[np.int32]  # (lanes, 2, slots) free units of cpu and memory on every NUMA node
+    share: npt.NDArray[np.float64]  # (lanes, slots) free share of a node, the lesser of cpu and memory
+    slot_of: npt.NDArray[
+        np.int32
+    ]  # (lanes, T) slot of the k-th VM of the episode, -1 - slot if it had to wait
+    delayed_end: npt.NDArray[np.float64]  # (lanes, T) heap of the end times of VMs that had to wait, seconds
+    delayed_vm: npt.NDArray[np.int32]  # (lanes, T) the VMs of that heap
+    counters: npt.NDArray[np.int64]  # (lanes, COUNTERS) rows of the trace, heap size, slots, status, servers
+    clocks: npt.NDArray[np.float64]  # (lanes, CLOCKS) now, waits, return; the last three of allocations only
+
+
+def allocate(lanes: int, slots: int, longest: int, waits: bool = True) -> LaneState:
+    """Idle lanes with room for episodes of up to `longest` VMs, none of which waits unless `waits`."""
+    delayed = longest if waits else 0
+    return LaneState(
+        free=np.zeros((lanes, 2, slots), np.int32),
+        share=np.zeros((lanes, slots), np.float64),
+        slot_of=np.zeros((lanes, longest), np.int32),
+        delayed_end=np.zeros((lanes, delayed), np.float64),
+        delayed_vm=np.zeros((lanes, delayed), np.int32),
+        counters=np.zeros((lanes, COUNTERS), np.int64),
+        clocks=np.zeros((lanes, CLOCKS), np.float64),
+    )
+
+
+@inlined
+def fits_slot(free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], slot: int) -> bool:
+    """Whether a VM of `need` can be placed on `slot` of a cluster with `free` (2, slots)."""
+    if need[DOUBLE]:
+        first = slot & ~1
+        return bool(
+            (free[CPU, first] >= need[CPU])
+            & (free[MEMORY, first] >= need[MEMORY])
+            & (free[CPU, first + 1] >= need[CPU])
+            & (free[MEMORY, first + 1] >= need[MEMORY])
+        )
+    return bool((free[CPU, slot] >= need[CPU]) & (free[MEMORY, slot] >= need[MEMORY]))
+
+
+@inlined
+def first_fit(free: npt.NDArray[np.int32], need: npt.NDArray[np.int32]) -> int:
+    """The lowest slot that can hold a VM of `need`, or -1."""
+    step = 2 if need[DOUBLE] else 1
+    for slot in range(0, free.shape[1], step):
+        if fits_slot(free, need, slot):
+            return slot
+    return -1
+
+
+@inlined
+def take(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int, sign: int) -> None:
+    """Occupy (`sign` = 1) or give back (-1) the resources of a VM on `slot`."""
+    need = work.need[vm]
+    first, last = (slot & ~1, slot | 1) if need[DOUBLE] else (slot, slot)
+    free, share = state.free[lane], state.share[lane]
+    for node in range(first, last + 1):
+        free[CPU, node] -= sign * need[CPU]
+        free[MEMORY, node] -= sign * need[MEMORY]
+        # Float64 on purpose: ties of the reference are ties after rounding, and its figures depend on them.
+        share[node] = min(free[CPU, node] / work.capacity[CPU], free[MEMORY, node] / work.capacity[MEMORY])
+
+
+@inlined
+def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
+    """Begin an episode of `vm_count` VMs at row `start` on empty servers.
+
+    The episode also ends when the last row of the trace is reached; that row is never placed.
+    """
+    for slot in range(state.free.shape[2]):
+        state.free[lane, CPU, slot] = work.capacity[CPU]
+        state.free[lane, MEMORY, slot] = work.capacity[MEMORY]
+        state.share[lane, slot] = 1.0
+    arrival = work.times[start, ARRIVAL]
+    counters, clocks = state.counters[lane], state.clocks[lane]
+    counters[START] = start
+    counters[HEAD] = start
+    counters[STOP] = min(start + vm_count, work.times.shape[0] - 1)
+    counters[NEXT_END] = np.searchsorted(work.end_time, arrival, side="right")
+    counters[DELAYED] = 0
+    counters[FIRST_SLOT] = 0
+    counters[LAST_SLOT] = -1
+    counters[STATUS] = RUNNING
+    clocks[:] = 0.0
+    clocks[NOW] = arrival
+
+
+@inlined
+def _push_delayed(state: LaneState, lane: int, end: float, vm: int) -> None:
+    ends, vms = state.delayed_end[lane], state.delayed_vm[lane]
+    child = state.counters[lane, DELAYED]
+    state.counters[lane, DELAYED] = child + 1
+    while child > 0:
+        parent = (child - 1) >> 1
+        if ends[parent] <= end:
+            break
+        ends[child] = ends[parent]
+        vms[child] = vms[parent]
+        child = parent
+    ends[child] = end
+    vms[child] = vm
+
+
+@inlined
+def _pop_delayed(state: LaneState, lane: int) -> int:
+    ends, vms = state.delayed_end[lane], state.delayed_vm[lane]
+    vm = vms[0]
+    size = state.counters[lane, DELAYED] - 1
+    state.counters[lane, DELAYED] = size
+    end, last = ends[size], vms[size]
+    parent = 0
+    while True:
+        child = 2 * parent + 1
+        if child >= size:
+            break
+        if child + 1 < size and ends[child + 1] < ends[child]:
+            child += 1
+        if end <= ends[child]:
+            break
+        ends[parent] = ends[child]
+        vms[parent] = vms[child]
+        parent = child
+    ends[parent] = end
+    vms[parent] = last
+    return vm
+
+
+@inlined
+def occupy(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None:
+    """Place the head VM on `slot` now, book its wait, and move the head to the next VM (rule 1)."""
+    counters, clocks = state.counters[lane], state.clocks[lane]
+    vm = counters[HEAD]
+    now = clocks[NOW]
+    wait = now - work.times[vm, ARRIVAL]
+    take(work, state, lane, vm, slot, 1)
+    if wait > 0.0:
+        state.slot_of[lane, vm - counters[START]] = -1 - slot
+        _push_delayed(state, lane, now + work.times[vm, LIFETIME], vm)
+        clocks[TOTAL_WAIT] += wait
+        clocks[MAX_WAIT] = max(clocks[MAX_WAIT], wait)
+        clocks[RETURN] -= np.log1p(wait)
+    else:
+        state.slot_of[lane, vm - counters[START]] = slot
+    clocks[WAIT] = wait
+    counters[LAST_SLOT] = slot
+    counters[HEAD] = vm + 1
+
+
+@inlined
+def release_until(work: WorkloadArrays, state: LaneState, lane: int, time: float) -> None:
+    """Process every departure with end <= `time`; the clock moves to the last one (rule 3)."""
+    counters, clocks = state.counters[lane], state.clocks[lane]
+    start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
+    position = counters[NEXT_END]
+    while position < rows and work.end_time[position] <= time:
+        vm = work.end_vm[position]
+        # Rows outside [start, head) are not of this episode or not placed yet; a VM that is placed later
+        # than its undelayed end leaves through the heap.
+        if start <= vm < head:
+            slot = state.slot_of[lane, vm - start]
+            if slot >= 0:
+                take(work, state, lane, vm, slot, -1)
+                clocks[NOW] = max(clocks[NOW], work.end_time[position])
+        position += 1
+    counters[NEXT_END] = position
+    while counters[DELAYED] > 0 and state.delayed_end[lane, 0] <= time:
+        clocks[NOW] = max(clocks[NOW], state.delayed_end[lane, 0])
+        vm = _pop_delayed(state, lane)
+        take(work, state, lane, vm, -1 - state.slot_of[lane, vm - start], -1)
+
+
+@inlined
+def next_end(work: WorkloadArrays, state: LaneState, lane: int) -> float:
+    """The time of the next departure of the lane, seconds; `inf` if nothing that runs ever ends."""
+    counters = state.counters[lane]
+    start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
+    heap_end = state.delayed_end[lane, 0] if counters[DELAYED] > 0 else np.inf
+    position = counters[NEXT_END]
+    while position < rows and work.end_time[position] < heap_end:
+        vm = work.end_vm[position]
+        if start <= vm < head and state.slot_of[lane, vm - start] >= 0:
+            return work.end_time[position]
+        position += 1
+    return heap_end
+
+
+@inlined
+def settle(work: WorkloadArrays, state: LaneState, lane: int) -> None:
+    """Bring the lane to its next decision (rules 2 and 3): the end, or a head VM that fits somewhere now."""
+    counters, clocks = state.counters[lane], state.clocks[lane]
+    head = counters[HEAD]
+    if head >= counters[STOP]:
+        counters[STATUS] = FINISHED
+        return
+    need, arrival = work.need[head], work.times[head, ARRIVAL]
+    release_until(work, state, lane, arrival)
+    while True:
+        counters[FIRST_SLOT] = first_fit(state.free[lane], need)
+        if counters[FIRST_SLOT] >= 0:
+            break
+        end = next_end(work, state, lane)
+        if end == np.inf:
+            counters[STATUS] = STUCK
+            return
+        release_until(work, state, lane, end)
+    clocks[NOW] = max(clocks[NOW], arrival)

@@ -1,0 +1,166 @@
+"""A trace compiled for one kind of server: whole-number resources and departures sorted in advance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
+from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+
+# How many parts of a core or GiB the simulator may have to tell apart, tried in this order.
+_RESOLUTIONS = (1, 2, 4, 5, 8, 10, 16, 20, 50, 100, 1000, 1024)
+_LARGEST_CAPACITY = 2**30
+
+
+class WorkloadArrays(NamedTuple):
+    """What the compiled rules read; shared by all lanes and never written.
+
+    A VM that starts the moment it arrives ends at arrival + lifetime, which is known in advance. `end_time`
+    and `end_vm` list those ends in order, so the departures of VMs that did not wait are read off this list
+    and only VMs that waited need a queue.
+
+    `growth` decides when a kernel is compiled which objective it is for. Nobody waits in the allocations
+    objective, so all that counts about an end is the creation it comes before: `end_time` holds that row.
+    """
+
+    need: npt.NDArray[np.int32]  # (n, 3) units of cpu and memory on each node it uses, 1 if on both nodes
+    times: npt.NDArray[np.float64]  # (n, 2) arrival, lifetime, seconds
+    end_time: npt.NDArray[np.float64]  # (n,) arrival + lifetime, seconds, or row; sorted
+    end_vm: npt.NDArray[np.int32]  # (n,) the VM that ends then
+    capacity: npt.NDArray[np.int32]  # (2,) units of cpu and memory of one node, the largest: shares are of it
+    # Of the allocations objective alone, else None:
+    node_capacity: Any = None  # (2, slots) int32, units of cpu and memory of every node
+    growth: Any = None  # (3,) float64, servers at first, servers added at a time, used share that adds
+
+
+class Workload:
+    """`trace` as the simulator sees it on servers like those of `cluster` (their number does not matter).
+
+    Raises:
+        UserError: a VM does not fit an empty server (it would wait for ever), or sizes are too fine-grained
+            to be counted in whole units.
+    """
+
+    def __init__(self, trace: VmTrace, cluster: Cluster) -> None:
+        self.trace = trace
+        self.cluster = cluster
+        nodes = np.array(self.node_sizes())
+        resolution = _resolution(trace, nodes)
+        # One unit is half of the finest part, so that halves of a double VM are whole numbers too.
+        scale = NODES_PER_SERVER * resolution
+        self.units_per_core = scale
+        sizes = np.rint(nodes * scale)
+        if sizes.max() > _LARGEST_CAPACITY:
+            raise UserError(
+                f"a node of {cluster.node_cpu} cpu x {cluster.node_memory} GiB is too large to count"
+            )
+        double = self.is_double(trace.cpu, trace.memory)
+        share = np.where(double, scale / NODES_PER_SERVER, scale)
+        need = np.empty((len(trace), 3), np.int64)
+        need[:, 0] = np.rint(trace.cpu * share)
+        need[:, 1] = np.rint(trace.memory * share)
+        need[:, 2] = double
+        fits = (need[:, None, :2] <= sizes).all(axis=2).any(axis=1)
+        too_large = np.flatnonzero(~fits)
+        if len(too_large):
+            vm = int(too_large[0])
+            raise UserError(
+                f"{trace.name}: VM {vm} needs {trace.cpu[vm]:g} cpu x {trace.memory[vm]:g} GiB, more than an "
+                f"empty server of 2 x ({cluster.node_cpu:g} cpu, {cluster.node_memory:g} GiB) can hold "
+                f"({len(too_large)} such VMs); use larger servers or drop these VMs"
+            )
+        times = np.stack([trace.arrival, trace.lifetime], axis=1)
+        self.arrays = self._compile(np.ascontiguousarray(need, np.int32), times, sizes.astype(np.int32))
+        # First Fit run lengths by number of servers, filled by `probe_vm_counts`; 0 = not probed yet.
+        self.probed: dict[int, npt.NDArray[np.int32]] = {}
+        for array in filter(lambda array: array is not None, self.arrays):
+            array.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.trace)
+
+    def node_sizes(self) -> list[tuple[float, float]]:
+        """(cores, GiB) of every kind of node."""
+        return [(self.cluster.node_cpu, self.cluster.node_memory)]
+
+    def is_double(self, cpu: npt.ArrayLike, memory: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether VMs of so many cores and GiB are split over both nodes of a server."""
+        return np.asarray(memory) > self.cluster.double_memory_threshold
+
+    def _compile(
+        self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], sizes: npt.NDArray[np.int32]
+    ) -> WorkloadArrays:
+        """What the rules read. `sizes` (K, 2) are `node_sizes` in units."""
+        end = times.sum(axis=1)
+        order = np.argsort(end, kind="stable")
+        return WorkloadArrays(need, times, end[order], order.astype(np.int32), sizes[0])
+
+    def __reduce__(self) -> tuple[type[Workload], tuple[VmTrace, Any]]:
+        # Rebuilt rather than copied: unpickled arrays would be writable, another type to the compiled rules.
+        return Workload, (self.trace, self.cluster)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Workload:
+        return self  # never changes
+
+    @cached_property
+    def kind(self) -> npt.NDArray[np.int32]:
+        """(n,) numbers from 0, the same for VMs that need the same."""
+        cpu, memory, double = self.arrays.need.T.astype(np.int64)
+        return np.unique(cpu << 32 | memory << 1 | double, return_inverse=True)[1].astype(np.int32)
+
+    def check_cluster(self, cluster: Cluster) -> None:
+        """Raise a `ValueError` unless `cluster` has servers of the type this was compiled for."""
+        if replace(cluster, servers=self.cluster.servers) != self.cluster:
+            raise ValueError(f"the workload was compiled for servers like {self.cluster}, not {cluster}")
+
+    def check_episodes(
+        self, starts: npt.ArrayLike, vm_counts: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Both as arrays of shape (E,), broadcast, with counts cut at the end of the trace.
+
+        Raises:
+            UserError: an episode cannot begin at one of `starts`.
+            ValueError: the shapes do not go together, or a count is less than 1.
+        """
+        rows, counts = np.broadcast_arrays(
+            *(np.atleast_1d(np.asarray(x, np.int64)) for x in (starts, vm_counts))
+        )
+        if rows.ndim != 1 or counts.min(initial=1) < 1:
+            raise ValueError("starts and vm_counts must be one-dimensional and vm_counts at least 1")
+        self.check_starts(rows)
+        return rows.copy(), np.minimum(counts, len(self))
+
+    def check_starts(self, starts: npt.NDArray[np.int64]) -> None:
+        """Raise a `UserError` unless an episode can begin at every row of `starts`."""
+        last = len(self) - 2  # an episode ends when the last row is reached, so that row is never placed
+        wrong = np.flatnonzero((starts < 0) | (starts > last))
+        if len(wrong):
+            raise UserError(
+                f"start {starts[wrong[0]]} (position {wrong[0]}) is outside {self.trace.name}; "
+                f"allowed are 0 to {last}"
+            )
+
+
+def compile_workload(trace: VmTrace, cluster: Cluster) -> Workload:
+    """`Workload(trace, cluster)`, made once per process for each trace object and type of server."""
+    return _compile_workload(trace, replace(cluster, servers=1))
+
+
+@lru_cache(maxsize=4)
+def _compile_workload(trace: VmTrace, server_type: Cluster) -> Workload:
+    return Workload(trace, server_type)
+
+
+def _resolution(trace: VmTrace, nodes: npt.NDArray[np.float64]) -> int:
+    sizes = np.unique(np.concatenate([trace.cpu, trace.memory, nodes.ravel()]))
+    for resolution in _RESOLUTIONS:
+        scaled = sizes * resolution
+        if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6):
+            return resolution
+    raise UserError(f"{trace.name}: cpu and memory must be multiples of 1/1000 or 1/1024; round them first")

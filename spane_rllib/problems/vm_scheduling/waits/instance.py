@@ -1,0 +1,112 @@
+"""What the wait-time environments are about: servers, trace, where episodes start and what is rewarded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.instance import Problem, Rewards, Rows, check_whole
+from spane_rllib.problems.vm_scheduling.simulator import (
+    Cluster,
+    Lanes,
+    Workload,
+    compile_workload,
+    probe_vm_counts,
+)
+from spane_rllib.problems.vm_scheduling.simulator.episodes import EXTRA_VMS
+from spane_rllib.problems.vm_scheduling.simulator.rules import (
+    HEAD,
+    MAX_WAIT,
+    NOW,
+    START,
+    STOP,
+    STUCK,
+    TOTAL_WAIT,
+    WAIT,
+)
+from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
+from spane_rllib.problems.vm_scheduling.waits.rewards import REWARDS, RewardFunction
+
+UNPLACED_WAIT = 30 * 24 * 3600.0
+"""Seconds of wait that a VM is rewarded as when an infeasible action ends the episode before its turn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario(Problem):
+    """The keywords that `VMSchedulingEnv` and `VMSchedulingVectorEnv` share; the former documents them.
+
+    Raises:
+        UserError: a value is not allowed, or the trace cannot be read or does not fit the servers.
+    """
+
+    servers: int = 5
+    node_cpu: float = 40.0
+    node_memory: float = 90.0
+    double_memory_threshold: float = 10.0
+    reward: str | RewardFunction = "log_wait"
+    extra_vms: int = EXTRA_VMS
+
+    length_option = "vm_count"
+    truncated_status = STUCK
+
+    def __post_init__(self) -> None:
+        check_whole("servers", self.servers, 1)
+        check_whole("extra_vms", self.extra_vms, 0)
+        for name in ("node_cpu", "node_memory", "double_memory_threshold"):
+            if not isinstance(getattr(self, name), Real):
+                raise UserError(f"{name}: {getattr(self, name)!r} is not allowed; give a number")
+        if not callable(self.reward) and self.reward not in tuple(REWARDS):
+            raise UserError(f"reward: {self.reward!r} is not one of {', '.join(REWARDS)}")
+        super().__post_init__()
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The servers."""
+        return Cluster(self.servers, self.node_cpu, self.node_memory, self.double_memory_threshold)
+
+    @cached_property
+    def workload(self) -> Workload:
+        """The compiled trace; environments of one process share it."""
+        return compile_workload(load_trace(self.trace), self.cluster)
+
+    @cached_property
+    def reward_function(self) -> RewardFunction:
+        """The reward as a function."""
+        return self.reward if callable(self.reward) else REWARDS[self.reward]
+
+    def default_lengths(self, starts: Rows) -> Rows:
+        """First Fit's run lengths plus `extra_vms`."""
+        return probe_vm_counts(self.workload, self.cluster, starts, self.extra_vms)
+
+    def rewards(self, lanes: Lanes) -> Rewards:
+        """See `Problem.rewards`."""
+        return self.reward_function(lanes.wait, lanes.observations.servers)
+
+    def infeasible_rewards(self, lanes: Lanes, refused: Rows) -> Rewards:
+        """Every VM not placed, the refused one included, counts as if it had waited for `UNPLACED_WAIT`.
+
+        So ending an episode early does not pay under any reward that grows with the wait.
+        """
+        counters = lanes.state.counters[refused]
+        waits = np.full(len(refused), UNPLACED_WAIT)
+        unplaced = counters[:, STOP] - counters[:, HEAD]
+        return self.reward_function(waits, lanes.observations.servers[refused]) * unplaced
+
+    def describe(self, counters: Any, clocks: Any) -> dict[str, Any]:
+        """See `Problem.describe`."""
+        start, head = counters[START], counters[HEAD]
+        return {
+            "wait": clocks[WAIT],
+            "time": clocks[NOW],
+            "vm": head,
+            "placed": head - start,
+            "total_wait": clocks[TOTAL_WAIT],
+            "max_wait": clocks[MAX_WAIT],
+            "start": start,
+            "vm_count": counters[STOP] - start,
+        }

@@ -1,0 +1,12 @@
+"""The vectorized environment of waits."""
+
+from __future__ import annotations
+
+from spane_rllib.problems.vm_scheduling.slot_vector_env import SlotVectorEnv
+from spane_rllib.problems.vm_scheduling.waits.instance import Scenario
+
+
+class VMSchedulingVectorEnv(SlotVectorEnv):
+    """The vectorized `VMSchedulingEnv`; see `SlotVectorEnv` for the arguments."""
+
+    problem_class = Scenario
