@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import numpy as np
 
+    from spane_rllib.core.bootstrap import Resamples
     from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
     from spane_rllib.problems.vm_scheduling.waits.comparison import (
         COMPARISON_HEADER,
@@ -63,7 +64,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         estimate,
         verdict,
     )
-    from spane_rllib.problems.vm_scheduling.waits.statistics import Resamples
 
     trace = describe_source(episodes.trace)
     print(f"trace: {trace}", file=sys.stderr)

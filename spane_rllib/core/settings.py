@@ -8,12 +8,40 @@ import reprlib
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from spane_rllib.core.errors import UserError, one_line
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _check_name(name: str) -> str:
+    # Names become folder names, and a dot separates the keys of `--set`.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise ValueError(
+            f"{name[:120]!r} must be 1 to 100 letters, digits, _ or -, the first a letter or digit"
+        )
+    return name
+
+
+def _check_path(path: str) -> str:
+    # Line breaks and control characters are no names of files, and YAML does not keep all of them.
+    if not path or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", path):
+        raise ValueError(f"must be a path without control characters, got {reprlib.repr(path)}")
+    return path
+
+
+def _check_interval(interval: tuple[float, float]) -> tuple[float, float]:
+    if not interval[0] < interval[1]:
+        raise ValueError(f"must be [from, to] with from < to, got {list(interval)}")
+    return interval
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+PathText = Annotated[str, AfterValidator(_check_path)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Interval = Annotated[tuple[Share, Share], Strict(False), AfterValidator(_check_interval)]
 
 
 class Settings(BaseModel):

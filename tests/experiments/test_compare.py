@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from spane_rllib.__main__ import main
+from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.problems.vm_scheduling.waits.comparison import COMPARISON_COLUMNS
 from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS
-from spane_rllib.problems.vm_scheduling.waits.statistics import trimmed_mean
 
 OPTIONS = ("--trace", "synthetic:vms=12000", "--servers", "2", "--resamples", "200")
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from spane_rllib.__main__ import main
+from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.experiments.results import parts
 from spane_rllib.experiments.studies import job as study_job
 from spane_rllib.experiments.studies.models import Group
@@ -24,7 +25,7 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
 )
 from spane_rllib.problems.vm_scheduling.waits.comparison import Estimate
 from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS
-from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS, trimmed_mean
+from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS
 
 CONFIG = """
 name: tiny

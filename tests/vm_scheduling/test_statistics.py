@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spane_rllib.core.bootstrap import Resamples, interval, trimmed_mean
 from spane_rllib.problems.vm_scheduling.waits.comparison import (
     COMPARISON_COLUMNS,
     compare,
@@ -16,14 +17,7 @@ from spane_rllib.problems.vm_scheduling.waits.comparison import (
     estimate,
     verdict,
 )
-from spane_rllib.problems.vm_scheduling.waits.statistics import (
-    STATISTICS,
-    Resamples,
-    interval,
-    statistic_text,
-    trimmed_mean,
-    wait_statistics,
-)
+from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS, statistic_text, wait_statistics
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
@@ -24,7 +25,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
 )
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.training import TrainingRun
-from spane_rllib.problems.vm_scheduling.waits.statistics import trimmed_mean
 
 KINDS = pytest.mark.parametrize("kind", ["spane", "mlp"])
 SETTINGS = TrainingSettings(

@@ -8,16 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, Strict, model_validator
 
-from spane_rllib.core.settings import Settings, distinct
-from spane_rllib.experiments.tuning.config import (
-    ClusterSettings,
-    Name,
-    PathText,
-    Seed,
-    ServerCount,
-    SplitSettings,
-    TraceSettings,
-)
+from spane_rllib.core.settings import Name, PathText, Seed, Settings, distinct
+from spane_rllib.experiments.tuning.config import ClusterSettings, ServerCount, SplitSettings, TraceSettings
 from spane_rllib.experiments.tuning.loading import SEARCH_PRESETS, read_settings
 
 

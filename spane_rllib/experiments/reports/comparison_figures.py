@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from spane_rllib.core.bootstrap import Numbers, interval
 from spane_rllib.experiments.reports.plotting import PALETTE, panels
 from spane_rllib.problems.vm_scheduling.waits.comparison import Estimate
-from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS, Numbers, interval
+from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS
 
 _SHOWN = ("trimmed_mean_05_s", "trimmed_mean_10_s", "trimmed_mean_20_s", "mean_s", "median_s")
 _LINEAR_BELOW_S = 100.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from spane_rllib import __version__
+from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.files import replacing, write_text
 from spane_rllib.experiments.reports.comparison_figures import comparison_figure
 from spane_rllib.experiments.reports.markdown import image, inline, table
@@ -20,7 +21,7 @@ from spane_rllib.problems.vm_scheduling.waits.comparison import (
     episode_counts,
     verdict,
 )
-from spane_rllib.problems.vm_scheduling.waits.statistics import CATASTROPHE_S, Resamples
+from spane_rllib.problems.vm_scheduling.waits.statistics import CATASTROPHE_S
 
 
 def write_comparison(

@@ -9,16 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
 
-from spane_rllib.core.settings import Settings, distinct
-from spane_rllib.experiments.tuning.config import (
-    ClusterSettings,
-    Name,
-    PathText,
-    Seed,
-    ServerCounts,
-    SplitSettings,
-    TraceSettings,
-)
+from spane_rllib.core.settings import Name, PathText, Seed, Settings, distinct
+from spane_rllib.experiments.tuning.config import ClusterSettings, ServerCounts, SplitSettings, TraceSettings
 from spane_rllib.experiments.tuning.loading import STUDY_PRESETS, read_settings
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.files import check_writable, replacing
 from spane_rllib.experiments.inputs import configured_splits, configured_trace
 from spane_rllib.experiments.results.folder import ResultsFolder
@@ -25,7 +26,6 @@ from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
 from spane_rllib.problems.vm_scheduling.traces.splits import select_starts
 from spane_rllib.problems.vm_scheduling.waits.comparison import estimate
 from spane_rllib.problems.vm_scheduling.waits.evaluation import read_episodes
-from spane_rllib.problems.vm_scheduling.waits.statistics import Resamples
 
 MOST_ROWS = 1_000_000
 """Rows of `episodes.csv`; the parts alone hold the episodes of a larger study."""

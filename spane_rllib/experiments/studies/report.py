@@ -8,13 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from spane_rllib import __version__
+from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.files import write_text
 from spane_rllib.experiments.reports.comparison_report import bootstrap_text
 from spane_rllib.experiments.reports.markdown import image, inline, table
 from spane_rllib.experiments.studies.config import StudyConfig
 from spane_rllib.experiments.studies.models import StudyPolicies
 from spane_rllib.problems.vm_scheduling.waits.comparison import NO_INTERVAL
-from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS, Resamples, statistic_text
+from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS, statistic_text
 
 _MOST = 10_000
 """Characters of a list of policies."""

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from spane_rllib.core.bootstrap import Numbers, interval
 from spane_rllib.experiments.studies.models import Group, StudyPolicies
 from spane_rllib.problems.vm_scheduling.waits.comparison import COMPARISON_COLUMNS, Estimate, compare
-from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS, Numbers, interval
+from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS
 
 _DROPPED = 2
 """Models left out at each end of the published mean over 11 models."""

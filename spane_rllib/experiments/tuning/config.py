@@ -8,8 +8,6 @@ models (arXiv 2504.14946). Sections validate on construction and raise `pydantic
 
 from __future__ import annotations
 
-import re
-import reprlib
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -23,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from spane_rllib.core.settings import Settings, Share, distinct
+from spane_rllib.core.settings import Interval, Name, PathText, Seed, Settings, distinct
 from spane_rllib.experiments.tuning.search_space import Distribution, validate_search_space, written
 from spane_rllib.learning.policy_settings import ALGORITHMS, AlgorithmName
 from spane_rllib.learning.settings import ALLOCATION_REWARDS, TrainingSettings
@@ -34,32 +32,6 @@ MAX_TRIALS = 10_000
 """Trials of one experiment; more is a slip in a grid rather than a plan."""
 
 
-def _check_name(name: str) -> str:
-    # Names become folder names, and a dot separates the keys of `--set`.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
-        raise ValueError(
-            f"{name[:120]!r} must be 1 to 100 letters, digits, _ or -, the first a letter or digit"
-        )
-    return name
-
-
-def _check_path(path: str) -> str:
-    # Line breaks and control characters are no names of files, and YAML does not keep all of them.
-    if not path or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", path):
-        raise ValueError(f"must be a path without control characters, got {reprlib.repr(path)}")
-    return path
-
-
-def _check_interval(interval: tuple[float, float]) -> tuple[float, float]:
-    if not interval[0] < interval[1]:
-        raise ValueError(f"must be [from, to] with from < to, got {list(interval)}")
-    return interval
-
-
-Name = Annotated[str, AfterValidator(_check_name)]
-PathText = Annotated[str, AfterValidator(_check_path)]
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-Interval = Annotated[tuple[Share, Share], Strict(False), AfterValidator(_check_interval)]
 ServerCount = Annotated[int, Field(ge=1, le=10_000)]
 ServerCounts = Annotated[
     tuple[ServerCount, ...], Strict(False), Field(min_length=1), AfterValidator(distinct)

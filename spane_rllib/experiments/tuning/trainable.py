@@ -12,9 +12,9 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from spane_rllib.core.errors import one_line
 from spane_rllib.core.settings import validated
+from spane_rllib.core.shared import provide
 from spane_rllib.experiments.tuning.trials import TrialSettings
 from spane_rllib.experiments.tuning.watching import Gauges
-from spane_rllib.problems.vm_scheduling.traces.loading import provide_trace
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.rllib.algorithm import VMSchedulingDQN
 from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
@@ -95,7 +95,7 @@ class TrialTrainable(VMSchedulingDQN):
         """Take `trace` for the one that `env_config` names, and build the algorithm."""
         torch.set_num_threads(1)
         if trace is not None:
-            provide_trace(self._param_space["env_config"]["trace"], trace)
+            provide(self._param_space["env_config"]["trace"], trace)
         super().setup(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.core.errors import UserError
 from spane_rllib.learning.settings import ALLOCATION_REWARDS
 from spane_rllib.problems.vm_scheduling.allocations.rewards import REWARDS as REWARDS_OF_ALLOCATIONS
@@ -17,7 +18,6 @@ from spane_rllib.problems.vm_scheduling.rollout import RecordedEpisode, greedy_e
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
 from spane_rllib.problems.vm_scheduling.simulator.rules import HEAD, START, STUCK
 from spane_rllib.problems.vm_scheduling.waits.rewards import REWARDS as REWARDS_OF_WAITS
-from spane_rllib.problems.vm_scheduling.waits.statistics import trimmed_mean
 
 Rows = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]

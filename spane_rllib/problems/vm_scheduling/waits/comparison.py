@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spane_rllib.problems.vm_scheduling.waits.statistics import (
-    STATISTICS,
-    Counts,
-    Numbers,
-    Resamples,
-    interval,
-    statistic_text,
-    wait_statistics,
-)
+from spane_rllib.core.bootstrap import Counts, Numbers, Resamples, interval
+from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS, statistic_text, wait_statistics
 
 if TYPE_CHECKING:
     import pandas as pd

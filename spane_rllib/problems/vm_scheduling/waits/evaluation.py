@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.console import format_table
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import replacing
 from spane_rllib.problems.vm_scheduling.policies import Policy
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
-from spane_rllib.problems.vm_scheduling.waits.statistics import Resamples, wait_statistics
+from spane_rllib.problems.vm_scheduling.waits.statistics import wait_statistics
 
 if TYPE_CHECKING:
     import pandas as pd

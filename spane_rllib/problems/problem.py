@@ -1,0 +1,449 @@
+"""What a problem is: the one interface between the problems and all that serves them.
+
+A `Problem` is light: names, typed settings, and how tables are read and reported. It imports nothing but the
+standard library and pydantic until one of its methods is called. `Problem.load` gives a `Task`, the problem
+with its data: what is trained on, played and evaluated. Commands, experiments and the RLlib layer know these
+two and nothing of what is scheduled. `docs/architecture.md` has a page on how to add a problem.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import AfterValidator, Field, Strict
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.settings import Seed, Settings, distinct
+
+if TYPE_CHECKING:
+    import argparse
+
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from torch import nn
+
+    from spane_rllib.core.bootstrap import Resamples
+    from spane_rllib.learning.run import Run
+
+Better = Literal["less", "more"]
+Case = int | str
+"""One size or kind of what policies play, as tables name it."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a problem is measured by in validation.
+
+    Args:
+        name: as in the metrics `validation_<name>`, `best_validation_<name>` and `episode_<name>`.
+        unit: what is added to these in the columns of tables, as in "_s".
+        title: of an axis or a column, with the unit.
+        better: whether less or more of it is.
+        text: format of one value for people.
+        logarithmic: whether axes that show it are.
+    """
+
+    name: str
+    unit: str
+    title: str
+    better: Better
+    text: str = "{:,.1f}"
+    logarithmic: bool = False
+
+    @property
+    def metric(self) -> str:
+        """The metric of a validation."""
+        return f"validation_{self.name}"
+
+    @property
+    def column(self) -> str:
+        """Its column in `curves.csv`; with `best_` in front of it, in `trials.csv`."""
+        return self.metric + self.unit
+
+    @property
+    def mode(self) -> Literal["min", "max"]:
+        """What Ray Tune calls `better`."""
+        return "min" if self.better == "less" else "max"
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One statistic of a sample of episodes.
+
+    Args:
+        title: of its column, with the unit.
+        text: format of one value for people.
+        better: whether less or more of it is; None where it says nothing about the policy.
+    """
+
+    title: str
+    text: str = "{:,.3f}"
+    better: Better | None = "less"
+
+    def show(self, value: float) -> str:
+        """`value` as tables show it."""
+        return self.text.format(value) if math.isfinite(value) else "n/a"
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How the episodes of a policy are summarised, and two policies compared.
+
+    Args:
+        by_name: the statistics in the order of tables; the keys are columns of `summary.csv`.
+        headline: the one that tables are sorted and figures drawn by.
+        compared: those that reports give with intervals.
+        value: column of the episode table that is compared episode by episode; less or more of it is better
+            as of the headline.
+        tie: values of one episode that differ by no more are equal.
+        verbs: what is said of a policy whose value is better, equal and worse.
+        block_rows: episodes whose `Problem.pair` divided by this is the same are resampled together, since
+            neighbours overlap. 1: every episode by itself.
+        reference: the baseline that studies compare with.
+    """
+
+    by_name: Mapping[str, Statistic]
+    headline: str
+    compared: tuple[str, ...]
+    value: str
+    tie: float = 0.0
+    verbs: tuple[str, str, str] = ("is better", "is as good", "is worse")
+    block_rows: int = 1
+    reference: str = ""
+
+    @property
+    def better(self) -> Better:
+        """Whether less or more of the headline is better."""
+        return self.by_name[self.headline].better or "less"
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """A Gymnasium environment; the entry points are import paths, so that nothing loads before it is made.
+
+    Args:
+        entry_point: "package.module:Class".
+        vector_entry_point: of the vectorised one, where there is one.
+        keywords: what the class is called with in any case.
+    """
+
+    entry_point: str
+    vector_entry_point: str | None = None
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ValidationSettings(Settings):
+    """Episodes that choose the best weights of a trial and the best trials of a method."""
+
+    episodes: int = Field(default=150, ge=1, le=100_000, description="Validation episodes (reference: 150).")
+    every: int = Field(
+        default=250,
+        ge=1,
+        le=10_000_000,
+        description="Gradient steps between validations (reference: 250).",
+    )
+    seed: Seed = Field(
+        default=0, description="Seed of the drawn validation episodes; the same for all trials."
+    )
+
+
+class EvaluationSettings(Settings):
+    """The final comparison: the best trials of each method beside heuristics."""
+
+    top_k: int = Field(
+        default=3,
+        ge=1,
+        le=10_000,
+        description="Best trials of each method by validation (reference: 3); all, if fewer.",
+    )
+    episodes: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="Episodes per policy and size (reference: 1000).",
+    )
+    seed: Seed = Field(default=0, description="Seed of the drawn episodes and of the heuristic `random`.")
+    heuristics: Annotated[tuple[str, ...], Strict(False), AfterValidator(distinct)] = Field(
+        default=(), description="Heuristics to compare with."
+    )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a task's results depend on beside its settings: the data.
+
+    Args:
+        name: of the data, for people.
+        sha256: hash of its content.
+        size: how many items it has.
+        description: one line for reports.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    description: str
+
+
+class Policy(Protocol):
+    """What decides. How it plays is between a `Task` and its policies."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What decides its actions: a name with parameters, or the hash of a model."""
+        ...
+
+    def refuses(self, case: Case) -> str:
+        """Why the policy cannot play that case, or nothing."""
+        ...
+
+
+class ActingPolicy(Protocol):
+    """The five lines of a policy of one's own, `--policy some_module:MyPolicy`; it is made without arguments.
+
+    It plays wherever heuristics and models do. A policy that draws random numbers seeds them by itself.
+    """
+
+    def act(self, observation: Mapping[str, npt.NDArray[Any]]) -> int:
+        """The action for one observation of the problem's environment, whose `action_mask` is among it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """All episodes of one policy on one case: what is evaluated, stored and found again as a whole.
+
+    Args:
+        policy: who plays.
+        case: on what.
+        key: hash of all that decides the result but the policy's name.
+    """
+
+    policy: Policy
+    case: Case
+    key: str
+
+
+class Evaluation(ABC):
+    """Episodes that policies are compared on, the same for all of them."""
+
+    task: Task
+    cases: Sequence[Case]
+    pairs: npt.NDArray[np.int64]
+    """(E,) the values of `Problem.pair` of the episodes, in the order they are played."""
+
+    @abstractmethod
+    def part(self, policy: Policy, case: Case) -> Part:
+        """All episodes of `policy` on `case`."""
+
+    @abstractmethod
+    def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
+        """Episodes `first` to `last` - 1 of a part, one row each with `Problem.episode_columns`.
+
+        Pure: in whatever pieces and processes a part is played, the rows are the same.
+        """
+
+    def record(self, policies: Sequence[Policy], folder: Path, most: int) -> Iterator[Path]:
+        """Record the first `most` episodes under each policy and case for the viewer; yields every file."""
+        raise UserError(f"episodes of the problem {self.task.problem.name} cannot be recorded")
+
+    @property
+    def description(self) -> str:
+        """What is played, one line."""
+        return self.task.identity.description
+
+    def summary_text(self, summary: pd.DataFrame) -> str:
+        """`Problem.summarize` for a terminal."""
+        return self.task.problem.summary_text(summary)
+
+
+class Task(ABC):
+    """A problem with its data. Everything here is decided by what it was loaded with."""
+
+    problem: Problem
+    identity: Identity
+
+    @property
+    @abstractmethod
+    def environment(self) -> tuple[str, dict[str, Any]]:
+        """The id of the environment that is trained on, and its keywords as JSON values."""
+
+    @property
+    def shared(self) -> Mapping[str, Any]:
+        """Large objects by the names that the keywords of `environment` call them.
+
+        Trials get them through Ray's object store and make them known with `core.shared.provide`.
+        """
+        return {}
+
+    @abstractmethod
+    def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
+        """A network with fresh weights; raises `UserError` for an unknown kind or option."""
+
+    @abstractmethod
+    def begin_run(
+        self,
+        network: Any,
+        settings: Any,
+        validation: Any,
+        seed: int,
+        target: nn.Module | None = None,
+    ) -> Run:
+        """A training run of the algorithm that `settings` belong to; it changes `network` in place.
+
+        Args:
+            network: as `build_network` makes it.
+            settings: hyper-parameters, one of `Problem.algorithms`.
+            validation: how the best weights are chosen, a `Problem.validation`.
+            seed: decides all that is drawn.
+            target: the target network of algorithms that have one; None for a copy.
+        """
+
+    @abstractmethod
+    def save_model(
+        self,
+        directory: str | Path,
+        network: Any,
+        *,
+        seed: int,
+        metrics: Mapping[str, float | None],
+        training: Mapping[str, Any],
+    ) -> None:
+        """Write a trained network as a model directory, safetensors and JSON, in one step."""
+
+    @abstractmethod
+    def load_policy(self, text: str, name: str | None = None) -> Policy:
+        """The policy that `text` means, called `name` in tables (default: `text`).
+
+        That is a baseline, a shipped model (`NAME@pretrained`), the directory of a model, or
+        `module:Class`, an `ActingPolicy`.
+
+        Raises:
+            UserError: it is none of these, or damaged.
+        """
+
+    @abstractmethod
+    def evaluation(self, settings: Any) -> Evaluation:
+        """The episodes that a `Problem.evaluation` describes; raises `UserError` where there are none."""
+
+
+class Problem(ABC):
+    """A problem; every attribute that has no default must be given by the subclass."""
+
+    name: ClassVar[str]
+    """As YAML (`problem: <name>`) and `--problem` call it."""
+    title: ClassVar[str]
+    """One line for lists of problems."""
+    measure: ClassVar[Measure]
+    environments: Mapping[str, EnvironmentSpec]
+    """By Gymnasium id."""
+    instance: ClassVar[type[Settings]]
+    """What is scheduled. Its fields are keys at the top level of a configuration."""
+    validation: ClassVar[type[ValidationSettings]] = ValidationSettings
+    evaluation: ClassVar[type[EvaluationSettings]] = EvaluationSettings
+    algorithms: Mapping[str, type[Settings]]
+    """Hyper-parameters by name of the algorithm; the first is the default. See `learning.algorithms`."""
+    networks: Mapping[str, type[Settings]]
+    """Options by kind of network; the first is the default."""
+    baselines: Mapping[str, str]
+    """Heuristics and solvers, one line each."""
+    statistics: Statistics
+    episode_columns: Mapping[str, type]
+    """Columns of episode tables with their types, `policy`, `case` and `pair` among them."""
+    case: ClassVar[str] = "case"
+    """The column that tells the case."""
+    case_text: ClassVar[str] = "{}"
+    """A case for people."""
+    pair: ClassVar[str] = "episode"
+    """The column that tells episodes apart: policies are compared on equal values."""
+    marks: frozenset[str] = frozenset()
+    """Keys or options that mean this problem where none is named."""
+
+    def check(self, config: Any) -> None:  # noqa: B027  # most problems have nothing to add
+        """Raise a `ValueError` if the sections of an experiment do not go together."""
+
+    @abstractmethod
+    def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> Task:
+        """The task that a configuration with the fields of `instance` is about.
+
+        Raises:
+            UserError: data cannot be read, or does not fit the settings.
+        """
+
+    @abstractmethod
+    def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> Task:
+        """The task that the environment of this id and keywords is about; raises as `load`."""
+
+    def keywords_of(self, settings: Any) -> dict[str, Any]:
+        """Keywords of the environment that the hyper-parameters `settings` decide, as its reward."""
+        return {}
+
+    def compile_ahead(self) -> None:  # noqa: B027  # nothing is compiled in some problems
+        """Fill the compile cache, before many processes need it at the same moment."""
+
+    # What the commands ask for.
+
+    @abstractmethod
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options that say what is played: `evaluation_of` reads them."""
+
+    @abstractmethod
+    def evaluation_of(self, arguments: argparse.Namespace) -> Evaluation:
+        """The evaluation that parsed options name; raises `UserError` as `load`, or for options that clash."""
+
+    # What is read from tables alone: no data, no Ray.
+
+    @abstractmethod
+    def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
+        """One row per policy and case: `policy`, `case`, `episodes` and at least the statistics by name."""
+
+    def summary_text(self, summary: pd.DataFrame) -> str:
+        """The summary for a terminal, best first within each case."""
+        from spane_rllib.core.console import format_table
+
+        statistics = self.statistics
+        ordered = summary.sort_values(
+            statistics.headline, ascending=statistics.better == "less", kind="stable"
+        )
+        ordered = ordered.sort_values(self.case, kind="stable")
+        header = ("policy", self.case, "episodes", *(s.title for s in statistics.by_name.values()))
+        names = ["policy", self.case, "episodes", *statistics.by_name]
+        return format_table(header, [tuple(row) for row in ordered[names].itertuples(index=False)])
+
+    @abstractmethod
+    def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, npt.NDArray[np.float64]]:
+        """(1 + R,) values of every statistic, of the episodes of one policy on one case and each resample.
+
+        `resamples` are of these episodes in the order of the table.
+        """
+
+    def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:
+        """Lines of a report that say what was played, the identity's first."""
+        yield identity.description
+
+    def read(
+        self, episodes: pd.DataFrame, summary: pd.DataFrame, method_of: Mapping[str, str]
+    ) -> Iterator[str]:
+        """What a report finds noteworthy in the evaluation, as Markdown blocks, whoever comes out best.
+
+        `method_of` has the method of each trial; policies that it does not name are baselines.
+        """
+        return iter(())
+
+    def figures(
+        self, episodes: pd.DataFrame, summary: pd.DataFrame, method_of: Mapping[str, str]
+    ) -> Iterator[tuple[str, Figure]]:
+        """Figures of the evaluation beside the generic ones, by name of the file."""
+        return iter(())
