@@ -401,7 +401,7 @@ class Problem(ABC):
 
     @abstractmethod
     def evaluation_of(self, arguments: argparse.Namespace) -> Evaluation:
-        """The evaluation that parsed options name; raises `UserError` as `load`, or for options that clash."""
+        """The evaluation that parsed options name; raises `UserError` as `load`, or where options clash."""
 
     # What is read from tables alone: no data, no Ray.
 

@@ -9,10 +9,10 @@ from ray.rllib.algorithms.dqn import DQNConfig
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import suggestion, validated
 from spane_rllib.learning.policy_settings import ALGORITHMS, AlgorithmName, AlgorithmSettings
-from spane_rllib.problems.vm_scheduling.allocations.problem import AllocationProblem
-from spane_rllib.problems.vm_scheduling.instance import Problem
+from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
+from spane_rllib.problems.vm_scheduling.instance import SlotInstance
 from spane_rllib.problems.vm_scheduling.networks.options import parse_options
-from spane_rllib.problems.vm_scheduling.waits.instance import Scenario
+from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
 from spane_rllib.registration import VM_SCHEDULING
 
 # What RLlib users call some of them.
@@ -156,9 +156,9 @@ class VMSchedulingDQNConfig(DQNConfig):
         settings: AlgorithmSettings = validated(section, values, "training")
         return settings
 
-    def scenario(self) -> Problem:
+    def scenario(self) -> SlotInstance:
         """Trace, cluster and splits of `env_config`."""
-        problem = AllocationProblem if "scenario" in self.env_config else Scenario
+        problem = AllocationInstance if "scenario" in self.env_config else WaitInstance
         return problem(**self.env_config)
 
     def validate(self) -> None:

@@ -159,7 +159,7 @@ def test_the_main_job_from_start_to_end(workplace: Path) -> None:
     arguments = ("--scenario", "small.yaml", "--policy", model, "--trace", "synthetic:vms=3000,seed=0")
     assert "policy" in run(workplace, "spane_rllib.evaluate", *arguments, "--episodes", 3)
     env = AllocationEnv(scenario=str(workplace / "small.yaml"), trace="synthetic:vms=3000,seed=0")
-    assert load_policy(str(model)).accepts(env.problem.cluster.servers)
+    assert load_policy(str(model)).accepts(env.instance.cluster.servers)
 
     before = report.split("\n", 3)[3]
     shown = run(workplace, "spane_rllib.analyze", folder)

@@ -140,7 +140,7 @@ def test_from_a_file_and_a_dictionary(tmp_path: Path) -> None:
     observation, _ = env.reset(seed=0)
     small, large = [40 / 64, 90 / 256], [1, 1]
     np.testing.assert_allclose(observation["servers"][:, 0], [small, small, large])
-    assert env.problem.settings.name == "own"
+    assert env.instance.settings.name == "own"
 
 
 @pytest.mark.parametrize(

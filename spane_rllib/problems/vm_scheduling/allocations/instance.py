@@ -16,7 +16,7 @@ from spane_rllib.problems.vm_scheduling.allocations.results import expansions
 from spane_rllib.problems.vm_scheduling.allocations.rewards import REWARDS, RewardFunction
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario, load_scenario
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload, compile_allocations
-from spane_rllib.problems.vm_scheduling.instance import Problem, Rewards, Rows, check_whole
+from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
@@ -34,7 +34,7 @@ from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
 
 @dataclass(frozen=True, kw_only=True)
-class AllocationProblem(Problem):
+class AllocationInstance(SlotInstance):
     """The keywords that `AllocationEnv` and `AllocationVectorEnv` share; the former documents them.
 
     Raises:
@@ -88,7 +88,7 @@ class AllocationProblem(Problem):
         return np.full(len(starts), self.settings.max_decisions or len(self.workload))
 
     def rewards(self, lanes: Lanes) -> Rewards:
-        """See `Problem.rewards`."""
+        """See `SlotInstance.rewards`."""
         placed = self._cpu_shares[lanes.state.counters[:, HEAD] - 1]
         return self.reward_function(placed, lanes.observations.servers)
 
@@ -97,7 +97,7 @@ class AllocationProblem(Problem):
         return np.zeros(len(refused))
 
     def describe(self, counters: Any, clocks: Any) -> dict[str, Any]:
-        """See `Problem.describe`."""
+        """See `SlotInstance.describe`."""
         start, head, servers = counters[START], counters[HEAD], counters[SERVERS]
         return {
             "time": clocks[NOW],
