@@ -68,7 +68,9 @@ def test_optuna_keeps_names_seeds_and_fixed_keys_and_stays_within_the_space(optu
 
 def test_optuna_is_seeded_and_learns(optuna: Any) -> None:
     first = [trial.training.learning_rate for trial in suggestions(searchers.OptunaTrials(experiment()))]
-    assert first == [trial.training.learning_rate for trial in suggestions(searchers.OptunaTrials(experiment()))]
+    assert first == [
+        trial.training.learning_rate for trial in suggestions(searchers.OptunaTrials(experiment()))
+    ]
     distance = [abs(math.log(rate / 0.01)) for rate in first[:40]]
     assert sum(distance[-10:]) < 0.5 * sum(distance[:10])
     other = searchers.OptunaTrials(experiment(seed=1))
