@@ -18,7 +18,7 @@ def register_gymnasium_environments() -> None:
     import gymnasium
 
     waits, allocations = (
-        "spane_rllib.problems.vm_scheduling",
+        "spane_rllib.problems.vm_scheduling.waits",
         "spane_rllib.problems.vm_scheduling.allocations",
     )
     environments: dict[str, tuple[str, str, dict[str, str]]] = {
