@@ -16,7 +16,17 @@ import aiohttp
 from time_limits import ANSWER_S
 
 EXECUTABLE = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-_SWITCHES = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0")
+_SWITCHES = (
+    "--headless",
+    "--no-sandbox",  # it does not start as root otherwise, as in a container
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
 _KEYS = {" ": "Space", "ArrowLeft": "ArrowLeft", "ArrowRight": "ArrowRight"}
 _SHIFT = 8
 
@@ -50,6 +60,7 @@ class Chromium:
 
     async def _connect(self, port_file: Path) -> None:
         while not port_file.exists() or "\n" not in port_file.read_text():
+            assert self.process.poll() is None, f"{EXECUTABLE} ended with {self.process.returncode}"
             await asyncio.sleep(0.05)
         port = port_file.read_text().split()[0]
         self.session = aiohttp.ClientSession()
