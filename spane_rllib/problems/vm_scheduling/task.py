@@ -146,6 +146,7 @@ class SlotEvaluation(Evaluation):
     def part(self, policy: Policy, case: Case) -> Part:
         """See `Evaluation.part`."""
         key = part_key(
+            type(self).__module__,
             problem=self.task.problem.name,
             policy=policy.identity,
             trace=self.task.trace.sha256,

@@ -74,6 +74,8 @@ class AllocationProblem(Problem):
         compared=("allocations_mean", "allocations_median"),
         value="allocations",
         verbs=("places more", "as many", "fewer"),
+        note="VMs placed until the first that fits nowhere; CPU and memory: used share of the servers then; "
+        "full: episodes that ended so, not by a cap or the end of the trace.",
         block_rows=2000,
         reference="fgd",
     )
@@ -93,6 +95,7 @@ class AllocationProblem(Problem):
     case = "servers"
     case_text = "{} servers"
     pair = "start"
+    changeable = ("trace", "evaluation.servers")
     marks = frozenset({"scenario"})
 
     def check(self, config: Any) -> None:

@@ -85,6 +85,9 @@ class WaitProblem(Problem):
         value="total_wait_s",
         tie=1e-6,
         verbs=("waits less", "as long", "longer"),
+        note="Total wait of an episode in seconds. A trimmed mean drops the named share of episodes at each "
+        "end; a catastrophe is an episode with more than 300,000 s; the lower bound holds for every policy "
+        "without migration; mean log1p is the mean of log(1 + total wait).",
         block_rows=2000,
         reference="keep-64",
     )
@@ -102,6 +105,7 @@ class WaitProblem(Problem):
     case = "servers"
     case_text = "{} servers"
     pair = "start"
+    changeable = ("trace", "evaluation.servers")
 
     def check(self, config: Any) -> None:
         """Networks of a fixed size can have so many servers, and something is evaluated."""
