@@ -48,7 +48,8 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     """One row per trial, ranked within its method by the best validation.
 
     Columns: method, trial, seed, status, error, gradient_steps, best_<the measure's column>,
-    best_gradient_steps, time_s, rank, model (path in the results folder or ""), each hyper-parameter as options.* or training.*.
+    best_gradient_steps, time_s, rank, model (path in the results folder or ""), each hyper-parameter as
+    options.* or training.*.
 
     Raises:
         UserError: there is no trial that has reported.

@@ -1,8 +1,8 @@
 """The typed configuration of the main job, `python -m spane_rllib.tune`.
 
 One experiment: train the trials of each method, keep the best by validation, evaluate these and heuristics on
-unseen episodes. What is scheduled, the algorithms and the networks are a problem's: `experiment_settings` makes
-the configuration of one. Defaults called "reference" are those of published code. Sections validate on
+unseen episodes. What is scheduled, the algorithms and the networks are a problem's: `experiment_settings`
+makes the configuration of one. Defaults called "reference" are those of published code. Sections validate on
 construction and raise `pydantic.ValidationError`; `loading.load_experiment` turns that into a one-line
 `UserError`.
 """
@@ -160,7 +160,7 @@ class ResourceSettings(Settings):
         default=0.0,
         ge=0,
         le=64,
-        description="GPUs reserved per trial, whose gradient steps run there; 0.25 lets four trials share one.",
+        description="GPUs reserved per trial, which then learns there; 0.25 lets four trials share one.",
     )
     max_concurrent_trials: Annotated[int, Field(ge=1, le=MAX_TRIALS)] | None = Field(
         default=None, description="Trials at the same time; null: as many as the cores allow."
@@ -207,7 +207,7 @@ class ExperimentConfig(Settings):
     training: dict[str, Any] = Field(
         default_factory=dict,
         validate_default=True,
-        description="Hyper-parameters that methods share. A key stands for all methods, whose algorithms must "
+        description="Hyper-parameters that methods share. A key holds for all methods, whose algorithms must "
         "know it; under the name of an algorithm, for those that use it.",
     )
     validation: Any = Field(default=None, description="How weights and trials are chosen.")
@@ -253,7 +253,7 @@ class ExperimentConfig(Settings):
 
 @cache
 def experiment_settings(problem: Problem) -> type[ExperimentConfig]:
-    """The configuration of experiments about `problem`; the fields of `problem.instance` are among its own."""
+    """The configuration of experiments about `problem`, the fields of `problem.instance` among them."""
     method: Any = create_model(
         "MethodSettings",
         __base__=MethodSettings,
