@@ -16,8 +16,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable, write_text
 from spane_rllib.core.settings import Settings, user_error
+from spane_rllib.experiments.settings_files import dump_settings
 from spane_rllib.experiments.tuning.config import ExperimentConfig
-from spane_rllib.experiments.tuning.loading import dump_settings, load_experiment
+from spane_rllib.experiments.tuning.loading import load_experiment
 
 Content = TypeVar("Content")
 _STAGES = TypeAdapter(dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
