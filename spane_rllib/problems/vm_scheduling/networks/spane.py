@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spane_rllib.learning.tensors import Tensors
 from spane_rllib.problems.vm_scheduling.networks.base import (
     NODES_PER_SERVER,
     REQUEST_FEATURES,
@@ -46,8 +47,9 @@ class SpaneNetwork(QNetwork):
             nn.Linear(options.advantage_width, NODES_PER_SERVER),
         )
 
-    def value_and_advantage(self, servers: Tensor, request: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_advantage(self, observation: Tensors) -> tuple[Tensor, Tensor]:
         """See `QNetwork.value_and_advantage`."""
+        servers, request = observation["servers"], observation["request"]
         embedding = self.server(servers.flatten(2))
         shared = torch.cat([_aggregate(embedding, name) for name in self.aggregations] + [request], dim=1)
         # The advantage's first layer sees [embedding, shared]. The shared columns give every server the same
