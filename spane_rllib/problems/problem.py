@@ -9,16 +9,18 @@ two and nothing of what is scheduled. `docs/architecture.md` has a page on how t
 from __future__ import annotations
 
 import math
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeAlias
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Seed, Settings, distinct
+from spane_rllib.problems.environments import EnvironmentSpec
 
 if TYPE_CHECKING:
     import argparse
@@ -26,15 +28,21 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
-    from matplotlib.figure import Figure
     from torch import nn
 
     from spane_rllib.core.bootstrap import Resamples
     from spane_rllib.learning.run import Run
 
+MAX_EPISODES = 1_000_000
+
 Better = Literal["less", "more"]
 Case = int | str
 """One size or kind of what policies play, as tables name it."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    Block: TypeAlias = str | tuple[str, Figure] | tuple[str, pd.DataFrame]
+"""Part of a report: Markdown, or a figure or a table by the name of its file."""
 
 
 @dataclass(frozen=True)
@@ -124,21 +132,6 @@ class Statistics:
         return self.by_name[self.headline].better or "less"
 
 
-@dataclass(frozen=True)
-class EnvironmentSpec:
-    """A Gymnasium environment; the entry points are import paths, so that nothing loads before it is made.
-
-    Args:
-        entry_point: "package.module:Class".
-        vector_entry_point: of the vectorised one, where there is one.
-        keywords: what the class is called with in any case.
-    """
-
-    entry_point: str
-    vector_entry_point: str | None = None
-    keywords: Mapping[str, Any] = field(default_factory=dict)
-
-
 class ValidationSettings(Settings):
     """Episodes that choose the best weights of a trial and the best trials of a method."""
 
@@ -154,20 +147,26 @@ class ValidationSettings(Settings):
     )
 
 
-class EvaluationSettings(Settings):
-    """The final comparison: the best trials of each method beside heuristics."""
+def _check_episodes(value: Any) -> Any:
+    # Ahead of the union, whose own messages name its branches.
+    if value != "all" and (type(value) is not int or not 1 <= value <= MAX_EPISODES):
+        raise ValueError(
+            f"must be a whole number from 1 to {MAX_EPISODES:,}, or all, got {reprlib.repr(value)}"
+        )
+    return value
 
-    top_k: int = Field(
-        default=3,
-        ge=1,
-        le=10_000,
-        description="Best trials of each method by validation (reference: 3); all, if fewer.",
-    )
-    episodes: int = Field(
+
+EpisodeCount = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_EPISODES)] | Literal["all"], BeforeValidator(_check_episodes)
+]
+
+
+class EpisodeSettings(Settings):
+    """The episodes that policies are compared on."""
+
+    episodes: EpisodeCount = Field(
         default=1000,
-        ge=1,
-        le=1_000_000,
-        description="Episodes per policy and size (reference: 1000).",
+        description="Episodes per policy and size (reference: 1000); `all`: every one there is.",
     )
     seed: Seed = Field(default=0, description="Seed of the drawn episodes and of the heuristic `random`.")
     heuristics: Annotated[tuple[str, ...], Strict(False), AfterValidator(distinct)] = Field(
@@ -205,21 +204,6 @@ class Policy(Protocol):
         """What decides its actions: a name with parameters, or the hash of a model."""
         ...
 
-    def refuses(self, case: Case) -> str:
-        """Why the policy cannot play that case, or nothing."""
-        ...
-
-
-class ActingPolicy(Protocol):
-    """The five lines of a policy of one's own, `--policy some_module:MyPolicy`; it is made without arguments.
-
-    It plays wherever heuristics and models do. A policy that draws random numbers seeds them by itself.
-    """
-
-    def act(self, observation: Mapping[str, npt.NDArray[Any]]) -> int:
-        """The action for one observation of the problem's environment, whose `action_mask` is among it."""
-        ...
-
 
 @dataclass(frozen=True)
 class Part:
@@ -231,7 +215,7 @@ class Part:
         key: hash of all that decides the result but the policy's name.
     """
 
-    policy: Policy
+    policy: Any
     case: Case
     key: str
 
@@ -243,9 +227,15 @@ class Evaluation(ABC):
     cases: Sequence[Case]
     pairs: npt.NDArray[np.int64]
     """(E,) the values of `Problem.pair` of the episodes, in the order they are played."""
+    policies: Sequence[Any] = ()
+    """Who plays where the evaluation itself says so."""
+
+    def refusal(self, policy: Any, case: Case) -> str:
+        """Why `policy` cannot play `case`, or nothing."""
+        return ""
 
     @abstractmethod
-    def part(self, policy: Policy, case: Case) -> Part:
+    def part(self, policy: Any, case: Case) -> Part:
         """All episodes of `policy` on `case`."""
 
     @abstractmethod
@@ -255,7 +245,7 @@ class Evaluation(ABC):
         Pure: in whatever pieces and processes a part is played, the rows are the same.
         """
 
-    def record(self, policies: Sequence[Policy], folder: Path, most: int) -> Iterator[Path]:
+    def record(self, policies: Sequence[Any], folder: Path, most: int) -> Iterator[Path]:
         """Record the first `most` episodes under each policy and case for the viewer; yields every file."""
         raise UserError(f"episodes of the problem {self.task.problem.name} cannot be recorded")
 
@@ -328,7 +318,7 @@ class Task(ABC):
         """The policy that `text` means, called `name` in tables (default: `text`).
 
         That is a baseline, a shipped model (`NAME@pretrained`), the directory of a model, or
-        `module:Class`, an `ActingPolicy`.
+        `module:Class`, an `acting.ActingPolicy`.
 
         Raises:
             UserError: it is none of these, or damaged.
@@ -352,7 +342,7 @@ class Problem(ABC):
     instance: ClassVar[type[Settings]]
     """What is scheduled. Its fields are keys at the top level of a configuration."""
     validation: ClassVar[type[ValidationSettings]] = ValidationSettings
-    evaluation: ClassVar[type[EvaluationSettings]] = EvaluationSettings
+    evaluation: ClassVar[type[EpisodeSettings]] = EpisodeSettings
     algorithms: Mapping[str, type[Settings]]
     """Hyper-parameters by name of the algorithm; the first is the default. See `learning.algorithms`."""
     networks: Mapping[str, type[Settings]]
@@ -433,17 +423,11 @@ class Problem(ABC):
         """Lines of a report that say what was played, the identity's first."""
         yield identity.description
 
-    def read(
-        self, episodes: pd.DataFrame, summary: pd.DataFrame, method_of: Mapping[str, str]
-    ) -> Iterator[str]:
-        """What a report finds noteworthy in the evaluation, as Markdown blocks, whoever comes out best.
+    def report(self, episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame) -> Iterator[Block]:
+        """What a report says of the evaluation beside its tables: Markdown, figures and further tables.
 
-        `method_of` has the method of each trial; policies that it does not name are baselines.
+        `trials` has the columns `trial`, `method`, `seed`, `rank` (1 is the best of its method by validation)
+        and the best validation; policies that are no trial are baselines. Text must hold whoever comes out
+        best.
         """
-        return iter(())
-
-    def figures(
-        self, episodes: pd.DataFrame, summary: pd.DataFrame, method_of: Mapping[str, str]
-    ) -> Iterator[tuple[str, Figure]]:
-        """Figures of the evaluation beside the generic ones, by name of the file."""
         return iter(())

@@ -10,10 +10,10 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import suggestion, validated
 from spane_rllib.learning.policy_settings import ALGORITHMS, AlgorithmName, AlgorithmSettings
 from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
+from spane_rllib.problems.vm_scheduling.environments import WAITS
 from spane_rllib.problems.vm_scheduling.instance import SlotInstance
 from spane_rllib.problems.vm_scheduling.networks.options import parse_options
 from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
-from spane_rllib.registration import VM_SCHEDULING
 
 # What RLlib users call some of them.
 _ALIASES = {"lr": "learning_rate", "gamma": "discount", "train_batch_size": "batch_size"}
@@ -48,7 +48,7 @@ class VMSchedulingDQNConfig(DQNConfig):
         # `TrainingRun` explores by itself; what RLlib samples is for looking at: whole greedy episodes.
         self.env_runners(num_env_runners=0, batch_mode="complete_episodes", explore=False)
         self.reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
-        self.environment(VM_SCHEDULING, env_config={}, disable_env_checking=True)
+        self.environment(next(iter(WAITS)), env_config={}, disable_env_checking=True)
         # The networks output Q-values; RLlib is to add no layers, and its own replay buffer is not used.
         self.hiddens: list[int] = []
         self.dueling = False

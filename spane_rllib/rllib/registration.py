@@ -7,7 +7,7 @@ from typing import Any
 from gymnasium import Env
 from ray.tune.registry import register_env
 
-from spane_rllib.registration import VM_SCHEDULING
+from spane_rllib.problems.vm_scheduling.environments import WAITS
 from spane_rllib.rllib.models import register_models
 
 
@@ -26,5 +26,5 @@ def register_with_ray() -> None:
 
     Ray stores the creator in the cluster, so its workers know the environment without importing anything.
     """
-    register_env(VM_SCHEDULING, _make_environment)
+    register_env(next(iter(WAITS)), _make_environment)
     register_models()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from time_limits import COMMAND_S
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS, measure_of
@@ -126,7 +127,7 @@ def run(workplace: Path, *arguments: Any) -> str:
     }
     done = subprocess.run(
         [sys.executable, "-m", *map(str, arguments)],
-        cwd=workplace, env=environment, capture_output=True, text=True, timeout=500,
+        cwd=workplace, env=environment, capture_output=True, text=True, timeout=COMMAND_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr

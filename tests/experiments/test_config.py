@@ -307,7 +307,7 @@ def loads_or_refuses(path: Path, *overrides: str) -> None:
         assert isinstance(config, ExperimentConfig)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.dictionaries(KEYS, DATA, max_size=5), base=st.booleans())
 def test_any_structure_loads_or_is_refused(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, object], base: bool
@@ -317,7 +317,7 @@ def test_any_structure_loads_or_is_refused(
     loads_or_refuses(write(tmp_path_factory.mktemp("fuzz"), yaml.safe_dump(data)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     text=st.text(max_size=60)
     | st.text(alphabet="{}[]:,-&*!|>'\"%@#?\n\t a1e.", max_size=60)
@@ -329,7 +329,7 @@ def test_any_text_loads_or_is_refused(tmp_path_factory: pytest.TempPathFactory, 
     loads_or_refuses(path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     key=st.text(max_size=20) | st.lists(KEYS, min_size=1, max_size=4).map(".".join),
     value=st.text(max_size=20),

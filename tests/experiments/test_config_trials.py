@@ -229,7 +229,7 @@ EXPERIMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=EXPERIMENTS)
 def test_what_is_written_loads_as_the_same_experiment(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]

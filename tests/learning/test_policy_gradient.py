@@ -39,7 +39,7 @@ def test_advantages_by_hand() -> None:
     last=st.floats(-5, 5),
     discount=st.floats(0, 1),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_ends_of_lambda(rewards: list[float], last: float, discount: float) -> None:
     """Lambda 1 is the discounted return less the value, lambda 0 the error of a single step."""
     values = np.linspace(-1, 1, len(rewards))
@@ -65,7 +65,7 @@ def test_relative_rewards_by_hand() -> None:
     discount=st.floats(0, 1),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_relative_rewards_sum_to_the_difference_to_the_group(
     lengths: list[int], discount: float, seed: int
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from spane_rllib.learning.batch import Batch, Observation
@@ -75,7 +75,6 @@ def test_a_truncated_episode_by_hand() -> None:
     }
 
 
-@settings(deadline=None)
 @given(
     capacity=st.integers(2, 24),
     n_step=st.integers(1, 9),

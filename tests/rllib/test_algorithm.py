@@ -22,9 +22,11 @@ from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwor
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.rollout import greedy_episodes
 from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
-from spane_rllib.registration import VM_SCHEDULING
+from spane_rllib.problems.registry import problem_names  # noqa: F401
 from spane_rllib.rllib.algorithm import MODEL_FOLDER, VMSchedulingDQN
 from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
+
+pytestmark = pytest.mark.xdist_group("ray")
 
 ENV_CONFIG = {"trace": "synthetic:vms=3000,seed=1", "servers": 2}
 OBSERVATION = ("servers", "request", "action_mask")

@@ -198,7 +198,7 @@ def test_sampled_episodes_follow_the_policy(workload: AllocationWorkload) -> Non
     data=st.data(),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_infeasible_actions_are_never_sampled(logits: list[float], data: st.DataObject, seed: int) -> None:
     mask = np.array(
         data.draw(st.lists(st.integers(0, 1), min_size=len(logits), max_size=len(logits))), np.int8

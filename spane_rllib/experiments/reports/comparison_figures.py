@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from spane_rllib.core.bootstrap import Numbers, interval
-from spane_rllib.experiments.reports.plotting import PALETTE, panels
+from spane_rllib.core.plotting import PALETTE, panels
 from spane_rllib.problems.vm_scheduling.waits.comparison import Estimate
 from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS
 

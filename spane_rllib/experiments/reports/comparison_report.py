@@ -10,9 +10,9 @@ import pandas as pd
 from spane_rllib import __version__
 from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.files import replacing, write_text
+from spane_rllib.core.markdown import image, inline, table
+from spane_rllib.core.plotting import save
 from spane_rllib.experiments.reports.comparison_figures import comparison_figure
-from spane_rllib.experiments.reports.markdown import image, inline, table
-from spane_rllib.experiments.reports.plotting import save
 from spane_rllib.problems.vm_scheduling.waits.comparison import (
     COMPARISON_HEADER,
     NO_INTERVAL,

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from spane_rllib.experiments.reports.plotting import HEURISTIC_COLOUR, PALETTE, log_scale_y, panels, save
-from spane_rllib.experiments.reports.wait_figures import trimmed_means, wait_distribution
+from spane_rllib.core.plotting import HEURISTIC_COLOUR, PALETTE, log_scale_y, panels, save
 from spane_rllib.experiments.results.measures import WAITS, measure_in
 from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize
+from spane_rllib.problems.vm_scheduling.waits.figures import trimmed_means, wait_distribution
 
 _MOST_BOXES = 8
 

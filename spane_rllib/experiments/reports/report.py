@@ -12,10 +12,10 @@ import pandas as pd
 
 from spane_rllib import __version__
 from spane_rllib.core.files import write_text
-from spane_rllib.experiments.reports.markdown import image, inline, table
-from spane_rllib.experiments.reports.reading import read_results
+from spane_rllib.core.markdown import image, inline, table
 from spane_rllib.experiments.tuning.config import ExperimentConfig, MethodSettings
 from spane_rllib.experiments.tuning.search_space import Distribution
+from spane_rllib.problems.vm_scheduling.waits.reading import read_results
 from spane_rllib.problems.vm_scheduling.waits.statistics import CATASTROPHE_S, STATISTICS, statistic_text
 
 

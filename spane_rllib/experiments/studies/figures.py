@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 
-from spane_rllib.experiments.reports.plotting import HEURISTIC_COLOUR, PALETTE, panels, save
-from spane_rllib.experiments.reports.wait_figures import policy_panels
+from spane_rllib.core.plotting import HEURISTIC_COLOUR, PALETTE, panels, save
+from spane_rllib.problems.vm_scheduling.waits.figures import policy_panels
 
 _SHOWN = "trimmed_mean_10_s"
 _OTHER_COLOUR = "0.2"

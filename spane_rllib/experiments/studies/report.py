@@ -10,8 +10,8 @@ import pandas as pd
 from spane_rllib import __version__
 from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.files import write_text
+from spane_rllib.core.markdown import image, inline, table
 from spane_rllib.experiments.reports.comparison_report import bootstrap_text
-from spane_rllib.experiments.reports.markdown import image, inline, table
 from spane_rllib.experiments.studies.config import StudyConfig
 from spane_rllib.experiments.studies.models import StudyPolicies
 from spane_rllib.problems.vm_scheduling.waits.comparison import NO_INTERVAL

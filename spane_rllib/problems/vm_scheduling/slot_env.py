@@ -90,17 +90,17 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
         return counters[STATUS], self.instance.describe(counters, clocks)
 
 
-Env = TypeVar("Env", bound=SlotEnv)
+Made = TypeVar("Made")
 
 
-def from_keywords(env: Callable[..., Env], keywords: Mapping[str, Any]) -> Env:
-    """`env(**keywords)`.
+def from_keywords(make: Callable[..., Made], keywords: Mapping[str, Any]) -> Made:
+    """`make(**keywords)`.
 
     Raises:
         UserError: an unknown key, or a value that is not allowed.
     """
-    allowed = list(signature(env).parameters)
+    allowed = list(signature(make).parameters)
     unknown = [key for key in keywords if key not in allowed]
     if unknown:
         raise UserError(f"env_config: {unknown[0]!r} is not known; allowed are {', '.join(allowed)}")
-    return env(**keywords)
+    return make(**keywords)

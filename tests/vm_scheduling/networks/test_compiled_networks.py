@@ -48,7 +48,7 @@ def torch_q_values(network, states, request):
         return network(torch.from_numpy(states), torch.from_numpy(request)).numpy()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(networks, st.integers(1, 12), st.integers(0, 5), st.integers(0, 1000))
 def test_equal_to_torch(network, servers, rows, seed):
     network = with_random_biases(build_network(*network, servers, seed), seed)
@@ -90,7 +90,7 @@ def test_refresh_takes_over_new_weights_in_place():
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 6), st.integers(0, 1000), st.floats(0, 1))
 def test_greedy_actions_are_the_best_feasible_ones(servers, seed, share):
     compiled = CompiledQNetwork(build_network("spane", {}, servers, seed))

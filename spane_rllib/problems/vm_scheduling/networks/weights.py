@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -136,6 +137,12 @@ def load_model(directory: str | os.PathLike[str]) -> tuple[Model, ModelMetadata]
     _check_finite(state, weights_path)
     network.to_empty(device="cpu").load_state_dict(state)
     return network, file.metadata
+
+
+def model_digest(directory: str | os.PathLike[str]) -> str:
+    """Hash of what a model folder holds, wherever it lies."""
+    content = b"".join(Path(directory, name).read_bytes() for name in (WEIGHTS_FILE, MODEL_FILE))
+    return hashlib.sha256(content).hexdigest()
 
 
 def _skeleton(file: _ModelFile) -> Model:

@@ -57,3 +57,18 @@ def log_scale_y(axis: Axes, values: pd.Series) -> None:
     else:
         axis.set_yscale("symlog")
     axis.yaxis.set_major_formatter("{x:,.0f}")
+
+
+def policy_panels(
+    summary: pd.DataFrame, case: str, extra_rows: int = 0, text: str = "{}"
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """Axes per value of the column `case` with one row per policy, the first policy of `summary` on top."""
+    groups = [group for _, group in summary.groupby(case)]
+    rows = max(map(len, groups)) + extra_rows
+    figure, axes = panels(len(groups), 2, 5.2, 1.3 + 0.22 * rows)
+    for axis, group in zip(axes, groups, strict=True):
+        axis.set_title(text.format(group[case].iloc[0]), fontsize="medium")
+        axis.set_yticks(range(len(group)), group["policy"], fontsize="small")
+        axis.set_ylim(len(group) - 0.4 + extra_rows, -0.6)
+        axis.grid(visible=False, axis="y")
+    return figure, list(zip(axes, groups, strict=True))

@@ -7,29 +7,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
-from spane_rllib.experiments.reports.plotting import HEURISTIC_COLOUR, panels
+from spane_rllib.core.plotting import HEURISTIC_COLOUR, policy_panels
 
 _BOUND_COLOUR = "black"
 _LINEAR_BELOW_S = 1000.0
-
-
-def policy_panels(summary: pd.DataFrame, extra_rows: int) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
-    """Axes per number of servers with one row per policy, the first policy of `summary` on top."""
-    groups = [group for _, group in summary.groupby("servers")]
-    rows = max(map(len, groups)) + extra_rows
-    figure, axes = panels(len(groups), 2, 5.2, 1.3 + 0.22 * rows)
-    for axis, group in zip(axes, groups, strict=True):
-        axis.set_title(f"{group['servers'].iloc[0]} servers", fontsize="medium")
-        axis.set_yticks(range(len(group)), group["policy"], fontsize="small")
-        axis.set_ylim(len(group) - 0.4 + extra_rows, -0.6)
-        axis.grid(visible=False, axis="y")
-    return figure, list(zip(axes, groups, strict=True))
 
 
 def wait_distribution(
@@ -40,7 +26,7 @@ def wait_distribution(
     `colours` holds the colour of each learned policy and None for heuristics; policies come in the order of
     `summary`.
     """
-    figure, filled = policy_panels(summary, extra_rows=1)
+    figure, filled = policy_panels(summary, "servers", extra_rows=1, text="{} servers")
     for axis, group in filled:
         of_servers = episodes[episodes["servers"] == group["servers"].iloc[0]]
         waits = dict(list(of_servers.groupby("policy")["total_wait_s"]))
@@ -77,7 +63,7 @@ def wait_distribution(
 
 def trimmed_means(summary: pd.DataFrame, colours: Mapping[str, str | None], legend: list[Patch]) -> Figure:
     """The 10% trimmed mean of the total wait per policy beside that of the lower bound."""
-    figure, filled = policy_panels(summary, extra_rows=0)
+    figure, filled = policy_panels(summary, "servers", text="{} servers")
     for axis, group in filled:
         waits = group["trimmed_mean_10_s"]
         # One policy far off (often `random`) must not squeeze the others: its bar leaves the axis.
