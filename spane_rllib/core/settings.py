@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
@@ -155,3 +155,24 @@ def _abridged(value: Any) -> str:
         return reprlib.repr(value)
     except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
         return "a number of thousands of digits"
+
+
+def placed(**after: str) -> Callable[[type[Section]], type[Section]]:
+    """A decorator of sections that add fields to another: each of these comes right after the one named.
+
+    Fields of a subclass would come last, but the order is that of pages and files people read.
+    """
+
+    def place(section: type[Section]) -> type[Section]:
+        fields = section.__pydantic_fields__
+        names = list(fields)
+        for name, before in after.items():
+            names.remove(name)
+            names.insert(names.index(before) + 1, name)
+        ordered = {name: fields[name] for name in names}
+        fields.clear()
+        fields.update(ordered)
+        section.model_rebuild(force=True)
+        return section
+
+    return place

@@ -79,17 +79,13 @@ class AllocationInstance(SlotInstance):
         """The reward as a function."""
         return self.reward if callable(self.reward) else REWARDS[self.reward]
 
-    @cached_property
-    def _cpu_shares(self) -> npt.NDArray[np.float64]:
-        return self.workload.trace.cpu / (NODES_PER_SERVER * self.cluster.node_cpu)
-
     def default_lengths(self, starts: Rows) -> Rows:
         """The cap of the scenario, else all that is left of the trace."""
         return np.full(len(starts), self.settings.max_decisions or len(self.workload))
 
     def rewards(self, lanes: Lanes) -> Rewards:
         """See `SlotInstance.rewards`."""
-        placed = self._cpu_shares[lanes.state.counters[:, HEAD] - 1]
+        placed = self.workload.cpu_shares[lanes.state.counters[:, HEAD] - 1]
         return self.reward_function(placed, lanes.observations.servers)
 
     def infeasible_rewards(self, lanes: Lanes, refused: Rows) -> Rewards:

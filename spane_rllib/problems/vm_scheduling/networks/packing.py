@@ -7,7 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from spane_rllib.problems.vm_scheduling.networks.base import QNetwork, linear_layers
+from spane_rllib.learning.networks import linear_layers
+from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
 from spane_rllib.problems.vm_scheduling.networks.dense import BLOCK
 from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork
 from spane_rllib.problems.vm_scheduling.networks.options import AGGREGATIONS

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spane_rllib.learning.tensors import Tensors
 from spane_rllib.problems.vm_scheduling.networks.base import (
     NODES_PER_SERVER,
     REQUEST_FEATURES,
@@ -50,8 +51,9 @@ class SpaneNetwork(QNetwork):
             nn.Linear(options.advantage_width, NODES_PER_SERVER),
         )
 
-    def value_and_advantage(self, servers: Tensor, request: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_advantage(self, observation: Tensors) -> tuple[Tensor, Tensor]:
         """See `QNetwork.value_and_advantage`."""
+        servers, request = observation["servers"], observation["request"]
         embedding = self.server(servers.flatten(2))
         summaries = [_aggregate(embedding, name, self.correction) for name in self.aggregations]
         shared = torch.cat([*summaries, request], dim=1)
