@@ -79,7 +79,9 @@ class EnvironmentRollouts:
         def choose(observation: Arrays) -> Choices:
             action, log_probability = _greedy(network, observation)
             if action.ndim > 1:
-                raise UserError("random actions of several parts are not known to be feasible; use ppo or a2c")
+                raise UserError(
+                    "random actions of several parts are not known to be feasible; use ppo or a2c"
+                )
             for row in np.flatnonzero(random.random(len(action)) < epsilon):
                 action[row] = random.choice(np.flatnonzero(observation[MASK][row]))
             return action, log_probability
@@ -132,7 +134,8 @@ class EnvironmentRollouts:
         for first in range(0, len(starts), self._lanes):
             resets = starts[first : first + self._lanes]
             lanes = [
-                _Lane(environment, reset) for environment, reset in zip(self._environments, resets, strict=False)
+                _Lane(environment, reset)
+                for environment, reset in zip(self._environments, resets, strict=False)
             ]
             while running := [lane for lane in lanes if lane.running]:
                 observation = {

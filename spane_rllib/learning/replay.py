@@ -185,7 +185,9 @@ class EpisodeReplay:
         return {
             "settings": self._settings(),
             "columns": {name: column[: self._rows].copy() for name, column in self._columns.items()},
-            "observations": {name: column[: self._rows].copy() for name, column in self._observations.items()},
+            "observations": {
+                name: column[: self._rows].copy() for name, column in self._observations.items()
+            },
             "position": self._position,
             "random": self._random.bit_generator.state,
         }

@@ -66,6 +66,11 @@ def marked_problem(keys: Iterable[str]) -> Problem:
     return next((problem for problem in problems if problem.marks & given), find_problem(DEFAULT))
 
 
+def marks() -> frozenset[str]:
+    """What `marked_problem` looks for."""
+    return frozenset().union(*(find_problem(name).marks for name in _OURS))
+
+
 def problem_of_environment(environment: str) -> Problem:
     """The problem that the environment of this Gymnasium id is about; a `UserError` where it is none's."""
     known: dict[str, Problem] = {}
