@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from spane_rllib.problems.vm_scheduling.demonstrations import demonstrate
+
 from spane_rllib.problems.vm_scheduling.rollout import HeuristicRollout
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload, probe_vm_counts
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace

@@ -9,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spane_rllib.problems.vm_scheduling.run import Run, Validation
+from spane_rllib.problems.vm_scheduling.runs import begin_run
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.learning.policy_settings import ALGORITHMS, AlgorithmName
@@ -18,8 +20,6 @@ from spane_rllib.problems.vm_scheduling.network_actions import sample_action
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, play_greedily
-from spane_rllib.problems.vm_scheduling.run import Run, Validation
-from spane_rllib.problems.vm_scheduling.runs import begin_run
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
 from spane_rllib.problems.vm_scheduling.simulator.episodes import play_heuristic
 from spane_rllib.problems.vm_scheduling.simulator.rules import CAPPED, HEAD, START, STUCK

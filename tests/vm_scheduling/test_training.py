@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from spane_rllib.problems.vm_scheduling.run import Validation
+from spane_rllib.problems.vm_scheduling.training import TrainingRun
 
 from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, HeuristicRollout, greedy_episodes
-from spane_rllib.problems.vm_scheduling.run import Validation
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
@@ -24,7 +25,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     run_heuristic,
 )
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
-from spane_rllib.problems.vm_scheduling.training import TrainingRun
 
 KINDS = pytest.mark.parametrize("kind", ["spane", "mlp"])
 SETTINGS = TrainingSettings(

@@ -15,9 +15,10 @@ from spane_rllib.core.settings import validated
 from spane_rllib.core.shared import provide
 from spane_rllib.experiments.tuning.trials import TrialSettings
 from spane_rllib.experiments.tuning.watching import Gauges
+from spane_rllib.problems.registry import marked_problem
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
-from spane_rllib.rllib.algorithm import VMSchedulingDQN
-from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
+from spane_rllib.rllib.algorithm import SchedulingAlgorithm
+from spane_rllib.rllib.algorithm_config import SchedulingConfig
 
 # RLlib reports several hundred values per iteration; at hundreds of trials they would fill the disk.
 _KEPT_METRICS = (
@@ -50,7 +51,7 @@ _KEPT_METRICS = (
 
 def algorithm_config(
     trial: TrialSettings, env_config: Mapping[str, Any], validation: Mapping[str, Any]
-) -> VMSchedulingDQNConfig:
+) -> SchedulingConfig:
     """The algorithm of `trial`.
 
     Args:
@@ -58,19 +59,23 @@ def algorithm_config(
         env_config: keywords of `VMSchedulingEnv` or `AllocationEnv`: trace, splits, cluster or scenario.
         validation: fields of `ValidationSettings`.
     """
+    problem = marked_problem(env_config)
+    known = problem.algorithms[trial.algorithm].model_fields
+    training = {key: value for key, value in trial.training.model_dump().items() if key in known}
+    checked = {key: value for key, value in validation.items() if key in problem.validation.model_fields}
     return (
-        VMSchedulingDQNConfig()
-        .environment(env_config=dict(env_config))
-        .training(algorithm=trial.algorithm, **trial.training.model_dump())
+        SchedulingConfig()
+        .environment(next(iter(problem.environments)), env_config=dict(env_config))
+        .training(algorithm=trial.algorithm, **training)
         .training(gradient_steps_per_iteration=validation["every"])
         .network(trial.network, **trial.options)
-        .validation(**validation)
+        .validation(**checked)
         .debugging(seed=trial.seed)
     )
 
 
-class TrialTrainable(VMSchedulingDQN):
-    """`VMSchedulingDQN` built from a small `param_space`, with slim results.
+class TrialTrainable(SchedulingAlgorithm):
+    """`SchedulingAlgorithm` built from a small `param_space`, with slim results.
 
     The param space is {"trial": `TrialSettings` as JSON values, "env_config", "validation"} as of
     `algorithm_config`. The trace itself arrives through Ray's object store, one copy per node, by
@@ -84,7 +89,7 @@ class TrialTrainable(VMSchedulingDQN):
         self._notice = ""
         super().__init__(self._algorithm_config(), **kwargs)
 
-    def _algorithm_config(self) -> VMSchedulingDQNConfig:
+    def _algorithm_config(self) -> SchedulingConfig:
         space = self._param_space
         trial = validated(TrialSettings, space["trial"], "trial")
         config = algorithm_config(trial, space["env_config"], space["validation"])
@@ -99,7 +104,7 @@ class TrialTrainable(VMSchedulingDQN):
         super().setup(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
-        """See `VMSchedulingDQN.reset_config`."""
+        """See `SchedulingAlgorithm.reset_config`."""
         self._param_space = dict(new_config)
         return super().reset_config(self._algorithm_config())
 

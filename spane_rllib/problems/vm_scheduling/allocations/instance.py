@@ -9,7 +9,6 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.allocations.results import expansions
@@ -18,7 +17,6 @@ from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationSc
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload, compile_allocations
 from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes
-from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     CAPPED,
     CPU_RATE,

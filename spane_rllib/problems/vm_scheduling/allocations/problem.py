@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from spane_rllib.core.settings import PathText, Settings
-from spane_rllib.learning.policy_settings import ALGORITHMS
+from spane_rllib.core.settings import PathText
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.problem import Evaluation, Identity, Measure, Problem, Statistic, Statistics
 from spane_rllib.problems.vm_scheduling import arguments, environments
+from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
 from spane_rllib.problems.vm_scheduling.settings import (
@@ -58,7 +58,7 @@ class AllocationProblem(Problem):
     environments: Mapping[str, EnvironmentSpec] = environments.ALLOCATIONS
     instance = AllocationInstanceSettings
     evaluation = SlotEvaluationSettings
-    algorithms: Mapping[str, type[Settings]] = {**ALGORITHMS}
+    algorithms = ALGORITHMS
     networks = NETWORK_OPTIONS
     baselines = HEURISTICS
     statistics = Statistics(
@@ -134,9 +134,9 @@ class AllocationProblem(Problem):
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> AllocationTask:
         """See `Problem.load_environment`."""
+        from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
         from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
-        from spane_rllib.problems.vm_scheduling.slot_env import from_keywords
 
         fixed = self.environments[environment].keywords
         return AllocationTask(self, from_keywords(AllocationInstance, {**fixed, **keywords}))

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from spane_rllib.core.settings import Settings
-from spane_rllib.learning.policy_settings import ALGORITHMS
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.problem import (
     Evaluation,
@@ -28,6 +26,7 @@ from spane_rllib.problems.vm_scheduling.settings import (
     SlotEvaluationSettings,
     SlotInstanceSettings,
 )
+from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +63,7 @@ class WaitProblem(Problem):
     instance = WaitInstanceSettings
     validation = WaitValidationSettings
     evaluation = SlotEvaluationSettings
-    algorithms: Mapping[str, type[Settings]] = {**ALGORITHMS}
+    algorithms = ALGORITHMS
     networks = NETWORK_OPTIONS
     baselines = HEURISTICS
     statistics = Statistics(
@@ -137,7 +136,7 @@ class WaitProblem(Problem):
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> WaitTask:
         """See `Problem.load_environment`."""
-        from spane_rllib.problems.vm_scheduling.slot_env import from_keywords
+        from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
 
