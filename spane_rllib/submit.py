@@ -113,7 +113,8 @@ def _upload(arguments: argparse.Namespace, extra: dict[str, str]) -> Iterator[Pa
 
 def _submit_tune(arguments: argparse.Namespace) -> int:
     from spane_rllib.experiments.results.folder import ResultsFolder
-    from spane_rllib.experiments.tuning.loading import dump_settings, load_experiment
+    from spane_rllib.experiments.settings_files import dump_settings
+    from spane_rllib.experiments.tuning.loading import load_experiment
 
     if arguments.resume is not None:
         if arguments.config is not None or arguments.overrides or arguments.trace:

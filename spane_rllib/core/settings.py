@@ -91,6 +91,14 @@ def distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
+def one_of(word: str, allowed: Iterable[str]) -> str:
+    """`word`; a validator of pydantic that refuses what is not among the `allowed`."""
+    allowed = list(allowed)
+    if word not in allowed:
+        raise ValueError(f"{reprlib.repr(word)} is unknown; {suggestion(word, allowed)}")
+    return word
+
+
 def suggestion(word: str, allowed: Iterable[str]) -> str:
     """`did you mean X? allowed: X, Y`, the first half only when an allowed word is near."""
     allowed = list(allowed)

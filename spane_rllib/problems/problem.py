@@ -112,6 +112,7 @@ class Statistics:
             as of the headline.
         tie: values of one episode that differ by no more are equal.
         verbs: what is said of a policy whose value is better, equal and worse.
+        note: what a reader of tables must know of the statistics.
         block_rows: episodes whose `Problem.pair` divided by this is the same are resampled together, since
             neighbours overlap. 1: every episode by itself.
         reference: the baseline that studies compare with.
@@ -123,6 +124,7 @@ class Statistics:
     value: str
     tie: float = 0.0
     verbs: tuple[str, str, str] = ("is better", "is as good", "is worse")
+    note: str = ""
     block_rows: int = 1
     reference: str = ""
 
@@ -189,6 +191,11 @@ class Identity:
     sha256: str
     size: int
     description: str
+
+    @property
+    def short(self) -> str:
+        """One line for terminals, where a part of the hash will do."""
+        return self.description.replace(self.sha256, self.sha256[:12])
 
 
 class Policy(Protocol):
@@ -360,6 +367,8 @@ class Problem(ABC):
     """The column that tells episodes apart: policies are compared on equal values."""
     marks: frozenset[str] = frozenset()
     """Keys or options that mean this problem where none is named."""
+    changeable: tuple[str, ...] = ()
+    """Keys of a configuration, dotted, that may change when an experiment is continued."""
 
     def check(self, config: Any) -> None:  # noqa: B027  # most problems have nothing to add
         """Raise a `ValueError` if the sections of an experiment do not go together."""

@@ -15,14 +15,10 @@ from spane_rllib.experiments.reports.configuration_reference import (
     STUDY_SECTIONS,
     reference,
 )
+from spane_rllib.experiments.settings_files import presets_of
 from spane_rllib.experiments.studies.config import load_study
 from spane_rllib.experiments.tuning.config import ExperimentConfig
-from spane_rllib.experiments.tuning.loading import (
-    SEARCH_PRESETS,
-    STUDY_PRESETS,
-    load_experiment,
-    preset_names,
-)
+from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.search_space import Distribution
 from spane_rllib.experiments.tuning.trials import draw_trials
 from spane_rllib.learning.settings import TrainingSettings
@@ -30,23 +26,26 @@ from spane_rllib.problems.vm_scheduling.networks.options import NETWORK_OPTIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 METHODS = ("spane", "mlp", "mlp_aug")
+LOADERS = {"": load_experiment, "studies": load_study, "policy_search": load_search}
+PRESETS = {name: (file, kind) for kind in LOADERS for name, file in presets_of(kind).items()}
 
 
 def preset_text(name: str) -> str:
-    return (REPOSITORY / "tune_configs" / f"{name}.yaml").read_text(encoding="utf-8")
+    return PRESETS[name][0].read_text(encoding="utf-8")
 
 
 def test_the_presets_are_the_expected_ones() -> None:
     stages = [f"{method}_{stage}" for method in METHODS for stage in ("random", "grid", "final")]
-    assert preset_names() == sorted(["quick", "fading", "recovering", "spane_published", *stages])
-    files = {path.stem for path in (REPOSITORY / "tune_configs").iterdir()}
-    assert files == {*preset_names(), *STUDY_PRESETS, *SEARCH_PRESETS}
+    assert list(presets_of()) == sorted(["quick", "fading", "recovering", "spane_published", *stages])
+    assert list(presets_of("studies")) == ["flexibility", "wait_time"]
+    assert list(presets_of("policy_search")) == ["policy_search"]
+    files = sorted((REPOSITORY / "tune_configs").rglob("*.*"))
+    assert sorted(file for file, _ in PRESETS.values()) == files
 
 
-@pytest.mark.parametrize("name", [*preset_names(), *STUDY_PRESETS, *SEARCH_PRESETS])
+@pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_loads_is_named_like_its_file_and_explains_every_key(name: str) -> None:
-    special = dict.fromkeys(STUDY_PRESETS, load_study) | dict.fromkeys(SEARCH_PRESETS, load_search)
-    load = special.get(name, load_experiment)
+    load = LOADERS[PRESETS[name][1]]
     config = load(name)
     assert config.name == name
     assert load(f"{name}.yaml") == config
@@ -136,7 +135,7 @@ def test_grid_presets_are_whole_grids(method: str) -> None:
     assert kinds == {"grid"}
 
 
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("name", presets_of())
 def test_searches_leave_the_test_episodes_to_finished_methods(name: str) -> None:
     searches = name.endswith(("_random", "_grid"))
     assert load_experiment(name).evaluation.split == ("validation" if searches else "test")

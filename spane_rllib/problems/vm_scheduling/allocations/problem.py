@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from spane_rllib.core.settings import PathText
+from spane_rllib.core.settings import PathText, Settings
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.problem import Evaluation, Identity, Measure, Problem, Statistic, Statistics
 from spane_rllib.problems.vm_scheduling import arguments, environments
@@ -58,7 +58,7 @@ class AllocationProblem(Problem):
     environments: Mapping[str, EnvironmentSpec] = environments.ALLOCATIONS
     instance = AllocationInstanceSettings
     evaluation = SlotEvaluationSettings
-    algorithms = ALGORITHMS
+    algorithms: Mapping[str, type[Settings]] = ALGORITHMS
     networks = NETWORK_OPTIONS
     baselines = HEURISTICS
     statistics = Statistics(
@@ -74,6 +74,8 @@ class AllocationProblem(Problem):
         compared=("allocations_mean", "allocations_median"),
         value="allocations",
         verbs=("places more", "as many", "fewer"),
+        note="VMs placed until the first that fits nowhere; CPU and memory: used share of the servers then; "
+        "full: episodes that ended so, not by a cap or the end of the trace.",
         block_rows=2000,
         reference="fgd",
     )
@@ -93,6 +95,7 @@ class AllocationProblem(Problem):
     case = "servers"
     case_text = "{} servers"
     pair = "start"
+    changeable = ("trace", "evaluation.servers")
     marks = frozenset({"scenario"})
 
     def check(self, config: Any) -> None:
@@ -134,9 +137,9 @@ class AllocationProblem(Problem):
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> AllocationTask:
         """See `Problem.load_environment`."""
-        from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
         from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
+        from spane_rllib.problems.vm_scheduling.slot_env import from_keywords
 
         fixed = self.environments[environment].keywords
         return AllocationTask(self, from_keywords(AllocationInstance, {**fixed, **keywords}))

@@ -39,11 +39,13 @@ class AllocationTask(SlotTask):
         """See `Task.begin_run`."""
         from spane_rllib.learning.begin import begin_run
         from spane_rllib.problems.vm_scheduling.allocations.rollouts import AllocationRollouts
-        from spane_rllib.problems.vm_scheduling.traces.splits import sample_starts
 
-        instance = self.instance
-        starts = sample_starts(instance.split_rows, "validation", validation.episodes, validation.seed)
-        rollouts = AllocationRollouts(instance.workload, instance.split_rows.train, settings, starts)
+        rollouts = AllocationRollouts(
+            self.instance.workload,
+            self.instance.split_rows.train,
+            settings,
+            self._validation_starts(validation),
+        )
         return begin_run(network, settings, rollouts, validation.every, seed, target)
 
     def evaluation(self, settings: Any) -> AllocationEvaluation:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from spane_rllib.core.settings import Settings
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.problem import (
     Evaluation,
@@ -63,7 +64,7 @@ class WaitProblem(Problem):
     instance = WaitInstanceSettings
     validation = WaitValidationSettings
     evaluation = SlotEvaluationSettings
-    algorithms = ALGORITHMS
+    algorithms: Mapping[str, type[Settings]] = ALGORITHMS
     networks = NETWORK_OPTIONS
     baselines = HEURISTICS
     statistics = Statistics(
@@ -84,6 +85,9 @@ class WaitProblem(Problem):
         value="total_wait_s",
         tie=1e-6,
         verbs=("waits less", "as long", "longer"),
+        note="Total wait of an episode in seconds. A trimmed mean drops the named share of episodes at each "
+        "end; a catastrophe is an episode with more than 300,000 s; the lower bound holds for every policy "
+        "without migration; mean log1p is the mean of log(1 + total wait).",
         block_rows=2000,
         reference="keep-64",
     )
@@ -101,6 +105,7 @@ class WaitProblem(Problem):
     case = "servers"
     case_text = "{} servers"
     pair = "start"
+    changeable = ("trace", "evaluation.servers")
 
     def check(self, config: Any) -> None:
         """Networks of a fixed size can have so many servers, and something is evaluated."""
@@ -136,7 +141,7 @@ class WaitProblem(Problem):
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> WaitTask:
         """See `Problem.load_environment`."""
-        from spane_rllib.problems.environments import from_keywords
+        from spane_rllib.problems.vm_scheduling.slot_env import from_keywords
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
 

@@ -37,17 +37,15 @@ class WaitTask(SlotTask):
     ) -> Run:
         """See `Task.begin_run`."""
         from spane_rllib.learning.begin import begin_run
-        from spane_rllib.problems.vm_scheduling.traces.splits import sample_starts
         from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
         instance = self.instance
-        starts = sample_starts(instance.split_rows, "validation", validation.episodes, validation.seed)
         rollouts = WaitRollouts(
             instance.workload,
             instance.cluster,
             instance.split_rows.train,
             settings,
-            starts,
+            self._validation_starts(validation),
             validation.trim,
         )
         return begin_run(network, settings, rollouts, validation.every, seed, target)
