@@ -139,7 +139,7 @@ class AllocationProblem(Problem):
         """See `Problem.load_environment`."""
         from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
         from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
-        from spane_rllib.problems.vm_scheduling.slot_env import from_keywords
+        from spane_rllib.problems.environments import from_keywords
 
         fixed = self.environments[environment].keywords
         return AllocationTask(self, from_keywords(AllocationInstance, {**fixed, **keywords}))
