@@ -89,11 +89,18 @@ class Statistic:
         title: of its column, with the unit.
         text: format of one value for people.
         better: whether less or more of it is; None where it says nothing about the policy.
+        derived: whether it tells policies apart as another one does, of which it is a multiple.
     """
 
     title: str
     text: str = "{:,.3f}"
     better: Better | None = "less"
+    derived: bool = False
+
+    @property
+    def name(self) -> str:
+        """The title without the unit."""
+        return self.title.partition(", ")[0]
 
     def show(self, value: float) -> str:
         """`value` as tables show it."""
@@ -111,10 +118,16 @@ class Statistics:
         value: column of the episode table that is compared episode by episode; less or more of it is better
             as of the headline.
         tie: values of one episode that differ by no more are equal.
-        verbs: what is said of a policy whose value is better, equal and worse.
+        value_title: of it, with the unit.
+        verbs: what is said of a policy whose value is better, equal and worse; the last word of the first
+            stands for it in tables.
         block_rows: episodes whose `Problem.pair` divided by this is the same are resampled together, since
             neighbours overlap. 1: every episode by itself.
+        blocks: what lies in a block.
         reference: the baseline that studies compare with.
+        bound: key of `Problem.estimate` and `summarize` that bounds the headline under any policy.
+        explanation: of the titles, in a sentence or more.
+        figure: name of the figure of headlines.
     """
 
     by_name: Mapping[str, Statistic]
@@ -122,14 +135,25 @@ class Statistics:
     compared: tuple[str, ...]
     value: str
     tie: float = 0.0
-    verbs: tuple[str, str, str] = ("is better", "is as good", "is worse")
+    value_title: str = ""
+    verbs: tuple[str, str, str] = ("is better", "as good", "worse")
     block_rows: int = 1
+    blocks: str = "episodes"
     reference: str = ""
+    bound: str = ""
+    explanation: str = ""
+    figure: str = "headline"
 
     @property
     def better(self) -> Better:
         """Whether less or more of the headline is better."""
         return self.by_name[self.headline].better or "less"
+
+    @property
+    def beside_headline(self) -> list[str]:
+        """The statistics that fit on the headline's axis, itself among them."""
+        shown = self.by_name[self.headline]
+        return [name for name, s in self.by_name.items() if (s.text, s.better) == (shown.text, shown.better)]
 
 
 class ValidationSettings(Settings):
@@ -229,6 +253,8 @@ class Evaluation(ABC):
     """(E,) the values of `Problem.pair` of the episodes, in the order they are played."""
     policies: Sequence[Any] = ()
     """Who plays where the evaluation itself says so."""
+    chosen: str = ""
+    """How the episodes were chosen, as in "drawn with seed 0"."""
 
     def refusal(self, policy: Any, case: Case) -> str:
         """Why `policy` cannot play `case`, or nothing."""
@@ -416,7 +442,8 @@ class Problem(ABC):
     def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, npt.NDArray[np.float64]]:
         """(1 + R,) values of every statistic, of the episodes of one policy on one case and each resample.
 
-        `resamples` are of these episodes in the order of the table.
+        `resamples` are of these episodes in the order of the table. Further keys, as of a bound, are shown
+        without intervals.
         """
 
     def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:

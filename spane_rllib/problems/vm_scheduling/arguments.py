@@ -117,7 +117,8 @@ def _of_waits(arguments: argparse.Namespace) -> Evaluation:
             double_memory_threshold=arguments.double_memory_threshold,
         ),
     )
-    return WaitEvaluation(task, sizes, starts_of(task, arguments, arguments.starts), arguments.seed)
+    starts = starts_of(task, arguments, arguments.starts)
+    return WaitEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
 
 
 def _of_scenario(arguments: argparse.Namespace) -> Evaluation:
@@ -129,7 +130,11 @@ def _of_scenario(arguments: argparse.Namespace) -> Evaluation:
     task = AllocationTask(ALLOCATIONS, AllocationInstance(scenario=arguments.scenario, trace=arguments.trace))
     sizes = tuple(dict.fromkeys(arguments.servers or ()))
     starts = starts_of(task, arguments, arguments.starts)
-    return AllocationEvaluation(task, sizes, starts, arguments.seed)
+    return AllocationEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
+
+
+def _source(arguments: argparse.Namespace) -> str:
+    return arguments.starts or f"the {arguments.split} split"
 
 
 def _published(arguments: argparse.Namespace) -> Evaluation:

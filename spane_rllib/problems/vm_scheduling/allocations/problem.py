@@ -73,9 +73,13 @@ class AllocationProblem(Problem):
         headline="allocations_mean",
         compared=("allocations_mean", "allocations_median"),
         value="allocations",
+        value_title="VMs placed in an episode",
         verbs=("places more", "as many", "fewer"),
         block_rows=2000,
+        blocks="start rows",
         reference="fgd",
+        explanation="Full is the share of episodes that ended with a VM that fits nowhere.",
+        figure="allocations",
     )
     episode_columns: Mapping[str, type] = {
         "scenario": str,

@@ -24,6 +24,7 @@ from spane_rllib.problems.vm_scheduling import arguments, environments
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
 from spane_rllib.problems.vm_scheduling.settings import (
+    CATASTROPHE_S,
     ClusterSettings,
     SlotEvaluationSettings,
     SlotInstanceSettings,
@@ -77,16 +78,25 @@ class WaitProblem(Problem):
             "mean_log1p": Statistic("mean log1p", "{:.3f}"),
             "catastrophe_rate": Statistic("catastrophes", "{:.1%}"),
             "zero_wait_rate": Statistic("zero wait", "{:.1%}", "more"),
-            "gap_trimmed_mean_10": Statistic("trim 10% / lower bound", "{:.2f}"),
-            "gap_mean": Statistic("mean / lower bound", "{:.2f}"),
+            "gap_trimmed_mean_10": Statistic("trim 10% / lower bound", "{:.2f}", derived=True),
+            "gap_mean": Statistic("mean / lower bound", "{:.2f}", derived=True),
         },
         headline="trimmed_mean_10_s",
         compared=("trimmed_mean_10_s", "trimmed_mean_20_s", "mean_s", "mean_log1p"),
         value="total_wait_s",
+        value_title="total wait of an episode, s",
         tie=1e-6,
         verbs=("waits less", "as long", "longer"),
         block_rows=2000,
+        blocks="start rows",
         reference="keep-64",
+        bound="lower_bound_trimmed_mean_10_s",
+        explanation=(
+            "A trimmed mean drops the named share of episodes at each end; a catastrophe is an episode with "
+            f"a total wait of more than {CATASTROPHE_S:,.0f} s; mean log1p is the mean of log(1 + total wait "
+            "in seconds); the lower bound holds for every policy without migration."
+        ),
+        figure="trimmed_means",
     )
     episode_columns: Mapping[str, type] = {
         "policy": str,
