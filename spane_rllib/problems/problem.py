@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from spane_rllib.core.bootstrap import Resamples
     from spane_rllib.learning.run import Run
+    from spane_rllib.problems.search import SearchMethod
 
 MAX_EPISODES = 1_000_000
 
@@ -384,6 +385,8 @@ class Problem(ABC):
     """A case for people."""
     pair: ClassVar[str] = "episode"
     """The column that tells episodes apart: policies are compared on equal values."""
+    searches: Mapping[str, SearchMethod] = {}
+    """Methods of direct search by name; the first is the default."""
     marks: frozenset[str] = frozenset()
     """Keys or options that mean this problem where none is named."""
 

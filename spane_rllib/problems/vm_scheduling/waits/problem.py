@@ -20,9 +20,11 @@ from spane_rllib.problems.problem import (
     Statistics,
     ValidationSettings,
 )
+from spane_rllib.problems.search import SearchMethod
 from spane_rllib.problems.vm_scheduling import arguments, environments
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
+from spane_rllib.problems.vm_scheduling.score_search.settings import PlacementScoreSearch
 from spane_rllib.problems.vm_scheduling.settings import (
     CATASTROPHE_S,
     ClusterSettings,
@@ -68,6 +70,7 @@ class WaitProblem(Problem):
     algorithms: Mapping[str, type[Settings]] = {**ALGORITHMS}
     networks = NETWORK_OPTIONS
     baselines = HEURISTICS
+    searches: Mapping[str, SearchMethod] = {"score": PlacementScoreSearch()}
     statistics = Statistics(
         by_name={
             "trimmed_mean_05_s": Statistic("trim 5%, s", "{:,.0f}"),
