@@ -3,20 +3,30 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-all lint bench clean
 
-# Train, choose and compare policies on a local Ray; a second call continues or shows the first one's result.
+SHIPPED := --policy spane@pretrained --policy best@pretrained
+RULES := --policy keep-64 --policy balance-fit --policy first-fit
+
+# The shipped models beside heuristics at once; then train, choose and compare policies on a local Ray. A second
+# call continues or shows the first one's result.
 demo: .venv/installed
+	@$(BIN)/python -m spane_rllib.evaluate $(SHIPPED) $(RULES) --episodes 200
 	@if [ -e results/quick/config.yaml ]; then $(BIN)/python -m spane_rllib.tune --resume results/quick; \
 	else $(BIN)/python -m spane_rllib.tune quick; fi
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadgroup --no-loadscope-reorder
+
+# The slow rest of the tests: kills, clusters, a browser, whole experiments.
+test-all: .venv/installed
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

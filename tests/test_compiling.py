@@ -1,4 +1,4 @@
-"""The cache of compiled functions: used by a second process, discarded when any source changes."""
+"""The cache of compiled functions: used by a second process, discarded when what it is made of changes."""
 
 import os
 import subprocess
@@ -9,23 +9,32 @@ import pytest
 
 import spane_rllib.core.compiling
 
-CALLER = """
-from package.compiling import compiled
-from package.callee import callee
+PACKAGE = Path(spane_rllib.__file__).parent
+# A package as a third party writes it.
+SOURCES = {
+    "kernels": """
+from spane_rllib.core.compiling import compiled
+from plugin.blocks import callee
+from .options import OFFSET
 
 @compiled
 def caller(x):
-    return callee(x) + 1
-"""
-CALLEE = """
-from package.compiling import inlined
+    return callee(x) + OFFSET
+""",
+    "blocks": """
+from spane_rllib.core.compiling import inlined
 
 @inlined
 def callee(x):
-    return {factor} * x
-"""
+    return 2 * x
+""",
+    "options": "from plugin import limits\nOFFSET = len(limits.NAMES)\n",
+    "limits": "NAMES = ('one',)\n",
+    "report": "from plugin.kernels import caller\nTITLE = 'before'\n",
+    "__init__": "from plugin.report import TITLE\n",
+}
 MAIN = """
-from package.caller import caller
+from plugin.kernels import caller
 print(caller(20), sum(caller.stats.cache_hits.values()), sum(caller.stats.cache_misses.values()))
 """
 
@@ -38,7 +47,7 @@ class Pair(NamedTuple):
     y: int
 """
 TOTAL = """
-from package.compiling import compiled
+from spane_rllib.core.compiling import compiled
 
 @compiled
 def total(pair):
@@ -51,7 +60,7 @@ def run_main(folder: Path, main: str) -> list[str]:
     environment = {
         **os.environ,
         "NUMBA_CACHE_DIR": str(folder / "cache"),
-        "PYTHONPATH": str(folder),
+        "PYTHONPATH": os.pathsep.join([str(folder), str(PACKAGE.parent)]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     done = subprocess.run(
@@ -63,7 +72,6 @@ def run_main(folder: Path, main: str) -> list[str]:
 def test_a_cache_that_names_a_module_which_is_gone_is_discarded(tmp_path: Path) -> None:
     package = tmp_path / "package"
     package.mkdir()
-    (package / "compiling.py").write_text(Path(spane_rllib.core.compiling.__file__).read_text())
     (package / "function.py").write_text(TOTAL)
     for module in ("before", "after"):
         (package / f"{module}.py").write_text(PAIR)
@@ -74,19 +82,45 @@ def test_a_cache_that_names_a_module_which_is_gone_is_discarded(tmp_path: Path) 
         (package / f"{module}.py").unlink()
 
 
-def test_the_cache_follows_the_sources_of_the_whole_package(tmp_path: Path) -> None:
-    package = tmp_path / "package"
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    package = tmp_path / "plugin"
     package.mkdir()
-    (package / "compiling.py").write_text(Path(spane_rllib.core.compiling.__file__).read_text())
-    (package / "caller.py").write_text(CALLER)
-    (package / "callee.py").write_text(CALLEE.format(factor=2))
+    for name, source in SOURCES.items():
+        (package / f"{name}.py").write_text(source)
+    return package
 
-    assert run_main(tmp_path, MAIN) == ["41", "0", "1"]
-    assert run_main(tmp_path, MAIN) == ["41", "1", "0"]
-    # The file of the cached function stays as it is; what it calls changes.
-    (package / "callee.py").write_text(CALLEE.format(factor=3))
-    assert run_main(tmp_path, MAIN) == ["61", "0", "1"]
-    assert run_main(tmp_path, MAIN) == ["61", "1", "0"]
+
+@pytest.mark.parametrize(
+    ("module", "before", "after", "answer"),
+    [
+        ("kernels", "+ OFFSET", "- OFFSET", "39"),
+        ("blocks", "2 * x", "3 * x", "61"),  # the file of the cached function stays as it is
+        ("options", "= len", "= 2 * len", "42"),
+        ("limits", "('one',)", "('one', 'two', 'three')", "43"),
+    ],
+)
+def test_a_change_of_what_compiled_code_is_made_of_compiles_again(
+    plugin: Path, module: str, before: str, after: str, answer: str
+) -> None:
+    assert run_main(plugin.parent, MAIN) == ["41", "0", "1"]
+    edit(plugin / f"{module}.py", before, after)
+    assert run_main(plugin.parent, MAIN) == [answer, "0", "1"]
+    assert run_main(plugin.parent, MAIN) == [answer, "1", "0"]
+
+
+def test_other_changes_do_not(plugin: Path) -> None:
+    assert run_main(plugin.parent, MAIN) == ["41", "0", "1"]
+    edit(plugin / "report.py", "before", "after")
+    edit(plugin / "__init__.py", "\n", "\n# A remark.\n")
+    (plugin / "new.py").write_text("NAMES = ('another',)\n")
+    assert run_main(plugin.parent, MAIN) == ["41", "1", "0"]
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    source = file.read_text()
+    assert before in source
+    file.write_text(source.replace(before, after))
 
 
 @pytest.mark.parametrize("kind", ["compiled", "inlined"])

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from spane_rllib.core.sources import function_digest
+
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@cache
-def _source_digest() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def compiled(function: Function) -> Function:
     """Compile with numba in no-Python mode, without the GIL, and keep the machine code on disk.
 
     Numba discards a cached function only when the function's own file changes. Ours call each other across
-    files, so the cache is tied to the sources of the whole package instead.
+    files and take constants from others, so the cache is tied to the sources of all modules that the
+    function's module imports (`core.sources`), in plug-ins too. They are read here and not at the first call,
+    since a file could change between.
     """
     dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     file = dispatcher._cache._cache_file
-    file._source_stamp = _source_digest()
+    file._source_stamp = function_digest(function) or file._source_stamp
     load_index = file._load_index
 
     def load_readable_index() -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
@@ -91,6 +91,14 @@ def distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return items
 
 
+def one_of(word: str, allowed: Iterable[str]) -> str:
+    """`word`; a validator of pydantic that refuses what is not among the `allowed`."""
+    allowed = list(allowed)
+    if word not in allowed:
+        raise ValueError(f"{reprlib.repr(word)} is unknown; {suggestion(word, allowed)}")
+    return word
+
+
 def suggestion(word: str, allowed: Iterable[str]) -> str:
     """`did you mean X? allowed: X, Y`, the first half only when an allowed word is near."""
     allowed = list(allowed)
@@ -147,3 +155,24 @@ def _abridged(value: Any) -> str:
         return reprlib.repr(value)
     except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
         return "a number of thousands of digits"
+
+
+def placed(**after: str) -> Callable[[type[Section]], type[Section]]:
+    """A decorator of sections that add fields to another: each of these comes right after the one named.
+
+    Fields of a subclass would come last, but the order is that of pages and files people read.
+    """
+
+    def place(section: type[Section]) -> type[Section]:
+        fields = section.__pydantic_fields__
+        names = list(fields)
+        for name, before in after.items():
+            names.remove(name)
+            names.insert(names.index(before) + 1, name)
+        ordered = {name: fields[name] for name in names}
+        fields.clear()
+        fields.update(ordered)
+        section.model_rebuild(force=True)
+        return section
+
+    return place

@@ -14,7 +14,7 @@ from spane_rllib.core.settings import Settings, first_error, key_path, user_erro
 from spane_rllib.core.strict_yaml import parse_yaml, write_yaml
 from spane_rllib.core.yaml_files import find_yaml, presets_in, read_mapping
 from spane_rllib.problems.problem import Problem
-from spane_rllib.problems.registry import find_problem, marked_problem
+from spane_rllib.problems.registry import find_problem, marked_problem, marks
 
 Section = TypeVar("Section", bound=Settings)
 
@@ -40,7 +40,7 @@ def problem_of(data: Mapping[str, Any]) -> Problem:
     """
     name = data.get("problem")
     if name is None:
-        return marked_problem(data)
+        return marked_problem(key for key, value in data.items() if value is not None)
     if not isinstance(name, str):
         raise UserError(f"problem: must be the name of one, got {one_line(repr(name))}")
     return find_problem(name)
@@ -76,6 +76,12 @@ def read_settings(
         section = kind(data)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+    # Null says that a configuration is not about the problem that the key would mean.
+    data = {
+        key: value
+        for key, value in data.items()
+        if value is not None or key in section.model_fields or key not in marks()
+    }
     try:
         return section.model_validate(data), where
     except ValidationError as error:

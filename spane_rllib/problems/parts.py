@@ -6,12 +6,17 @@ import hashlib
 import json
 from typing import Any
 
-from spane_rllib import __version__
+from spane_rllib.core.sources import source_digest
 
 
-def part_key(**decisive: Any) -> str:
-    """16 hexadecimal digits of the hash of these values, which JSON must know, and of this version."""
-    text = json.dumps({**decisive, "version": __version__}, sort_keys=True, default=str)
+def part_key(module: str, **decisive: Any) -> str:
+    """16 hexadecimal digits of the hash of these values, which JSON must know, and of the code that plays.
+
+    Args:
+        module: plays the episodes; its source and the sources of all that it imports count.
+        decisive: what else decides the episodes.
+    """
+    text = json.dumps({**decisive, "source": source_digest(module)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -122,12 +122,12 @@ class Statistics:
         value_title: of it, with the unit.
         verbs: what is said of a policy whose value is better, equal and worse; the last word of the first
             stands for it in tables.
+        note: what a reader of tables must know of the statistics.
         block_rows: episodes whose `Problem.pair` divided by this is the same are resampled together, since
             neighbours overlap. 1: every episode by itself.
         blocks: what lies in a block.
         reference: the baseline that studies compare with.
         bound: key of `Problem.estimate` and `summarize` that bounds the headline under any policy.
-        explanation: of the titles, in a sentence or more.
         figure: name of the figure of headlines.
     """
 
@@ -138,11 +138,11 @@ class Statistics:
     tie: float = 0.0
     value_title: str = ""
     verbs: tuple[str, str, str] = ("is better", "as good", "worse")
+    note: str = ""
     block_rows: int = 1
     blocks: str = "episodes"
     reference: str = ""
     bound: str = ""
-    explanation: str = ""
     figure: str = "headline"
 
     @property
@@ -214,6 +214,11 @@ class Identity:
     sha256: str
     size: int
     description: str
+
+    @property
+    def short(self) -> str:
+        """One line for terminals, where a part of the hash will do."""
+        return self.description.replace(self.sha256, self.sha256[:12])
 
 
 class Policy(Protocol):
@@ -389,6 +394,8 @@ class Problem(ABC):
     """Methods of direct search by name; the first is the default."""
     marks: frozenset[str] = frozenset()
     """Keys or options that mean this problem where none is named."""
+    changeable: tuple[str, ...] = ()
+    """Keys of a configuration, dotted, that may change when an experiment is continued."""
 
     def check(self, config: Any) -> None:  # noqa: B027  # most problems have nothing to add
         """Raise a `ValueError` if the sections of an experiment do not go together."""

@@ -62,8 +62,17 @@ def find_problem(name: str) -> Problem:
 def marked_problem(keys: Iterable[str]) -> Problem:
     """The problem that these keys or options mean where none is named."""
     given = set(keys)
-    problems = map(find_problem, _OURS)
-    return next((problem for problem in problems if problem.marks & given), find_problem(DEFAULT))
+    return next((problem for problem in our_problems() if problem.marks & given), find_problem(DEFAULT))
+
+
+def our_problems() -> list[Problem]:
+    """Those of this package."""
+    return [find_problem(name) for name in _OURS]
+
+
+def marks() -> frozenset[str]:
+    """What `marked_problem` looks for."""
+    return frozenset().union(*(problem.marks for problem in our_problems()))
 
 
 def problem_of_environment(environment: str) -> Problem:

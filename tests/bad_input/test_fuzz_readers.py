@@ -20,7 +20,7 @@ from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
 from spane_rllib.problems.vm_scheduling.traces.splits import read_starts
 from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS, read_episodes, read_summary
 
-FUZZ = settings(max_examples=150, deadline=None)
+FUZZ = settings(max_examples=150)
 NPY = st.builds(
     lambda header, data: b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + data,
     st.builds(

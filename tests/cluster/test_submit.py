@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import requests
 from test_wait_time_parts import write_model
+from time_limits import ANSWER_S, COMMAND_S
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.submit import main
@@ -70,12 +71,12 @@ class Head:
     def jobs(self) -> list[dict[str, Any]]:
         """What the dashboard shows."""
         headers = {"Authorization": f"Bearer {self.token}"}
-        response = requests.get(f"{self.address}/api/jobs/", headers=headers, timeout=30)
+        response = requests.get(f"{self.address}/api/jobs/", headers=headers, timeout=ANSWER_S)
         response.raise_for_status()
         return [job for job in response.json() if job["submission_id"]]
 
     def wait_until_up(self) -> None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + ANSWER_S
         while True:
             try:
                 self.jobs()
@@ -110,7 +111,7 @@ class Head:
 
     def run(self, *words: str | Path, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
         process = self.start(*words, environment=environment)
-        output, errors = process.communicate(timeout=300)
+        output, errors = process.communicate(timeout=COMMAND_S)
         return process.returncode, output, errors
 
     def submit(self, *words: str | Path, **keywords: Any) -> tuple[int, str, str]:
@@ -196,7 +197,7 @@ def test_ctrl_c_leaves_the_job_running(head: Head) -> None:
     assert process.stderr is not None and process.stdout is not None
     process.stdout.readline()  # the job's log has begun
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=ANSWER_S)
     assert process.returncode == 130, errors
     [job] = [job for job in head.jobs() if job["submission_id"].startswith("tune-long-")]
     assert job["status"] in ("PENDING", "RUNNING")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import ray
 import requests
+from time_limits import ANSWER_S
 
 from spane_rllib import analyze, tune
 from spane_rllib.cluster.session import ray_session
@@ -46,10 +47,10 @@ def test_ray_exports_the_gauges_with_trial_and_method() -> None:
         ray.get(trial.report.remote())
         [node] = ray.nodes()
         url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
-        deadline, lines = time.monotonic() + 60, []
+        deadline, lines = time.monotonic() + ANSWER_S, []
         while len(lines) < 2 and time.monotonic() < deadline:
             time.sleep(1)
-            text = requests.get(url, timeout=10).text
+            text = requests.get(url, timeout=ANSWER_S).text
             lines = [line for line in text.splitlines() if line.startswith("ray_spane_rllib_")]
     values = {line.split("{")[0]: line for line in lines}
     assert values.keys() == {"ray_spane_rllib_validation_wait", "ray_spane_rllib_replay_size"}

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS, measure_of
+from time_limits import COMMAND_S
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS, measure_of
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials
 from spane_rllib.learning.policy_settings import ALGORITHMS
@@ -126,7 +127,7 @@ def run(workplace: Path, *arguments: Any) -> str:
     }
     done = subprocess.run(
         [sys.executable, "-m", *map(str, arguments)],
-        cwd=workplace, env=environment, capture_output=True, text=True, timeout=500,
+        cwd=workplace, env=environment, capture_output=True, text=True, timeout=COMMAND_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Traceback" not in done.stderr

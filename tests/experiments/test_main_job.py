@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import ray
 from ray import tune
+from time_limits import ANSWER_S, COMMAND_S
 
 from spane_rllib.__main__ import main
 from spane_rllib.experiments.tuning.trainable import TrialTrainable
@@ -51,7 +52,12 @@ def command(name: str, *arguments: object) -> list[str]:
 
 def run_tune(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command("tune", *arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300
+        command("tune", *arguments),
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
     )
 
 
@@ -159,12 +165,12 @@ def interrupted(workplace: Path) -> Path:
         start_new_session=True,  # Ctrl-C as `kill -INT` gives it: to this process alone
     )
     try:
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + COMMAND_S
         while not list(second.glob("checkpoint_*")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=100)
+        _, errors = process.communicate(timeout=ANSWER_S)
     finally:
         process.kill()
     assert process.returncode == 130, errors

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from ray.cluster_utils import Cluster
+from time_limits import ANSWER_S, COMMAND_S
 
 import psutil  # isort: skip  (Ray brings it along, and finds it when it is imported)
 
@@ -83,14 +84,14 @@ class Command:
 
     def wait_until(self, ready: Callable[[], Any]) -> Any:
         """The first true value of `ready()`."""
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + COMMAND_S
         while not (value := ready()):
             assert self.process.poll() is None, self.errors
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return value
 
-    def end(self, timeout: float = 200) -> int:
+    def end(self, timeout: float = COMMAND_S) -> int:
         """The exit code; a traceback is never shown."""
         code = self.process.wait(timeout)
         assert "Traceback" not in self.errors, self.errors
@@ -187,7 +188,7 @@ def killed(workplace: Path) -> Path:
         assert len(ray_processes) == 2
         run.process.kill()
         run.process.wait()
-        _, alive = psutil.wait_procs(ray_processes, timeout=30)
+        _, alive = psutil.wait_procs(ray_processes, timeout=ANSWER_S)
         assert not alive
     return folder
 
@@ -230,7 +231,7 @@ def test_a_worker_in_the_middle_of_an_evaluation(tmp_path: Path) -> None:
     with Command(tmp_path, "evaluate", *arguments, "disturbed", "--workers", 2) as run:
         victim = run.wait_until(lambda: run.descendants("ray::evaluate"))[0]
         victim.kill()
-        victim.wait(10)
+        victim.wait(ANSWER_S)
         assert run.process.poll() is None
         assert run.end() == 0, run.errors
     assert contents(tmp_path / "disturbed") == contents(tmp_path / "plain")
@@ -308,7 +309,7 @@ def test_the_head(workplace: Path, finished: Path, part: str) -> None:
     with under_way(workplace, part) as (run, folder):
         (victim,) = run.descendants(part)
         victim.kill()
-        assert run.end(timeout=60) == 1
+        assert run.end(timeout=ANSWER_S) == 1
     line = run.errors.splitlines()[-1]
     assert line.startswith("error: Ray's") and f"--resume {part}/tiny" in line
     resume(folder)
@@ -325,7 +326,7 @@ def test_the_head_of_a_cluster_that_was_joined(
     try:
         with under_way(workplace, "cluster", RAY_ADDRESS=address) as (run, folder):
             cluster.head_node.all_processes["gcs_server"][0].process.kill()
-            assert run.end(timeout=60) == 1
+            assert run.end(timeout=ANSWER_S) == 1
     finally:
         cluster.shutdown()
     line = run.errors.splitlines()[-1]

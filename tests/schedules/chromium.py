@@ -13,9 +13,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
+from time_limits import ANSWER_S
 
 EXECUTABLE = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-_SWITCHES = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0")
+_SWITCHES = (
+    "--headless",
+    "--no-sandbox",  # it does not start as root otherwise, as in a container
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
 _KEYS = {" ": "Space", "ArrowLeft": "ArrowLeft", "ArrowRight": "ArrowRight"}
 _SHIFT = 8
 
@@ -42,13 +53,14 @@ class Chromium:
         self._wait(self.session.close())
         self.loop.close()
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(ANSWER_S)
 
     def _wait(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return self.loop.run_until_complete(asyncio.wait_for(work, 60))
+        return self.loop.run_until_complete(asyncio.wait_for(work, ANSWER_S))
 
     async def _connect(self, port_file: Path) -> None:
         while not port_file.exists() or "\n" not in port_file.read_text():
+            assert self.process.poll() is None, f"{EXECUTABLE} ended with {self.process.returncode}"
             await asyncio.sleep(0.05)
         port = port_file.read_text().split()[0]
         self.session = aiohttp.ClientSession()
@@ -102,7 +114,7 @@ class Chromium:
 
     def until(self, condition: str) -> None:
         """Wait until a JavaScript expression is true."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + ANSWER_S
         while not self.run(condition):
             assert time.monotonic() < end, f"never: {condition}"
             time.sleep(0.02)

@@ -16,7 +16,10 @@ from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE, Even
 from spane_rllib.viewer import page as page_module
 from spane_rllib.viewer.page import render_page
 
-pytestmark = pytest.mark.skipif(EXECUTABLE is None, reason="Chromium is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(EXECUTABLE is None, reason="Chromium is not installed"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -161,7 +161,7 @@ def test_other_files_are_refused(data: bytes | None, message: str, tmp_path: Pat
         read_schedule(tmp_path / "a.npz")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     cut=st.integers(0, 5000), flips=st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 255)), max_size=3)
 )

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from schedule_examples import large_schedule, other_decision, small_scenario, small_schedule
+from time_limits import ANSWER_S
 
 import spane_rllib
 from spane_rllib.__main__ import main
@@ -167,10 +168,10 @@ def test_the_page_is_served_until_it_is_interrupted(folder: Path) -> None:
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         url = process.stdout.readline().split()[0]
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(url, timeout=ANSWER_S) as response:
             assert response.read().decode() == render_page([small_schedule()])
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(ANSWER_S) == 0
         assert process.stderr.read() == ""
 
 
@@ -179,7 +180,7 @@ def test_the_server_answers_this_machine_only() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
         def get(path: str, host: str) -> tuple[int, str]:
-            connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=ANSWER_S)
             connection.request("GET", path, headers={"Host": host})
             response = connection.getresponse()
             return response.status, response.read().decode()

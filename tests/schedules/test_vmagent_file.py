@@ -193,7 +193,7 @@ def test_too_many_frames_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         read_schedule(write(tmp_path, frames()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(flips=st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), min_size=1, max_size=4))
 def test_no_damage_escapes_as_another_error(
     flips: list[tuple[int, int]], tmp_path_factory: pytest.TempPathFactory

@@ -299,7 +299,7 @@ def test_huawei_east_1(huawei_file: Path) -> None:
     assert np.count_nonzero(trace.cpu == 64) == 252
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     vms=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20)), min_size=1, max_size=25),
     deletions_first=st.booleans(),

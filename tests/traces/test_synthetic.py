@@ -16,7 +16,7 @@ def made() -> VmTrace:
     return synthesize(seed=5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(vms=st.integers(1, 3000), seed=st.integers(0, 2**32))
 def test_every_trace_is_valid_and_decided_by_its_seed(vms: int, seed: int) -> None:
     trace = synthesize(vms, seed)

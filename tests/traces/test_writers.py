@@ -16,7 +16,7 @@ positive = st.floats(min_value=1e-6, max_value=2.0**53) | st.integers(1, 2**53).
 vms = st.lists(st.tuples(positive, positive, st.floats(min_value=0, max_value=2.0**53), positive), min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=vms, suffix=st.sampled_from(SUFFIXES))
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list, suffix: str) -> None:
     cpu, memory, arrival, lifetime = np.array(rows).T

@@ -104,7 +104,7 @@ def test_an_episode_by_hand(tiny_trace: VmTrace) -> None:
     }
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), servers=st.integers(1, 4), threshold=st.sampled_from([10.0, 30.0]))
 def test_schedules_are_feasible_and_masks_complete(
     trace: VmTrace, seed: int, servers: int, threshold: float

@@ -77,7 +77,7 @@ def test_a_schedule_by_hand(tiny_trace: VmTrace) -> None:
     np.testing.assert_array_equal(schedule.events.time, [0, 0, 10, 20, 20, 20])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     sizes=st.lists(
         st.tuples(st.integers(1, 8), st.integers(1, 16), st.integers(0, 9), st.integers(1, 60)),

@@ -52,7 +52,7 @@ def assert_equivalent(expected: Any, actual: Any) -> None:
         assert actual is expected is None  # no final observation
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**31),
     lanes=st.integers(1, 5),

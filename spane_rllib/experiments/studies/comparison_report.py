@@ -72,4 +72,4 @@ def bootstrap_text(statistics: Statistics, resamples: Resamples) -> str:
         f"{statistics.blocks} that the episodes lie in, the same blocks for every policy; few blocks make "
         "them uncertain themselves."
     )
-    return " ".join(filter(None, (intervals if drawn else no_interval(statistics), statistics.explanation)))
+    return " ".join(filter(None, (intervals if drawn else no_interval(statistics), statistics.note)))

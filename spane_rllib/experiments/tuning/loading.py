@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.settings_files import presets_of, read_settings
-from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.settings_files import presets_of, problem_of, read_settings
+from spane_rllib.experiments.tuning.config import ExperimentConfig, experiment_settings
 from spane_rllib.experiments.tuning.trials import draw_trials
 
 
@@ -22,7 +22,9 @@ def load_experiment(source: str | os.PathLike[str], overrides: Iterable[str] = (
         UserError: the file, a key, a value, an override or any drawn trial is invalid.
     """
     hint = "search distributions belong under methods.<name>.options or .training"
-    config, where = read_settings(lambda data: ExperimentConfig, source, overrides, presets_of(), hint)
+    config, where = read_settings(
+        lambda data: experiment_settings(problem_of(data)), source, overrides, presets_of(), hint
+    )
     try:
         draw_trials(config)
     except UserError as error:

@@ -25,7 +25,12 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows, load_policy
 from spane_rllib.problems.vm_scheduling.simulator import Cluster
 from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
-from spane_rllib.problems.vm_scheduling.traces.splits import SPLIT_NAMES, read_starts, select_starts
+from spane_rllib.problems.vm_scheduling.traces.splits import (
+    SPLIT_NAMES,
+    read_starts,
+    sample_starts,
+    select_starts,
+)
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
@@ -72,6 +77,10 @@ class SlotTask(Task):
     def shared(self) -> Mapping[str, Any]:
         """See `Task.shared`."""
         return {f"content:{self.trace.sha256}": self.trace}
+
+    def _validation_starts(self, validation: Any) -> Rows:
+        splits = self.instance.split_rows
+        return sample_starts(splits, "validation", validation.episodes, validation.seed)
 
     def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> QNetwork:
         """See `Task.build_network`."""
@@ -150,6 +159,7 @@ class SlotEvaluation(Evaluation):
     def part(self, policy: Policy, case: Case) -> Part:
         """See `Evaluation.part`."""
         key = part_key(
+            type(self).__module__,
             problem=self.task.problem.name,
             policy=policy.identity,
             trace=self.task.trace.sha256,

@@ -76,7 +76,7 @@ def test_a_recording_is_what_evaluation_plays(scenario: AllocationScenario, poli
         check(record_episode(played, workload, start, seed=3), played, workload, seed=3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     vms=st.lists(
         st.tuples(st.integers(1, 4), st.integers(1, 8), st.integers(0, 3), st.integers(1, 9)),

@@ -191,7 +191,7 @@ def problems(draw: st.DrawFn) -> tuple[list[Event], AllocationScenario, int]:
     return events, scenario, draw(st.integers(0, last_start))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(problem=problems(), seed=st.integers(0, 100))
 def test_it_equals_a_walk_through_the_events(
     tmp_path_factory: pytest.TempPathFactory,
@@ -239,7 +239,7 @@ def test_it_equals_a_walk_through_the_events(
         ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(problem=problems())
 def test_events_and_lifetimes_agree_where_creations_come_first(
     tmp_path_factory: pytest.TempPathFactory, problem: tuple[list[Event], AllocationScenario, int]

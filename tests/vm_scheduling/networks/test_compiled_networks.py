@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,8 @@ spane_options = st.fixed_dictionaries(
         "advantage_width": widths,
         "advantage_depth": depths,
         "aggregations": st.lists(st.sampled_from(["mean", "max", "std"]), min_size=1, unique=True),
+        "encoder_output": st.sampled_from(["linear", "relu"]),
+        "standard_deviation": st.sampled_from(["sample", "population"]),
     }
 )
 mlp_options = st.fixed_dictionaries({"width": widths, "depth": depths})
@@ -48,7 +52,7 @@ def torch_q_values(network, states, request):
         return network(torch.from_numpy(states), torch.from_numpy(request)).numpy()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(networks, st.integers(1, 12), st.integers(0, 5), st.integers(0, 1000))
 def test_equal_to_torch(network, servers, rows, seed):
     network = with_random_biases(build_network(*network, servers, seed), seed)
@@ -57,6 +61,24 @@ def test_equal_to_torch(network, servers, rows, seed):
     q = CompiledQNetwork(network).q_values(states, request)
     assert q.shape == expected.shape and q.dtype == np.float32
     assert np.abs(q - expected).max(initial=0) <= 1e-5 * max(1, np.abs(expected).max(initial=0))
+
+
+@pytest.mark.parametrize("servers", range(1, 10))
+@pytest.mark.parametrize("encoder_output", ["linear", "relu"])
+@pytest.mark.parametrize("standard_deviation", ["sample", "population"])
+def test_equal_to_torch_for_every_form_of_spane(servers, encoder_output, standard_deviation):
+    names = ("mean", "max", "std")
+    for aggregations in (subset for size in (1, 2, 3) for subset in combinations(names, size)):
+        options = {
+            "aggregations": aggregations,
+            "encoder_output": encoder_output,
+            "standard_deviation": standard_deviation,
+        }
+        network = with_random_biases(build_network("spane", options, 5, seed=servers), servers)
+        states, request = observations(20, servers, seed=servers)
+        states[0] = states[0, 0]  # equal servers
+        q = CompiledQNetwork(network).q_values(states, request)
+        np.testing.assert_allclose(q, torch_q_values(network, states, request), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("options", [{}, ALL])
@@ -90,7 +112,7 @@ def test_refresh_takes_over_new_weights_in_place():
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 6), st.integers(0, 1000), st.floats(0, 1))
 def test_greedy_actions_are_the_best_feasible_ones(servers, seed, share):
     compiled = CompiledQNetwork(build_network("spane", {}, servers, seed))

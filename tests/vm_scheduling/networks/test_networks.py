@@ -77,7 +77,7 @@ def spane_value(network, states, request):
     parts = {
         "mean": embedding.mean(1),
         "max": embedding.amax(1),
-        "std": embedding.std(1, correction=0),
+        "std": embedding.std(1, correction=network.correction),
     }
     return network.value(torch.cat([parts[name] for name in network.aggregations] + [request], 1))
 
@@ -98,13 +98,15 @@ def test_the_mean_over_the_slots_is_the_value(kind, options, value):
     )
 
 
-def test_spane_forward_by_hand():
-    network = build_network(
-        "spane",
-        {"server_width": 1, "server_depth": 1, "value_width": 1, "advantage_width": 1} | ALL,
-        servers=2,
-        seed=0,
-    )
+@pytest.mark.parametrize(("standard_deviation", "spread"), [("population", 1), ("sample", 2**0.5)])
+@pytest.mark.parametrize(
+    ("encoder_output", "scale", "rest"),
+    [("relu", 1, [53.0, 40.0, 51.0, 46.0]), ("linear", 1.15, [52.55, 39.55, 50.25, 46.45])],
+)
+def test_spane_forward_by_hand(encoder_output, standard_deviation, spread, scale, rest):
+    options = {"server_width": 1, "server_depth": 1, "value_width": 1, "advantage_width": 1} | ALL
+    options |= {"encoder_output": encoder_output, "standard_deviation": standard_deviation}
+    network = build_network("spane", options, servers=2, seed=0)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
@@ -119,11 +121,14 @@ def test_spane_forward_by_hand():
         network.advantage[2].bias.copy_(torch.tensor([0.0, 1.0]))
     states = torch.tensor([[[[1.0, 0.5], [0.0, 0.25]], [[0.0, 0.0], [0.1, 0.1]]]])
     request = torch.tensor([[0.5, 0.25, 1.0]])
-    # Embeddings: 1 + 1 + 1 - 1 = 2 and relu(0.7 - 1) = 0; mean 1, max 2, standard deviation 1.
-    # Value: 2 * (1 + 20 + 100 + 0.25) + 5 = 247.5.
-    # Hidden: own + 2 + 1 + 0.5 - 1 = 4.5 and 2.5; advantages 4.5, -12.5, 2.5, -6.5 with mean -3.
-    expected = torch.tensor([[255.0, 238.0, 253.0, 244.0]])
-    torch.testing.assert_close(network(states, request), expected)
+    # Embeddings: 1 + 1 + 1 - 1 = 2 and relu(0.7 - 1) = 0; mean 1, max 2, population standard deviation s = 1.
+    # Value: 2 * (1 + 20 + 100 s + 0.25) + 5 = 47.5 + 200 s.
+    # Hidden: own + 2 + s + 0.5 - 1 = 3.5 + s and 1.5 + s.
+    # Advantages: 3.5 + s, -9.5 - 3 s, 1.5 + s, -3.5 - 3 s with mean -2 - s.
+    # Without the ReLU the second embedding is -0.3: mean 0.85, population standard deviation 1.15.
+    deviation = scale * spread
+    expected = torch.tensor(rest) + deviation * torch.tensor([202.0, 198.0, 202.0, 198.0])
+    torch.testing.assert_close(network(states, request), expected[None])
 
 
 def test_mlp_forward_by_hand():
@@ -139,9 +144,11 @@ def test_mlp_forward_by_hand():
     torch.testing.assert_close(q, torch.tensor([[27.0, 33.0]]))
 
 
-@pytest.mark.parametrize("servers", [1, 4])
-def test_standard_deviation_of_equal_servers_is_zero_with_finite_gradients(servers):
-    network = build_network("spane", {"aggregations": ["std"]}, 5, seed=0)
+@pytest.mark.parametrize("standard_deviation", ["sample", "population"])
+@pytest.mark.parametrize("servers", [1, 2, 4])
+def test_standard_deviation_of_equal_servers_is_zero_with_finite_gradients(servers, standard_deviation):
+    options = {"aggregations": ["std"], "standard_deviation": standard_deviation}
+    network = build_network("spane", options, 5, seed=0)
     states = torch.full((3, servers, 2, 2), 0.37, requires_grad=True)
     q = network(states, torch.rand(3, 3, generator=torch.Generator().manual_seed(0)))
     q.square().sum().backward()

@@ -23,7 +23,7 @@ from spane_rllib.problems.vm_scheduling.simulator import (
 )
 from spane_rllib.problems.vm_scheduling.simulator.rules import HEAD, NOW, STUCK
 
-many = settings(max_examples=120, deadline=None)
+many = settings(max_examples=120)
 
 
 def play(scenario: Scenario, policy: Choose) -> Episode:
@@ -88,7 +88,7 @@ def test_episodes_of_the_fragmentation_gradient(data: st.DataObject, scenario: S
 
 
 @given(st.data(), scenarios())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_choices_on_arbitrary_states(data: st.DataObject, scenario: Scenario) -> None:
     """Every heuristic on servers filled at random: ties and full servers are more common than in play."""
     workload = scenario.workload

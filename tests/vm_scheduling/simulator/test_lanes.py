@@ -14,7 +14,7 @@ from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Lan
 from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
 from spane_rllib.problems.vm_scheduling.simulator.rules import FINISHED, HEAD, IDLE, NOW
 
-some = settings(max_examples=80, deadline=None)
+some = settings(max_examples=80)
 
 
 def snapshot(lanes: Lanes) -> list[npt.NDArray[Any]]:

@@ -14,7 +14,7 @@ from spane_rllib.problems.vm_scheduling.simulator.lower_bound import _packable
 
 
 @given(scenarios(max_vms=25))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_no_policy_waits_less(scenario: Scenario) -> None:
     workload, cluster = scenario.workload, scenario.cluster
     bound = lower_bounds(workload, cluster, scenario.start, scenario.vm_count)[0]
@@ -27,7 +27,7 @@ def test_no_policy_waits_less(scenario: Scenario) -> None:
 
 
 @given(scenarios(max_vms=8, max_servers=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_packing_only_tightens_the_pooled_bound(scenario: Scenario) -> None:
     bound = lower_bounds(scenario.workload, scenario.cluster, scenario.start, scenario.vm_count)[0]
     arguments = (scenario.vms, scenario.servers, scenario.node, scenario.start, scenario.vm_count)
@@ -54,7 +54,7 @@ def is_packable(sizes: list[tuple[int, int]], servers: int, node: tuple[int, int
     st.integers(1, 3),
     st.tuples(st.integers(6, 9), st.integers(6, 9)),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_packing_search_against_every_assignment(
     sizes: list[tuple[int, int]], servers: int, node: tuple[int, int]
 ) -> None:

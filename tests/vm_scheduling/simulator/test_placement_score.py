@@ -111,7 +111,7 @@ def test_siblings_that_had_to_wait_count_too() -> None:
     assert apart[2] >> 1 != apart[3] >> 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from(SIZES), min_size=5, max_size=40), st.integers(0, 10_000))
 def test_what_is_still_to_come_changes_nothing(sizes: list[tuple[float, float]], seed: int) -> None:
     """The same first half, followed by other VMs with other lifetimes, is placed alike."""

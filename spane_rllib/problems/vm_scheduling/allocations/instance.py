@@ -9,7 +9,6 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.allocations.results import expansions
@@ -18,7 +17,6 @@ from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationSc
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload, compile_allocations
 from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes
-from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     CAPPED,
     CPU_RATE,
@@ -79,17 +77,13 @@ class AllocationInstance(SlotInstance):
         """The reward as a function."""
         return self.reward if callable(self.reward) else REWARDS[self.reward]
 
-    @cached_property
-    def _cpu_shares(self) -> npt.NDArray[np.float64]:
-        return self.workload.trace.cpu / (NODES_PER_SERVER * self.cluster.node_cpu)
-
     def default_lengths(self, starts: Rows) -> Rows:
         """The cap of the scenario, else all that is left of the trace."""
         return np.full(len(starts), self.settings.max_decisions or len(self.workload))
 
     def rewards(self, lanes: Lanes) -> Rewards:
         """See `SlotInstance.rewards`."""
-        placed = self._cpu_shares[lanes.state.counters[:, HEAD] - 1]
+        placed = self.workload.cpu_shares[lanes.state.counters[:, HEAD] - 1]
         return self.reward_function(placed, lanes.observations.servers)
 
     def infeasible_rewards(self, lanes: Lanes, refused: Rows) -> Rewards:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from spane_rllib.core.settings import PathText, Settings
-from spane_rllib.learning.policy_settings import ALGORITHMS
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.problem import Evaluation, Identity, Measure, Problem, Statistic, Statistics
 from spane_rllib.problems.vm_scheduling import arguments, environments
+from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
 from spane_rllib.problems.vm_scheduling.settings import (
@@ -58,7 +58,7 @@ class AllocationProblem(Problem):
     environments: Mapping[str, EnvironmentSpec] = environments.ALLOCATIONS
     instance = AllocationInstanceSettings
     evaluation = SlotEvaluationSettings
-    algorithms: Mapping[str, type[Settings]] = {**ALGORITHMS}
+    algorithms: Mapping[str, type[Settings]] = ALGORITHMS
     networks = NETWORK_OPTIONS
     baselines = HEURISTICS
     statistics = Statistics(
@@ -75,10 +75,11 @@ class AllocationProblem(Problem):
         value="allocations",
         value_title="VMs placed in an episode",
         verbs=("places more", "as many", "fewer"),
+        note="VMs placed until the first that fits nowhere; CPU and memory: used share of the servers then; "
+        "full: episodes that ended so, not by a cap or the end of the trace.",
         block_rows=2000,
         blocks="start rows",
         reference="fgd",
-        explanation="Full is the share of episodes that ended with a VM that fits nowhere.",
         figure="allocations",
     )
     episode_columns: Mapping[str, type] = {
@@ -97,6 +98,7 @@ class AllocationProblem(Problem):
     case = "servers"
     case_text = "{} servers"
     pair = "start"
+    changeable = ("trace", "evaluation.servers")
     marks = frozenset({"scenario"})
 
     def check(self, config: Any) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from spane_rllib.problems.vm_scheduling.run import Run
+    from spane_rllib.learning.run import Run
 
 
 class AllocationTask(SlotTask):
@@ -37,22 +37,16 @@ class AllocationTask(SlotTask):
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
     ) -> Run:
         """See `Task.begin_run`."""
-        from spane_rllib.problems.vm_scheduling.run import Validation
-        from spane_rllib.problems.vm_scheduling.runs import begin_run
-        from spane_rllib.problems.vm_scheduling.traces.splits import sample_starts
+        from spane_rllib.learning.begin import begin_run
+        from spane_rllib.problems.vm_scheduling.allocations.rollouts import AllocationRollouts
 
-        splits = self.instance.split_rows
-        starts = sample_starts(splits, "validation", validation.episodes, validation.seed)
-        return begin_run(
-            network,
-            settings,
+        rollouts = AllocationRollouts(
             self.instance.workload,
-            self.instance.cluster,
-            splits.train,
-            Validation(starts, validation.every),
-            seed,
-            target,
+            self.instance.split_rows.train,
+            settings,
+            self._validation_starts(validation),
         )
+        return begin_run(network, settings, rollouts, validation.every, seed, target)
 
     def evaluation(self, settings: Any) -> AllocationEvaluation:
         """See `Task.evaluation`."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import torch
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.networks.base import QNetwork, initialise
+from spane_rllib.learning.networks import initialise
+from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
 from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, MlpOptions, parse_options
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork

@@ -21,6 +21,7 @@ from spane_rllib.core.settings import Settings, user_error
 from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import network_skeleton
 from spane_rllib.problems.vm_scheduling.networks.score import ScoreWeights
+from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
 
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
@@ -53,20 +54,22 @@ class ModelMetadata(Settings):
     servers: int = Field(ge=1, description="servers of the cluster it was trained on")
     normalisation: Normalisation
     trace: TraceIdentity
-    seed: int
+    seed: int | None = Field(description="of the training; None: not known")
     metrics: dict[str, float | None] = Field(default={}, description="results by name; None if not a number")
     training: dict[str, Any] = Field(default={}, description="settings it was trained with, JSON values")
     package_version: str = Field(default_factory=lambda: spane_rllib.__version__)
 
 
 class _ModelFile(Settings):
-    """`model.json`."""
+    """`model.json`. Version 1 is from before SPANE had the options of `_VERSION_1_SPANE`."""
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     kind: str
     options: dict[str, Any]
     metadata: ModelMetadata
 
+
+_VERSION_1_SPANE = {"encoder_output": "relu", "standard_deviation": "population"}
 
 Model = QNetwork | ScoreWeights
 
@@ -148,7 +151,10 @@ def model_digest(directory: str | os.PathLike[str]) -> str:
 def _skeleton(file: _ModelFile) -> Model:
     if file.kind == ScoreWeights.kind:
         return ScoreWeights.skeleton(file.options)
-    return network_skeleton(file.kind, file.options, file.metadata.servers)
+    options = file.options
+    if file.kind == SpaneNetwork.kind and file.format_version == 1:
+        options = _VERSION_1_SPANE | options
+    return network_skeleton(file.kind, options, file.metadata.servers)
 
 
 def _replaceable(folder: Path) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from spane_rllib.core.settings import Settings
-from spane_rllib.learning.policy_settings import ALGORITHMS
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.problem import (
     Evaluation,
@@ -31,6 +30,7 @@ from spane_rllib.problems.vm_scheduling.settings import (
     SlotEvaluationSettings,
     SlotInstanceSettings,
 )
+from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ class WaitProblem(Problem):
     instance = WaitInstanceSettings
     validation = WaitValidationSettings
     evaluation = SlotEvaluationSettings
-    algorithms: Mapping[str, type[Settings]] = {**ALGORITHMS}
+    algorithms: Mapping[str, type[Settings]] = ALGORITHMS
     networks = NETWORK_OPTIONS
     baselines = HEURISTICS
     searches: Mapping[str, SearchMethod] = {"score": PlacementScoreSearch()}
@@ -94,7 +94,7 @@ class WaitProblem(Problem):
         blocks="start rows",
         reference="keep-64",
         bound="lower_bound_trimmed_mean_10_s",
-        explanation=(
+        note=(
             "A trimmed mean drops the named share of episodes at each end; a catastrophe is an episode with "
             f"a total wait of more than {CATASTROPHE_S:,.0f} s; mean log1p is the mean of log(1 + total wait "
             "in seconds); the lower bound holds for every policy without migration."
@@ -115,6 +115,7 @@ class WaitProblem(Problem):
     case = "servers"
     case_text = "{} servers"
     pair = "start"
+    changeable = ("trace", "evaluation.servers")
 
     def check(self, config: Any) -> None:
         """Networks of a fixed size can have so many servers, and something is evaluated."""

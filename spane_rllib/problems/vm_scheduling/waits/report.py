@@ -23,11 +23,6 @@ def report(
     best_trials = list(trials.loc[trials["rank"] == 1, "trial"])
     yield "## Reading"
     yield from read_results(summary, episodes, method_of, best_trials)
-    yield (
-        "Waits below are the total wait of an episode in seconds. A trimmed mean drops the named share of "
-        f"episodes at each end; a catastrophe is an episode with more than {CATASTROPHE_S:,.0f} s; the lower "
-        "bound holds for every policy without migration; mean log1p is the mean of log(1 + total wait)."
-    )
     methods = dict(zip(trials["method"].unique(), cycle(PALETTE)))
     colours = {policy: methods.get(method_of.get(policy)) for policy in episodes["policy"].unique()}
     ordered = summary.sort_values("trimmed_mean_10_s", kind="stable")

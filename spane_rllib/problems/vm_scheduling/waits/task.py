@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from spane_rllib.problems.vm_scheduling.run import Run
+    from spane_rllib.learning.run import Run
 
 
 class WaitTask(SlotTask):
@@ -36,22 +36,19 @@ class WaitTask(SlotTask):
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
     ) -> Run:
         """See `Task.begin_run`."""
-        from spane_rllib.problems.vm_scheduling.run import Validation
-        from spane_rllib.problems.vm_scheduling.runs import begin_run
-        from spane_rllib.problems.vm_scheduling.traces.splits import sample_starts
+        from spane_rllib.learning.begin import begin_run
+        from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
-        splits = self.instance.split_rows
-        starts = sample_starts(splits, "validation", validation.episodes, validation.seed)
-        return begin_run(
-            network,
+        instance = self.instance
+        rollouts = WaitRollouts(
+            instance.workload,
+            instance.cluster,
+            instance.split_rows.train,
             settings,
-            self.instance.workload,
-            self.instance.cluster,
-            splits.train,
-            Validation(starts, validation.every, validation.trim),
-            seed,
-            target,
+            self._validation_starts(validation),
+            validation.trim,
         )
+        return begin_run(network, settings, rollouts, validation.every, seed, target)
 
     def evaluation(self, settings: Any) -> WaitEvaluation:
         """See `Task.evaluation`."""

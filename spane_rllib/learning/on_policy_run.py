@@ -3,50 +3,37 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
+from torch import nn
 
 from spane_rllib.learning.advantages import generalized_advantages, relative_rewards
+from spane_rllib.learning.algorithms import OnPolicy
 from spane_rllib.learning.policy_gradient import Decisions, PolicyGradientUpdate
-from spane_rllib.learning.policy_settings import OnPolicy
-from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
-from spane_rllib.problems.vm_scheduling.rollout import RecordedEpisode
-from spane_rllib.problems.vm_scheduling.run import Run, Validation, timed
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
-
-Rows = npt.NDArray[np.int64]
+from spane_rllib.learning.rollouts import Episode, Floats, Rollouts, Starts
+from spane_rllib.learning.run import Run, timed
 
 
-class PolicyGradientRun(Run):
+class OnPolicyRun(Run):
     """One iteration plays `settings.lanes` whole episodes and makes gradient steps on their decisions.
 
-    The network's advantages are the logits of the policy, its value is that of the state.
-
     Args:
-        network: the policy and the value.
-        settings, workload, cluster, train_rows, validation: see `Run`. Validations that are due within an
-            iteration are made at its end, as one.
+        network: a `networks.Policy`.
+        settings, rollouts, every: see `Run`. Validations that are due within an iteration are made at its
+            end, as one.
         seed: decides starts, actions and the batches.
     """
 
     settings: OnPolicy
 
     def __init__(
-        self,
-        network: QNetwork,
-        settings: OnPolicy,
-        workload: Workload,
-        cluster: Cluster,
-        train_rows: tuple[int, int],
-        validation: Validation,
-        seed: int,
+        self, network: nn.Module, settings: OnPolicy, rollouts: Rollouts, every: int, seed: int
     ) -> None:
         seeds = np.random.SeedSequence(seed).spawn(3)
-        super().__init__(network, settings, workload, cluster, train_rows, validation, seeds)
-        self._update = PolicyGradientUpdate(network.value_and_advantage, list(network.parameters()), settings)
+        super().__init__(network, settings, rollouts, every, seeds)
+        self._update = PolicyGradientUpdate(network, settings)
         self._batches = self._generators[2]
         self._trained = 0
 
@@ -60,15 +47,14 @@ class PolicyGradientRun(Run):
         """See `Run`."""
         return self._trained
 
-    def _draw_starts(self) -> Rows:
-        group = self.settings.episodes_per_start
-        starts = self._starts.integers(*self._train_rows, self.settings.lanes // group)
-        return np.repeat(starts, group)
+    def _draw_starts(self) -> Starts:
+        settings = self.settings
+        return self.rollouts.draw_starts(self._starts, settings.lanes, settings.episodes_per_start)
 
-    def _play(self, starts: Rows, vm_counts: Rows) -> list[RecordedEpisode]:
-        return list(self._rollout.sample(self._acting, starts, vm_counts))
+    def _play(self, starts: Starts) -> Sequence[Episode]:
+        return self.rollouts.sample(self.network, starts, self._exploration)
 
-    def _learn(self, played: list[RecordedEpisode], rewards: list[npt.NDArray[np.float64]]) -> None:
+    def _learn(self, played: Sequence[Episode], rewards: list[Floats]) -> None:
         settings, before = self.settings, self.gradient_steps
         with timed(self.seconds, "replay"):
             decisions = self._decisions(played, rewards)
@@ -76,34 +62,33 @@ class PolicyGradientRun(Run):
             self._last.update(self._update.learn(decisions, self._batches, settings.gradient_steps - before))
         made = self.gradient_steps - before
         self._trained += made * min(settings.batch_size or len(decisions.action), len(decisions.action))
-        every = self._validation.every
-        if self.gradient_steps // every > before // every or self.finished:
+        if self.gradient_steps // self._every > before // self._every or self.finished:
             self._validate()
 
-    def _decisions(self, played: list[RecordedEpisode], rewards: list[npt.NDArray[np.float64]]) -> Decisions:
+    def _decisions(self, played: Sequence[Episode], rewards: list[Floats]) -> Decisions:
         settings = self.settings
-        servers, request, mask, action, log_probability = (
+        observation = {
+            name: np.concatenate([episode.observation[name] for episode in played])
+            for name in played[0].observation
+        }
+        action, log_probability = (
             np.concatenate([getattr(episode, name) for episode in played])
-            for name in ("servers", "request", "action_mask", "action", "log_probability")
+            for name in ("action", "log_probability")
         )
-        with torch.no_grad():
-            flat, _ = self.network.value_and_advantage(torch.from_numpy(servers), torch.from_numpy(request))
-        ends = np.cumsum([len(episode.action) for episode in played])
-        values = np.split(flat.squeeze(1).double().numpy(), ends[:-1])
+        ends = np.cumsum([len(episode) for episode in played])
+        values = np.split(self._update.values(observation, action), ends[:-1])
         if settings.episodes_per_start > 1:
             rewards = relative_rewards(rewards, settings.episodes_per_start, settings.discount)
         advantages = []
         for episode, reward, value in zip(played, rewards, values, strict=True):
             # There is no decision after a cut; the value of the last one before it is nearest.
-            last = 0.0 if self._objective.terminated(episode) else float(value[-1])
+            last = 0.0 if episode.terminated else float(value[-1])
             advantages.append(
                 generalized_advantages(reward, value, last, settings.discount, settings.gae_lambda)
             )
         targets = np.concatenate(advantages) + np.concatenate(values)
         return Decisions(
-            servers,
-            request,
-            mask,
+            observation,
             action,
             log_probability,
             np.concatenate(advantages).astype(np.float32),

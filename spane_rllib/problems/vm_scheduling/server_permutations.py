@@ -7,15 +7,13 @@ rewards and legality as they were. SPANE's augmented MLP baseline does this with
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
-
-if TYPE_CHECKING:
-    from spane_rllib.learning.batch import Batch
+from spane_rllib.learning.batch import MASK, Arrays, Batch
 
 
 class ServerPermutations:
@@ -54,18 +52,21 @@ class ServerPermutations:
         Returns:
             A batch of new arrays; what does not depend on the order of servers is shared with `batch`.
         """
-        size, servers = batch.servers.shape[:2]
+        size, servers = batch.observation["servers"].shape[:2]
         # Rows of a (B*N, ...) view: one flat `take` is several times faster than two-axis fancy indexing.
         rows = (self.permutations[choice] + servers * np.arange(size)[:, None]).ravel()
 
-        def permuted(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            by_server: npt.NDArray[Any] = values.reshape(size * servers, -1).take(rows, axis=0)
-            return by_server.reshape(values.shape)
+        def permuted(observation: Arrays) -> dict[str, npt.NDArray[Any]]:
+            return {
+                name: values.reshape(size * servers, -1).take(rows, axis=0).reshape(values.shape)
+                if name in ("servers", MASK)
+                else values
+                for name, values in observation.items()
+            }
 
         server, node = np.divmod(batch.action, 2)
         return batch._replace(
-            servers=permuted(batch.servers),
+            observation=permuted(batch.observation),
             action=2 * self._new_position[choice, server] + node,
-            next_servers=permuted(batch.next_servers),
-            next_action_mask=permuted(batch.next_action_mask),
+            next_observation=permuted(batch.next_observation),
         )

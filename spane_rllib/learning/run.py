@@ -9,48 +9,25 @@ from __future__ import annotations
 import copy
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from torch import nn
 
-from spane_rllib.learning.policy_settings import AlgorithmSettings
-from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
-from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
-from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, RecordedEpisode
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
-from spane_rllib.problems.vm_scheduling.training_objective import training_objective
-
-Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Greedy episodes that choose the best weights of a run.
-
-    Args:
-        starts: (E,) rows at which they begin; the same for all runs that are compared.
-        every: gradient steps between validations.
-        trim: share of episodes dropped at each end of the mean total wait.
-    """
-
-    starts: Rows
-    every: int = 250
-    trim: float = 0.1
+from spane_rllib.learning.algorithms import AlgorithmSettings
+from spane_rllib.learning.rollouts import Episode, Floats, Rollouts, Starts
 
 
 class Run(ABC):
     """Trains `network` in place: plays episodes side by side, learns from them, validates.
 
     Args:
-        network: the network that plays; its initial weights count.
+        network: the network that plays; its initial weights count. All gradient steps are made where it is.
         settings: hyper-parameters.
-        workload, cluster: what is simulated. A workload compiled for a scenario of allocations brings the
-            objective along; all others are about waits.
-        train_rows: half-open range of rows at which training episodes start.
-        validation: how the best weights are chosen.
+        rollouts: the episodes.
+        every: gradient steps between validations.
         seeds: of starts, of exploration, and of what else the algorithm draws.
     """
 
@@ -58,27 +35,20 @@ class Run(ABC):
 
     def __init__(
         self,
-        network: QNetwork,
+        network: nn.Module,
         settings: AlgorithmSettings,
-        workload: Workload,
-        cluster: Cluster,
-        train_rows: tuple[int, int],
-        validation: Validation,
+        rollouts: Rollouts,
+        every: int,
         seeds: list[np.random.SeedSequence],
     ) -> None:
-        self.network, self.settings, self.cluster = network, settings, cluster
-        self._train_rows, self._validation = train_rows, validation
+        self.network, self.settings, self.rollouts = network, settings, rollouts
+        self._every = every
         self._generators = [np.random.default_rng(seed) for seed in seeds]
         self._starts, self._exploration = self._generators[:2]
-        self._acting = self._validated = CompiledQNetwork(network)
-        self._rollout = ExploringRollout(workload, cluster, settings.lanes, self._exploration)
-        self._objective = training_objective(
-            workload, cluster, settings.reward, validation.starts, validation.trim
-        )
         self.episodes = 0
         self.decisions = 0
         self.best_step = -1
-        self.best_value = -self._objective.sign * float("inf")
+        self.best_value = -rollouts.sign * float("inf")
         self.best_weights: dict[str, torch.Tensor] = copy.deepcopy(network.state_dict())
         self._last: dict[str, float] = {}
         self._played: list[tuple[int, float]] = []
@@ -95,11 +65,11 @@ class Run(ABC):
         """Decisions in the batches of all gradient steps so far."""
 
     @abstractmethod
-    def _play(self, starts: Rows, vm_counts: Rows) -> list[RecordedEpisode]:
-        """One training episode from each of `starts`; the acting network has the present weights."""
+    def _play(self, starts: Starts) -> Sequence[Episode]:
+        """One training episode from each of `starts` with the present weights."""
 
     @abstractmethod
-    def _learn(self, played: list[RecordedEpisode], rewards: list[npt.NDArray[np.float64]]) -> None:
+    def _learn(self, played: Sequence[Episode], rewards: list[Floats]) -> None:
         """Make the gradient steps of an iteration, and validate where one is due."""
 
     @abstractmethod
@@ -110,8 +80,8 @@ class Run(ABC):
     def _load_learner_state(self, state: dict[str, Any]) -> None:
         """Continue from a `_learner_state()`."""
 
-    def _draw_starts(self) -> Rows:
-        return self._starts.integers(*self._train_rows, self.settings.lanes)
+    def _draw_starts(self) -> Starts:
+        return self.rollouts.draw_starts(self._starts, self.settings.lanes)
 
     @property
     def finished(self) -> bool:
@@ -128,7 +98,7 @@ class Run(ABC):
         return self.metrics()
 
     def metrics(self) -> dict[str, float]:
-        """The latest metrics; waits in seconds, `validation_gap` is a wait over its proven lower bound."""
+        """The latest metrics, those of `Rollouts.validate` among them."""
         return {
             "gradient_steps": self.gradient_steps,
             "episodes": self.episodes,
@@ -139,34 +109,29 @@ class Run(ABC):
     def _iterate(self) -> None:
         with timed(self.seconds, "rollout"):
             starts = self._draw_starts()
-            self._acting.refresh()
-            vm_counts = self._objective.lengths(starts)
-            played = self._play(starts, vm_counts)
-            rewards = self._rewards(played, starts, vm_counts)
-        lengths = [len(episode.action) for episode in played]
+            played = self._play(starts)
+            rewards = self._rewards(played, starts)
+        lengths = [len(episode) for episode in played]
         self._played += zip(lengths, (float(reward.sum()) for reward in rewards), strict=True)
         self.episodes += len(played)
         self.decisions += sum(lengths)
-        measured = [self._objective.measured(episode) for episode in played]
-        self._last[f"episode_{self._objective.measure}"] = float(np.mean(measured))
+        measured = [episode.measured for episode in played]
+        self._last[f"episode_{self.rollouts.measure}"] = float(np.mean(measured))
         self._learn(played, rewards)
 
-    def _rewards(
-        self, played: list[RecordedEpisode], starts: Rows, vm_counts: Rows
-    ) -> list[npt.NDArray[np.float64]]:
+    def _rewards(self, played: Sequence[Episode], starts: Starts) -> list[Floats]:
         """The rewards that are learned from, (T,) for each episode."""
-        return [self.settings.reward_scale * self._objective.rewards(episode) for episode in played]
+        return [self.settings.reward_scale * episode.reward for episode in played]
 
     @property
-    def _candidate(self) -> QNetwork:
-        """The network that is validated and kept when it is the best so far; `_validated` compiles it."""
+    def _candidate(self) -> nn.Module:
+        """The network that is validated and kept when it is the best so far."""
         return self.network
 
     def _validate(self) -> None:
-        measure, sign = self._objective.measure, self._objective.sign
+        measure, sign = self.rollouts.measure, self.rollouts.sign
         with timed(self.seconds, "validation"):
-            self._validated.refresh()
-            validated = self._objective.validate(self._validated)
+            validated = self.rollouts.validate(self._candidate)
         value = validated[f"validation_{measure}"]
         if sign * value > sign * self.best_value:
             self.best_step, self.best_value = self.gradient_steps, value
@@ -174,7 +139,7 @@ class Run(ABC):
         self._last |= validated
         self._last |= {f"best_validation_{measure}": self.best_value, "best_gradient_steps": self.best_step}
 
-    def best_network(self) -> QNetwork:
+    def best_network(self) -> nn.Module:
         """A copy of the network with the weights of the best validation so far."""
         network = copy.deepcopy(self.network)
         network.load_state_dict(self.best_weights)
@@ -185,7 +150,7 @@ class Run(ABC):
         validated = self.best_step >= 0
         return {
             "gradient_steps": float(self.best_step) if validated else None,
-            f"validation_{self._objective.measure}": self.best_value if validated else None,
+            f"validation_{self.rollouts.measure}": self.best_value if validated else None,
         }
 
     def take_played(self) -> list[tuple[int, float]]:
