@@ -88,5 +88,7 @@ def _kind(data: Mapping[str, Any]) -> type[SearchConfig]:
         raise UserError(f"problem {problem.name}: offers no direct search")
     search = str(data.get("search", next(iter(problem.searches))))
     if search not in problem.searches:
-        raise UserError(f"search: {search!r} is none of {problem.name}; {suggestion(search, problem.searches)}")
+        raise UserError(
+            f"search: {search!r} is none of {problem.name}; {suggestion(search, problem.searches)}"
+        )
     return search_settings(problem, search)

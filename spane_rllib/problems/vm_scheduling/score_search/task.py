@@ -64,9 +64,7 @@ class ScoreSearchTask(SearchTask):
     def draw(self, generator: np.random.Generator) -> Windows:
         """See `SearchTask.draw`."""
         settings = self._settings
-        return draw_windows(
-            generator, self._splits.train, settings.counts(settings.windows), settings.shares
-        )
+        return draw_windows(generator, self._splits.train, settings.counts(settings.windows), settings.shares)
 
     def judge(self, candidates: Sequence[PlacementScore], episodes: Windows) -> list[float]:
         """See `SearchTask.judge`."""

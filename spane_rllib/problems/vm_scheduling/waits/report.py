@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from spane_rllib.core.plotting import HEURISTIC_COLOUR, PALETTE
-from spane_rllib.problems.vm_scheduling.settings import CATASTROPHE_S
 from spane_rllib.problems.vm_scheduling.waits.figures import trimmed_means, wait_distribution
 from spane_rllib.problems.vm_scheduling.waits.reading import read_results
 
