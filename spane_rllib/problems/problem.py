@@ -429,6 +429,27 @@ class Problem(ABC):
     def evaluation_of(self, arguments: argparse.Namespace) -> Evaluation:
         """The evaluation that parsed options name; raises `UserError` as `load`, or where options clash."""
 
+    def job_arguments(self, arguments: argparse.Namespace) -> list[str]:
+        """The options of `add_arguments` for a process elsewhere that reads the same storage.
+
+        Paths are absolute and defaults spelt out; `evaluation_of` has read the `arguments` before.
+        """
+        raise UserError(f"problem {self.name}: jobs cannot evaluate it")
+
+    def placed(self, settings: Any, data: str | None = None) -> Any:
+        """A configuration whose paths mean the same in a process elsewhere that reads the same storage.
+
+        Args:
+            settings: with the fields of `instance`.
+            data: where the data is; None for what `settings` name.
+
+        Raises:
+            UserError: the problem has no data to place.
+        """
+        if data is not None:
+            raise UserError(f"problem {self.name}: reads no data; leave it out")
+        return settings
+
     # What is read from tables alone: no data, no Ray.
 
     @abstractmethod

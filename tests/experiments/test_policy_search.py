@@ -177,7 +177,7 @@ def test_only_the_same_search_is_continued(finished: Path, tmp_path: Path, capsy
         return str(capsys.readouterr().err)
 
     assert "step is 0.4, but was 0.5 when the experiment began" in refused("step: 0.5", "step: 0.4")
-    assert "windows.other_episodes is 6, but was 5" in refused("other_episodes: 5", "other_episodes: 6")
+    assert "validation.other_episodes is 6, but was 5" in refused("other_episodes: 5", "other_episodes: 6")
     assert "now means" in refused("synthetic:vms=12000", "synthetic:vms=11999")
     assert {name: (folder / name).read_bytes() for name in TABLES} == before
     # Where and how it runs is free.

@@ -39,7 +39,7 @@ def run_study(config: StudyConfig, folder: ResultsFolder, resume: bool) -> None:
     else:
         folder.create(config)
     print(f"study {config.name} in {folder.path}: {len(loaded.policies)} policies; {evaluation.description}")
-    store = PartStore(folder.path / "parts", evaluation)
+    store = PartStore(folder.parts, evaluation)
     play_parts(evaluation, parts, workers=config.workers, store=store)
     block_rows = config.bootstrap.block_rows or problem.statistics.block_rows
     resamples = Resamples.draw(np.sort(evaluation.pairs), config.bootstrap.resamples, config.seed, block_rows)

@@ -167,6 +167,14 @@ class AllocationProblem(Problem):
             parsed.scenario = "fading"
         return arguments.evaluation_of(parsed)
 
+    def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
+        """See `Problem.job_arguments`."""
+        return arguments.job_arguments(parsed)
+
+    def placed(self, settings: Any, data: str | None = None) -> Any:
+        """See `Problem.placed`."""
+        return arguments.placed(settings, data)
+
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
         """See `Problem.summarize`."""
         from spane_rllib.problems.vm_scheduling.allocations.evaluation import summarize

@@ -175,6 +175,14 @@ class WaitProblem(Problem):
         """See `Problem.evaluation_of`; with `--scenario`, that of allocations."""
         return arguments.evaluation_of(parsed)
 
+    def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
+        """See `Problem.job_arguments`."""
+        return arguments.job_arguments(parsed)
+
+    def placed(self, settings: Any, data: str | None = None) -> Any:
+        """See `Problem.placed`."""
+        return arguments.placed(settings, data)
+
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
         """See `Problem.summarize`."""
         from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize
