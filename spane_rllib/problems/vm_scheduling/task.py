@@ -128,12 +128,16 @@ class SlotEvaluation(Evaluation):
         sizes: numbers of servers.
         starts: (E,) rows at which episodes begin.
         seed: of what draws random numbers.
+        source: where the starts are from.
     """
 
     task: SlotTask
 
-    def __init__(self, task: SlotTask, sizes: Sequence[Case], starts: Rows, seed: int) -> None:
+    def __init__(
+        self, task: SlotTask, sizes: Sequence[Case], starts: Rows, seed: int, source: str = ""
+    ) -> None:
         self.task, self.seed = task, seed
+        self.chosen = f"starts from {source}; seed {seed}" if source else ""
         self.cases: tuple[Case, ...] = tuple(sizes)
         self.pairs: npt.NDArray[np.int64] = starts
 
