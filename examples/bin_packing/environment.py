@@ -13,9 +13,7 @@ from spane_rllib.core.errors import UserError
 Observation = dict[str, npt.NDArray[Any]]
 
 
-def draw_sizes(
-    random: np.random.Generator, items: int, smallest: int, largest: int
-) -> npt.NDArray[np.int64]:
+def draw_sizes(random: np.random.Generator, items: int, smallest: int, largest: int) -> npt.NDArray[np.int64]:
     """The instance generator: (items,) sizes in whole percent of a bin, each as likely as the others."""
     return random.integers(smallest, largest + 1, items)
 

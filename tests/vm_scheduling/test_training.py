@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import validated
