@@ -21,8 +21,8 @@ from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.search_space import Distribution
 from spane_rllib.experiments.tuning.trials import draw_trials
-from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.problems.vm_scheduling.networks.options import NETWORK_OPTIONS
+from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 METHODS = ("spane", "mlp", "mlp_aug")
@@ -121,7 +121,7 @@ def test_the_published_preset_has_the_published_values() -> None:
     assert (len(trials), config.evaluation.top_k, config.keep_weights) == (5, 5, "all")
     for trial in trials:
         assert trial.options == NETWORK_OPTIONS["spane"]().model_dump()
-        assert trial.training == TrainingSettings(learning_rate=0.01, gradient_steps=5000)
+        assert trial.training == DqnSettings(learning_rate=0.01, gradient_steps=5000)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.settings_files import dump_settings
+from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.search_space import Distribution
 from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials

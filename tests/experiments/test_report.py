@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.markdown import table
 from spane_rllib.experiments.reports.report import write_report
-from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.settings_files import dump_settings
+from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize
 from spane_rllib.problems.vm_scheduling.waits.reading import read_results

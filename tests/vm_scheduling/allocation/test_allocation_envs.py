@@ -13,13 +13,13 @@ import pytest
 from allocation_cases import scenario_of, trace_of_vms
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
-from spane_rllib.registration import ALLOCATION, SCENARIOS
 
 import spane_rllib  # noqa: F401  # registers the environments
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.allocations.env import AllocationEnv, create_env
 from spane_rllib.problems.vm_scheduling.allocations.scenario import scenario_names
 from spane_rllib.problems.vm_scheduling.allocations.vector_env import AllocationVectorEnv
+from spane_rllib.problems.vm_scheduling.environments import ALLOCATIONS
 from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
@@ -29,6 +29,9 @@ CASES: dict[str, dict[str, Any]] = {
     "deletions": {"deletions": True},
     "growing": {"growth": GROWING},
 }
+
+ALLOCATION = "spane_rllib/Allocation-v0"
+SCENARIOS = {name: spec.keywords["scenario"] for name, spec in ALLOCATIONS.items() if spec.keywords}
 
 
 def large(**keys: Any) -> Any:
