@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from spane_rllib.core.errors import UserError, one_line
-from spane_rllib.core.plugins import is_plugin, load_plugin
+from spane_rllib.core.plugins import is_plugin, load_plugin, plugin_options
 from spane_rllib.core.settings import Settings, suggestion
 from spane_rllib.problems.environments import register_environments
 from spane_rllib.problems.problem import Problem
@@ -96,7 +96,4 @@ def network_options(problem: Problem, kind: str) -> type[Settings]:
         return problem.networks[kind]
     if not is_plugin(kind):
         raise UserError(f"network {kind!r} is unknown; {suggestion(kind, problem.networks)}, or module:Class")
-    options = getattr(load_plugin(kind), "Options", None)
-    if not (isinstance(options, type) and issubclass(options, Settings)):
-        raise UserError(f"network {kind}: needs an attribute Options, a subclass of spane_rllib's Settings")
-    return options
+    return plugin_options(kind)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 from typing import Any, Literal
 
 from spane_rllib.core.console import whole_number
@@ -117,7 +119,8 @@ def _of_waits(arguments: argparse.Namespace) -> Evaluation:
             double_memory_threshold=arguments.double_memory_threshold,
         ),
     )
-    return WaitEvaluation(task, sizes, starts_of(task, arguments, arguments.starts), arguments.seed)
+    starts = starts_of(task, arguments, arguments.starts)
+    return WaitEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
 
 
 def _of_scenario(arguments: argparse.Namespace) -> Evaluation:
@@ -129,7 +132,11 @@ def _of_scenario(arguments: argparse.Namespace) -> Evaluation:
     task = AllocationTask(ALLOCATIONS, AllocationInstance(scenario=arguments.scenario, trace=arguments.trace))
     sizes = tuple(dict.fromkeys(arguments.servers or ()))
     starts = starts_of(task, arguments, arguments.starts)
-    return AllocationEvaluation(task, sizes, starts, arguments.seed)
+    return AllocationEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
+
+
+def _source(arguments: argparse.Namespace) -> str:
+    return arguments.starts or f"the {arguments.split} split"
 
 
 def _published(arguments: argparse.Namespace) -> Evaluation:
@@ -143,9 +150,7 @@ def _published(arguments: argparse.Namespace) -> Evaluation:
 
 
 def job_arguments(arguments: argparse.Namespace) -> list[str]:
-    """The options for a process elsewhere: paths absolute, the trace named, defaults spelt out."""
-    from pathlib import Path
-
+    """See `Problem.job_arguments`."""
     from spane_rllib.problems.vm_scheduling.traces.loading import resolve_source
 
     source = resolve_source(arguments.trace)
@@ -158,11 +163,32 @@ def job_arguments(arguments: argparse.Namespace) -> list[str]:
         for name in _NOT_WITH_SCENARIO:
             options[f"--{name.replace('_', '-')}"] = getattr(arguments, name)
     else:
-        file = Path(arguments.scenario)
-        options["--scenario"] = file.absolute() if file.is_file() else arguments.scenario
+        options["--scenario"] = _elsewhere(arguments.scenario)
     if arguments.starts is not None:
         options["--starts"] = Path(arguments.starts).absolute()
     else:
         options |= {"--split": arguments.split, "--episodes": arguments.episodes}
     sizes = [("--servers", n) for n in dict.fromkeys(arguments.servers or ())]
     return [str(word) for pair in [*options.items(), *sizes] for word in pair]
+
+
+def placed(settings: Any, trace: str | None) -> Any:
+    """See `Problem.placed`."""
+    from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
+
+    source = trace or settings.trace.source
+    if source == "auto":
+        # By name, not by variable: a node without the file is to say so, not fall back to a synthetic trace.
+        source = os.environ.get(DATA_VARIABLE) or "synthetic"
+    if source.partition(":")[0] != "synthetic":
+        source = str(Path(source).expanduser().absolute())
+    update = {"trace": settings.trace.model_copy(update={"source": source})}
+    if hasattr(settings, "scenario"):
+        update["scenario"] = _elsewhere(settings.scenario)
+    return settings.model_copy(update=update)
+
+
+def _elsewhere(scenario: str) -> str:
+    """A scenario, by name or by path, for a process in another folder."""
+    file = Path(scenario)
+    return str(file.absolute()) if file.is_file() else scenario

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.networks import weights as weights_module
+from spane_rllib.learning import models as weights_module
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.networks.weights import (
     ModelMetadata,

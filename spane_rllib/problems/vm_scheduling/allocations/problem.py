@@ -73,11 +73,14 @@ class AllocationProblem(Problem):
         headline="allocations_mean",
         compared=("allocations_mean", "allocations_median"),
         value="allocations",
+        value_title="VMs placed in an episode",
         verbs=("places more", "as many", "fewer"),
         note="VMs placed until the first that fits nowhere; CPU and memory: used share of the servers then; "
         "full: episodes that ended so, not by a cap or the end of the trace.",
         block_rows=2000,
+        blocks="start rows",
         reference="fgd",
+        figure="allocations",
     )
     episode_columns: Mapping[str, type] = {
         "scenario": str,
@@ -163,6 +166,14 @@ class AllocationProblem(Problem):
         if parsed.scenario is None and not parsed.published_table:
             parsed.scenario = "fading"
         return arguments.evaluation_of(parsed)
+
+    def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
+        """See `Problem.job_arguments`."""
+        return arguments.job_arguments(parsed)
+
+    def placed(self, settings: Any, data: str | None = None) -> Any:
+        """See `Problem.placed`."""
+        return arguments.placed(settings, data)
 
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
         """See `Problem.summarize`."""
