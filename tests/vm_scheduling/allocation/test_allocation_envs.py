@@ -31,6 +31,9 @@ CASES: dict[str, dict[str, Any]] = {
     "growing": {"growth": GROWING},
 }
 
+ALLOCATION = "spane_rllib/Allocation-v0"
+SCENARIOS = {name: spec.keywords["scenario"] for name, spec in ALLOCATIONS.items() if spec.keywords}
+
 
 def large(**keys: Any) -> Any:
     """Two servers that hold every VM of the fixture `trace`."""
