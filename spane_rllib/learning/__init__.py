@@ -1,1 +1,1 @@
-"""Learning in plain numpy and torch, of any problem whose observations are named arrays with an action mask."""
+"""Learning in plain numpy and torch, of any problem that observes named arrays with an action mask."""

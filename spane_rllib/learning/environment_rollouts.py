@@ -1,4 +1,4 @@
-"""Rollouts of any problem that has a Gymnasium environment: no compiled code, one forward pass for all lanes."""
+"""Rollouts of any problem that has a Gymnasium environment: one forward pass for all lanes."""
 
 from __future__ import annotations
 
@@ -79,18 +79,14 @@ class EnvironmentRollouts:
         def choose(observation: Arrays) -> Choices:
             action, log_probability = _greedy(network, observation)
             if action.ndim > 1:
-                raise UserError(
-                    "random actions of several parts are not known to be feasible; use ppo or a2c"
-                )
+                raise UserError("dqn: actions of several parts cannot be drawn at random; use ppo or a2c")
             for row in np.flatnonzero(random.random(len(action)) < epsilon):
                 action[row] = random.choice(np.flatnonzero(observation[MASK][row]))
             return action, log_probability
 
         return self._play(starts, choose)
 
-    def sample(
-        self, network: nn.Module, starts: Sequence[Reset], random: np.random.Generator
-    ) -> list[Episode]:
+    def sample(self, network: Any, starts: Sequence[Reset], random: np.random.Generator) -> list[Episode]:
         """See `Rollouts`."""
         device = device_of(network)
         generator = torch.Generator(device).manual_seed(int(random.integers(2**63 - 1)))

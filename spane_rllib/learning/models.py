@@ -67,7 +67,9 @@ def save_model(directory: str | os.PathLike[str], network: nn.Module, metadata: 
     """
     target = Path(directory)
     # Copies, since safetensors refuses weights that share memory.
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
+    state = {
+        name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()
+    }
     _check_finite(state, target)
     kind, options = built_from(network)
     file: ModelFile[Provenance] = ModelFile(kind=kind, options=options, metadata=metadata)

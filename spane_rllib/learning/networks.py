@@ -1,8 +1,9 @@
-"""What algorithms ask of networks. All take observations as tensors by name and ignore names they do not know.
+"""What algorithms ask of networks.
 
-DQN and SAC: `network(observation) -> (B, A)` values of the actions, or logits. PPO and A2C: `evaluate`. Playing
-in Gymnasium environments: `greedy` and `sample`. `CategoricalPolicy` gives a network with one choice of A
-actions the last three; factored and autoregressive heads answer them by themselves.
+All take observations as tensors by name and ignore names they do not know. DQN and SAC ask for
+`network(observation)`, (B, A) values of the actions or logits; PPO and A2C for `evaluate`; and playing in
+Gymnasium environments for `greedy` and `sample`, where there are. `CategoricalPolicy` gives a network with
+one choice of A actions the last three; factored and autoregressive heads answer them by themselves.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def linear_layers(module: nn.Module) -> list[nn.Linear]:
 
 
 def initialise(network: nn.Module, seed: int) -> None:
-    """Draw the weights of linear layers (Kaiming, for ReLU) from `seed` alone and set their biases to zero."""
+    """Draw the weights of linear layers (Kaiming, for ReLU) from `seed` alone; set their biases to zero."""
     generator = torch.Generator().manual_seed(seed)
     for layer in linear_layers(network):
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)

@@ -48,7 +48,7 @@ class PolicyGradientUpdate:
         settings: hyper-parameters; those of acting are used elsewhere.
     """
 
-    def __init__(self, policy: nn.Module, settings: OnPolicy) -> None:
+    def __init__(self, policy: Any, settings: OnPolicy) -> None:
         self.policy, self.settings = policy, settings
         self._evaluate: Callable[[Tensors, Tensor], tuple[Tensor, Tensor, Tensor]] = policy.evaluate
         self._device = device_of(policy)

@@ -177,8 +177,10 @@ class EpisodeReplay:
         observation, following = (
             {name: like(column) for name, column in self._observations.items()} for _ in range(2)
         )
-        columns = (like(self._columns[name]) for name in ("action", "n_step_return", "discount"))
-        return Batch(observation, *columns, following)
+        action, returns, discount = (
+            like(self._columns[name]) for name in ("action", "n_step_return", "discount")
+        )
+        return Batch(observation, action, returns, discount, following)
 
     def state(self) -> dict[str, Any]:
         """All that an exact continuation needs: copies of the rows in use, and the random generator."""
@@ -216,6 +218,9 @@ class EpisodeReplay:
         self._position = state["position"]
         self._transitions = int(np.count_nonzero(self._columns["is_transition"]))
         self._random.bit_generator.state = state["random"]
+
+    def _rows_in_use(self, columns: Columns) -> Columns:
+        return {name: column[: self._rows].copy() for name, column in columns.items()}
 
     def _settings(self) -> dict[str, float]:
         return {name: getattr(self, name) for name in ("capacity", "n_step", "gamma")}

@@ -52,7 +52,7 @@ class Rollouts(Protocol):
     def explore(
         self, network: nn.Module, epsilon: float, starts: Starts, random: np.random.Generator
     ) -> Sequence[Episode]:
-        """Play an episode from each start, with the best action or, with chance `epsilon`, any feasible one."""
+        """Play an episode from each start: the best action or, with chance `epsilon`, any feasible one."""
         ...
 
     def sample(self, network: nn.Module, starts: Starts, random: np.random.Generator) -> Sequence[Episode]:
@@ -60,7 +60,7 @@ class Rollouts(Protocol):
         ...
 
     def baseline_rewards(self, starts: Starts) -> Sequence[Floats] | None:
-        """Rewards of a reference policy in episodes of its own from the same starts; None where none is set."""
+        """Rewards of a reference policy in episodes of its own from the same starts; None: there is none."""
         ...
 
     def demonstrations(self, decisions: int, random: np.random.Generator) -> Batch:
@@ -72,5 +72,5 @@ class Rollouts(Protocol):
         ...
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """`validation_<measure>` of greedy episodes, the same at every call, and what else is known of them."""
+        """`validation_<measure>` of greedy episodes, the same ones at every call, and what else is known."""
         ...

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spane_rllib.core.console import whole_number
-from spane_rllib.core.errors import UserError, one_line
-from spane_rllib.core.settings import Settings, one_of, validated
+from spane_rllib.core.errors import one_line
+from spane_rllib.core.settings import one_of, validated
 from spane_rllib.core.strict_yaml import parse_yaml
 from spane_rllib.problems.problem import EpisodeSettings, Evaluation, Problem, Statistic, Statistics
 
@@ -80,9 +80,9 @@ class EnvironmentProblem(Problem):
         """One of `baselines`, a function of an observation."""
 
     @property
-    def spec(self) -> tuple[str, str]:
-        """Id and entry point of the environment."""
-        return next((name, spec.entry_point) for name, spec in self.environments.items())
+    def environment(self) -> str:
+        """Id of the environment."""
+        return next(iter(self.environments))
 
     def check(self, config: Any) -> None:
         """Only baselines that there are can be compared with."""
@@ -95,7 +95,7 @@ class EnvironmentProblem(Problem):
     def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> EnvironmentTask:
         """See `Problem.load`."""
         keywords = settings.model_dump(mode="json", include=set(self.instance.model_fields))
-        return self.load_environment(self.spec[0], keywords)
+        return self.load_environment(self.environment, keywords)
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> EnvironmentTask:
         """See `Problem.load_environment`."""
@@ -117,7 +117,10 @@ class EnvironmentProblem(Problem):
             "--episodes", type=whole_number(1, 1_000_000), metavar="K", help="episodes of each policy (1000)"
         )
         parser.add_argument(
-            "--seed", type=whole_number(0, 2**32 - 1), metavar="S", help="seed of drawn episodes and `random` (0)"
+            "--seed",
+            type=whole_number(0, 2**32 - 1),
+            metavar="S",
+            help="seed of drawn episodes and `random` (0)",
         )
 
     def evaluation_of(self, arguments: argparse.Namespace) -> Evaluation:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from importlib import import_module
+from inspect import signature
+from typing import Any, TypeVar
+
+from spane_rllib.core.errors import UserError
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,11 @@ class EnvironmentSpec:
     entry_point: str
     vector_entry_point: str | None = None
     keywords: Mapping[str, Any] = field(default_factory=dict)
+
+    def make(self, keywords: Mapping[str, Any]) -> Any:
+        """The environment; raises as `from_keywords`."""
+        module, _, name = self.entry_point.partition(":")
+        return from_keywords(getattr(import_module(module), name), {**self.keywords, **keywords})
 
 
 def register_environments(environments: Mapping[str, EnvironmentSpec]) -> None:
@@ -37,3 +48,16 @@ def register_environments(environments: Mapping[str, EnvironmentSpec]) -> None:
                 disable_env_checker=True,
                 order_enforce=False,
             )
+
+
+def from_keywords(make: Callable[..., Made], keywords: Mapping[str, Any]) -> Made:
+    """`make(**keywords)`.
+
+    Raises:
+        UserError: an unknown key, or a value that is not allowed.
+    """
+    allowed = list(signature(make).parameters)
+    unknown = [key for key in keywords if key not in allowed]
+    if unknown:
+        raise UserError(f"env_config: {unknown[0]!r} is not known; allowed are {', '.join(allowed)}")
+    return make(**keywords)

@@ -32,9 +32,13 @@ def _offered() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)} | ours
 
 
+_named: list[str] = []
+"""`module:OBJECT` of the problems that were found by it in this process."""
+
+
 def problem_names() -> list[str]:
     """What `find_problem` knows."""
-    return list(_offered())
+    return [*_offered(), *_named]
 
 
 @cache
@@ -56,19 +60,25 @@ def find_problem(name: str) -> Problem:
     if not isinstance(problem, Problem):
         raise UserError(f"problem {name}: {type(problem).__name__} is not a Problem")
     register_environments(problem.environments)
+    if is_plugin(name):
+        _named.append(name)
     return problem
 
 
 def marked_problem(keys: Iterable[str]) -> Problem:
     """The problem that these keys or options mean where none is named."""
     given = set(keys)
-    problems = map(find_problem, _OURS)
-    return next((problem for problem in problems if problem.marks & given), find_problem(DEFAULT))
+    return next((problem for problem in our_problems() if problem.marks & given), find_problem(DEFAULT))
+
+
+def our_problems() -> list[Problem]:
+    """Those of this package."""
+    return [find_problem(name) for name in _OURS]
 
 
 def marks() -> frozenset[str]:
     """What `marked_problem` looks for."""
-    return frozenset().union(*(find_problem(name).marks for name in _OURS))
+    return frozenset().union(*(problem.marks for problem in our_problems()))
 
 
 def problem_of_environment(environment: str) -> Problem:

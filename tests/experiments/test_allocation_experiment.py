@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS, measure_of
 from time_limits import COMMAND_S
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS, measure_of
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials
 from spane_rllib.learning.policy_settings import ALGORITHMS

@@ -294,7 +294,7 @@ def experiment_settings(problem: Problem) -> type[ExperimentConfig]:
         evaluation=(evaluation, Field(default_factory=evaluation, description="The final comparison.")),
     )
     method.about = config.about = problem
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def _named(description: str, names: Any, **default: Any) -> Any:

@@ -72,7 +72,7 @@ def _refused(problems: list[tuple[tuple[Any, ...], Any, str, str]]) -> Validatio
         "training",
         [
             InitErrorDetails(
-                type=PydanticCustomError(kind, "{message}", {"message": message}),  # type: ignore[arg-type]
+                type=PydanticCustomError(kind, "{message}", {"message": message}),
                 loc=where,
                 input=value,
             )

@@ -48,7 +48,7 @@ def train(
         tune.with_parameters(TrialTrainable, shared=dict(task.shared)),
         {name: amount for name, amount in resources.items() if amount},
     )
-    steps = [trial.training.gradient_steps for trial in trials]
+    steps = [int(getattr(trial.training, "gradient_steps", 0)) for trial in trials]
     measure = config.about.measure
     suggested = config.search.algorithm == "optuna"
     environment, keywords = task.environment

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.learning.algorithms import AlgorithmSettings
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.problems.vm_scheduling.allocations.algorithms import PpoSettings
 from spane_rllib.problems.vm_scheduling.allocations.rollouts import AllocationRollouts
@@ -26,10 +25,10 @@ def compile_ahead(allocations: bool = False) -> None:
     """
     trace, starts = synthesize(vms=2_000), np.array([0, 1])
     if allocations:
-        settings: AlgorithmSettings = PpoSettings(gradient_steps=1, lanes=2, episodes_per_start=2)
+        chosen = PpoSettings(gradient_steps=1, lanes=2, episodes_per_start=2)
         scenario = load_scenario("fading").with_servers(2)
         rollouts: SlotRollouts = AllocationRollouts(
-            AllocationWorkload(trace, scenario), (0, 100), settings, starts
+            AllocationWorkload(trace, scenario), (0, 100), chosen, starts
         )
     else:
         settings = DqnSettings(
@@ -45,4 +44,4 @@ def compile_ahead(allocations: bool = False) -> None:
         rollouts = WaitRollouts(Workload(trace, cluster), cluster, (0, 100), settings, starts, trim=0.0)
     HeuristicPolicy("fgd").play(rollouts.workload, rollouts.cluster, *rollouts.validation_starts, seed=0)
     network = build_network("spane", {}, rollouts.cluster.servers, seed=0)
-    begin_run(network, settings, rollouts, every=1, seed=0).run_until(1)
+    begin_run(network, rollouts.settings, rollouts, every=1, seed=0).run_until(1)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
-from inspect import signature
-from typing import Any, TypeVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -88,19 +86,3 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
         state = self._lanes.state
         (counters,), (clocks,) = state.counters.tolist(), state.clocks.tolist()
         return counters[STATUS], self.instance.describe(counters, clocks)
-
-
-Made = TypeVar("Made")
-
-
-def from_keywords(make: Callable[..., Made], keywords: Mapping[str, Any]) -> Made:
-    """`make(**keywords)`.
-
-    Raises:
-        UserError: an unknown key, or a value that is not allowed.
-    """
-    allowed = list(signature(make).parameters)
-    unknown = [key for key in keywords if key not in allowed]
-    if unknown:
-        raise UserError(f"env_config: {unknown[0]!r} is not known; allowed are {', '.join(allowed)}")
-    return make(**keywords)

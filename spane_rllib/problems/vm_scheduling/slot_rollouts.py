@@ -1,4 +1,4 @@
-"""Rollouts of all objectives on slots: compiled ones of networks with kernels, of others the environment's."""
+"""Rollouts of both objectives: compiled where the network has kernels, else by the environment's steps."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class SlotRollouts(ABC):
 
     @abstractmethod
     def summary(self, measured: Floats) -> dict[str, float]:
-        """`validation_<measure>` of (E,) measures of the validation episodes, and what else is known of them."""
+        """`validation_<measure>` of (E,) measures of validation episodes, and what else is known."""
 
     @abstractmethod
     def environment(self) -> SlotEnv:

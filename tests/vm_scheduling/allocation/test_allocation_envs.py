@@ -13,6 +13,7 @@ import pytest
 from allocation_cases import scenario_of, trace_of_vms
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
+from spane_rllib.registration import ALLOCATION, SCENARIOS
 
 import spane_rllib  # noqa: F401  # registers the environments
 from spane_rllib.core.errors import UserError
@@ -21,7 +22,6 @@ from spane_rllib.problems.vm_scheduling.allocations.scenario import scenario_nam
 from spane_rllib.problems.vm_scheduling.allocations.vector_env import AllocationVectorEnv
 from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
-from spane_rllib.registration import ALLOCATION, SCENARIOS
 
 GROWING = {"servers": 1, "used_threshold": 0.75, "max_servers": 4}
 CASES: dict[str, dict[str, Any]] = {

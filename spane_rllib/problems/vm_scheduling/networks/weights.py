@@ -12,7 +12,6 @@ from spane_rllib.core.plugins import check_named, is_plugin
 from spane_rllib.core.settings import Settings
 from spane_rllib.learning import models
 from spane_rllib.learning.models import ModelFile, Provenance, model_digest, save_model
-from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network, network_skeleton
 from spane_rllib.problems.vm_scheduling.networks.score import ScoreWeights
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork

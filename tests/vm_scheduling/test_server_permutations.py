@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.learning.augmentation import ServerPermutations
+from spane_rllib.learning.algorithms import DqnSettings
 from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import EpisodeReplay
-from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.problems.vm_scheduling.server_permutations import ServerPermutations
 
 
 class EquivariantNetwork(nn.Module):
@@ -20,8 +20,8 @@ class EquivariantNetwork(nn.Module):
         super().__init__()
         self.score = nn.Linear(4 + 4 + 3, 2)
 
-    def forward(self, servers: torch.Tensor, request: torch.Tensor) -> torch.Tensor:
-        flat = servers.flatten(2)
+    def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
+        flat, request = observation["servers"].flatten(2), observation["request"]
         shared = torch.cat([flat.mean(1), request], 1)[:, None].expand(-1, flat.shape[1], -1)
         return self.score(torch.cat([flat, shared], 2)).tanh().flatten(1)
 
@@ -37,11 +37,16 @@ def random_batch(size: int, servers: int) -> Batch:
         mask[:, 0] = 1
         return mask
 
-    action = np.array([random.choice(np.flatnonzero(mask)) for mask in masks()])
-    return Batch(
-        shares(size, servers, 2, 2), shares(size, 3), action, shares(size), shares(size),
-        shares(size, servers, 2, 2), shares(size, 3), masks(),
-    )  # fmt: skip
+    def observed() -> dict[str, np.ndarray]:
+        return {
+            "servers": shares(size, servers, 2, 2),
+            "request": shares(size, 3),
+            "action_mask": masks(),
+        }
+
+    seen = observed()
+    action = np.array([random.choice(np.flatnonzero(mask)) for mask in seen["action_mask"]])
+    return Batch(seen, action, shares(size), shares(size), observed())
 
 
 @pytest.mark.parametrize(("servers", "count"), [(5, 2), (5, 24), (5, 119), (5, 120), (9, 120)])
@@ -74,22 +79,29 @@ def test_one_permutation_by_hand() -> None:
     augmentation = ServerPermutations(3, 6, seed=0)
     index = augmentation.permutations.tolist().index([2, 0, 1])
     batch = Batch(
-        servers=np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2),
-        request=np.ones((1, 3), np.float32),
+        observation={
+            "servers": np.arange(12, dtype=np.float32).reshape(1, 3, 2, 2),
+            "request": np.ones((1, 3), np.float32),
+            "action_mask": np.array([[0, 1, 0, 0, 0, 1]], np.int8),
+        },
         action=np.array([5]),  # node 1 of server 2, which comes first now
         n_step_return=np.ones(1, np.float32),
         discount=np.ones(1, np.float32),
-        next_servers=np.arange(12, 24, dtype=np.float32).reshape(1, 3, 2, 2),
-        next_request=np.ones((1, 3), np.float32),
-        next_action_mask=np.array([[1, 0, 0, 0, 0, 1]], np.int8),
+        next_observation={
+            "servers": np.arange(12, 24, dtype=np.float32).reshape(1, 3, 2, 2),
+            "request": np.ones((1, 3), np.float32),
+            "action_mask": np.array([[1, 0, 0, 0, 0, 1]], np.int8),
+        },
     )
     permuted = augmentation.apply(batch, np.array([index]))
-    assert permuted.servers.ravel().tolist() == [8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 6, 7]
-    assert permuted.next_servers.ravel().tolist() == [20, 21, 22, 23, 12, 13, 14, 15, 16, 17, 18, 19]
-    assert permuted.next_action_mask.tolist() == [[0, 1, 1, 0, 0, 0]]
+    now, then = permuted.observation, permuted.next_observation
+    assert now["servers"].ravel().tolist() == [8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 6, 7]
+    assert now["action_mask"].tolist() == [[0, 1, 0, 1, 0, 0]]
+    assert then["servers"].ravel().tolist() == [20, 21, 22, 23, 12, 13, 14, 15, 16, 17, 18, 19]
+    assert then["action_mask"].tolist() == [[0, 1, 1, 0, 0, 0]]
     assert permuted.action.tolist() == [1]
     assert batch.action.tolist() == [5]
-    assert permuted.request is batch.request
+    assert now["request"] is batch.observation["request"]
 
 
 @pytest.mark.parametrize("double_q", [True, False])
@@ -97,7 +109,7 @@ def test_an_equivariant_network_learns_the_same_from_a_permuted_batch(double_q: 
     augmentation = ServerPermutations(5, 24, seed=3)
     batch = random_batch(64, 5)
     permuted = augmentation.apply(batch, np.random.default_rng(1).integers(24, size=64))
-    assert (permuted.servers != batch.servers).any()
+    assert (permuted.observation["servers"] != batch.observation["servers"]).any()
     torch.manual_seed(0)
     network = EquivariantNetwork()
     weights = network.state_dict()
@@ -105,7 +117,7 @@ def test_an_equivariant_network_learns_the_same_from_a_permuted_batch(double_q: 
     for data in (batch, permuted):
         learner = EquivariantNetwork()
         learner.load_state_dict(weights)
-        metrics.append(DqnUpdate(learner, TrainingSettings(double_q=double_q)).update(data))
+        metrics.append(DqnUpdate(learner, DqnSettings(double_q=double_q)).update(data))
     assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)
 
 
@@ -116,9 +128,12 @@ def test_replay_samples_keep_slot_and_mask_together() -> None:
     servers[..., 0] *= random.integers(0, 2, (40, 4, 2))
     servers[:, 2, 1, 0] = 1 + np.arange(40)  # marks the slot that is taken
     mask = (servers[..., 0] > 0).reshape(40, 8).astype(np.int8)
-    replay = EpisodeReplay(100, 4, 3, 0.9, seed=0, augmentation=ServerPermutations(4, 24, seed=0))
-    replay.add_episode(servers, np.zeros((40, 3)), mask, np.full(40, 5), np.zeros(40))
+    replay = EpisodeReplay(100, 3, 0.9, seed=0, augmentation=ServerPermutations(4, 24, seed=0))
+    observation = {"servers": servers, "request": np.zeros((40, 3)), "action_mask": mask}
+    replay.add_episode(observation, np.full(40, 5), np.zeros(40))
     batch = replay.sample(500)
-    assert (batch.servers[..., 0].reshape(500, 8)[np.arange(500), batch.action] >= 1).all()
-    assert ((batch.next_servers[..., 0] > 0).reshape(500, 8) == batch.next_action_mask).all()
+    room = batch.observation["servers"][..., 0].reshape(500, 8)
+    assert (room[np.arange(500), batch.action] >= 1).all()
+    for seen in (batch.observation, batch.next_observation):
+        assert ((seen["servers"][..., 0] > 0).reshape(500, 8) == seen["action_mask"]).all()
     assert set(batch.action.tolist()) == {1, 3, 5, 7}
