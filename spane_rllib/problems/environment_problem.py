@@ -37,8 +37,8 @@ class EnvironmentProblem(Problem):
     Training takes seeds below 2^31, validation and evaluation two other ranges.
 
     Beside the attributes of `Problem` that have no default (not those set here), a subclass gives `case`, the
-    field of `instance` that evaluations may vary: in `evaluation.<case>`, a list, if it has that field, and by
-    `--<case>`, which may be repeated.
+    field of `instance` that evaluations may vary: by `evaluation.<case>`, a list, if `evaluation` has that
+    field, and by `--<case>`, which may be repeated.
     """
 
     case: ClassVar[str]

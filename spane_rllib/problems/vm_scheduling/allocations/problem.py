@@ -137,9 +137,9 @@ class AllocationProblem(Problem):
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> AllocationTask:
         """See `Problem.load_environment`."""
+        from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
         from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
-        from spane_rllib.problems.vm_scheduling.slot_env import from_keywords
 
         fixed = self.environments[environment].keywords
         return AllocationTask(self, from_keywords(AllocationInstance, {**fixed, **keywords}))

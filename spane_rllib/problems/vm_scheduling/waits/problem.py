@@ -141,7 +141,7 @@ class WaitProblem(Problem):
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> WaitTask:
         """See `Problem.load_environment`."""
-        from spane_rllib.problems.vm_scheduling.slot_env import from_keywords
+        from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
 
