@@ -1,4 +1,4 @@
-"""Items arrive one after the other; each goes into a bin with room for it. The fewer bins are used, the better."""
+"""Items arrive one after the other, each goes into a bin with room for it: use as few bins as possible."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def save_model(directory: str | os.PathLike[str], network: nn.Module, metadata: 
 
     Args:
         directory: the folder.
-        network: has an attribute `kind` and a method `options()`, or is made by `networks.build_own`.
+        network: has an attribute `kind` and a method `options()`, or came through `networks.remember`.
         metadata: where it comes from.
 
     Raises:
@@ -147,7 +147,7 @@ def model_digest(directory: str | os.PathLike[str]) -> str:
 
 
 def model_identity(directory: str | os.PathLike[str], network: nn.Module) -> str:
-    """What decides the actions of the model that was loaded from a folder: its digest, and code of one's own."""
+    """What decides the actions of the model loaded from a folder: its digest, and code of one's own."""
     kind, _ = built_from(network)
     own = f" {plugin_identity(kind)}" if is_plugin(kind) else ""
     return model_digest(directory) + own
