@@ -10,6 +10,7 @@ from typing import Any, Literal
 from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.problem import Evaluation
+from spane_rllib.problems.registry import find_problem
 
 _DEFAULTS: dict[str, Any] = {
     "node_cpu": 40.0,
@@ -105,12 +106,11 @@ def evaluation_of(arguments: argparse.Namespace) -> Evaluation:
 def _of_waits(arguments: argparse.Namespace) -> Evaluation:
     from spane_rllib.problems.vm_scheduling.task import starts_of
     from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
-    from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
     from spane_rllib.problems.vm_scheduling.waits.task import WaitEvaluation, WaitTask
 
     sizes = tuple(dict.fromkeys(arguments.servers or [5]))
     task = WaitTask(
-        WAITS,
+        find_problem("vm_scheduling"),
         WaitInstance(
             trace=arguments.trace,
             servers=sizes[0],
@@ -125,11 +125,11 @@ def _of_waits(arguments: argparse.Namespace) -> Evaluation:
 
 def _of_scenario(arguments: argparse.Namespace) -> Evaluation:
     from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
-    from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
     from spane_rllib.problems.vm_scheduling.allocations.task import AllocationEvaluation, AllocationTask
     from spane_rllib.problems.vm_scheduling.task import starts_of
 
-    task = AllocationTask(ALLOCATIONS, AllocationInstance(scenario=arguments.scenario, trace=arguments.trace))
+    instance = AllocationInstance(scenario=arguments.scenario, trace=arguments.trace)
+    task = AllocationTask(find_problem("vm_allocations"), instance)
     sizes = tuple(dict.fromkeys(arguments.servers or ()))
     starts = starts_of(task, arguments, arguments.starts)
     return AllocationEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
@@ -141,11 +141,10 @@ def _source(arguments: argparse.Namespace) -> str:
 
 def _published(arguments: argparse.Namespace) -> Evaluation:
     from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
-    from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
     from spane_rllib.problems.vm_scheduling.allocations.published import PublishedEvaluation
     from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
 
-    task = AllocationTask(ALLOCATIONS, AllocationInstance(trace=arguments.trace))
+    task = AllocationTask(find_problem("vm_allocations"), AllocationInstance(trace=arguments.trace))
     return PublishedEvaluation(task, arguments.episodes, arguments.seed)
 
 
