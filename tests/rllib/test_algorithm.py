@@ -26,8 +26,6 @@ from spane_rllib.registration import VM_SCHEDULING
 from spane_rllib.rllib.algorithm import MODEL_FOLDER, VMSchedulingDQN
 from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 ENV_CONFIG = {"trace": "synthetic:vms=3000,seed=1", "servers": 2}
 OBSERVATION = ("servers", "request", "action_mask")
 NETWORKS = pytest.mark.parametrize("kind", ["spane", "mlp"])
