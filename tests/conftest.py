@@ -30,6 +30,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """With `--dist loadfile`: share the files out one at a time, but those that start Ray to one worker."""
     if config.option.dist != "loadfile":
         return None
+    assert all(file.is_file() for file in FIRST), "a file that is named above has moved"
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
