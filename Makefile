@@ -5,8 +5,13 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-all lint bench clean
 
-# Train, choose and compare policies on a local Ray; a second call continues or shows the first one's result.
+SHIPPED := --policy spane@pretrained --policy best@pretrained
+RULES := --policy keep-64 --policy balance-fit --policy first-fit
+
+# The shipped models beside heuristics at once; then train, choose and compare policies on a local Ray. A second
+# call continues or shows the first one's result.
 demo: .venv/installed
+	@$(BIN)/python -m spane_rllib.evaluate $(SHIPPED) $(RULES) --episodes 200
 	@if [ -e results/quick/config.yaml ]; then $(BIN)/python -m spane_rllib.tune --resume results/quick; \
 	else $(BIN)/python -m spane_rllib.tune quick; fi
 

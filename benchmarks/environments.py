@@ -10,8 +10,8 @@ import numpy as np
 import spane_rllib  # noqa: F401  # registers the environments
 from benchmarks import plain_baseline
 from benchmarks.measuring import Row, in_child
-from spane_rllib.registration import VM_SCHEDULING
 
+ENVIRONMENT = "spane_rllib/VMScheduling-v0"
 LANES = 256
 
 
@@ -41,7 +41,7 @@ def _measure(quick: bool) -> list[Row]:
 
 def _single_step(placements: int) -> float:
     """Microseconds of a step, without what choosing the action takes."""
-    environment = gymnasium.make(VM_SCHEDULING, split="test")
+    environment = gymnasium.make(ENVIRONMENT, split="test")
     elapsed, done = 0.0, 0
     for seed in range(placements):
         # Play the episode once to know its actions: the most recently listed feasible slot spreads the VMs.
@@ -65,7 +65,7 @@ def _single_step(placements: int) -> float:
 def _vector_step(ticks: int) -> float:
     """Microseconds of a step per VM placed, ends and beginnings of episodes included."""
     environment = gymnasium.make_vec(
-        VM_SCHEDULING, LANES, vectorization_mode="vector_entry_point", split="test", copy=False
+        ENVIRONMENT, LANES, vectorization_mode="vector_entry_point", split="test", copy=False
     )
     observation, _ = environment.reset(seed=0)
     ended = np.zeros(LANES, bool)

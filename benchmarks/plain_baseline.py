@@ -18,15 +18,19 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.clusters import five_server_episodes
-from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload, probe_vm_counts
 from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.traces.splits import splits_of
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
 
 Observation = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int8]]
 """Free shares (N, 2, 2), request (3,) and feasible slots (2N,), as in `simulator.lanes.Observations`."""
 Policy = Callable[[Observation], int]
+
+
+def _named(servers: torch.Tensor, request: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {"servers": servers, "request": request}
 
 
 class PlainEnv:
@@ -113,7 +117,7 @@ class GreedyPolicy:
         if self.random is not None and self.random.random() < self.epsilon:
             return int(self.random.choice(np.flatnonzero(mask)))
         with torch.no_grad():
-            q = self.network(torch.from_numpy(servers)[None], torch.from_numpy(request)[None])[0]
+            q = self.network(_named(torch.from_numpy(servers)[None], torch.from_numpy(request)[None]))[0]
             return int(q.masked_fill(torch.from_numpy(mask) == 0, -torch.inf).argmax())
 
 
@@ -134,7 +138,7 @@ def play(
 class PlainReplay:
     """A list of transitions that is overwritten from its beginning once it is full."""
 
-    def __init__(self, settings: TrainingSettings, random: np.random.Generator) -> None:
+    def __init__(self, settings: DqnSettings, random: np.random.Generator) -> None:
         self.settings, self.random = settings, random
         self.transitions: list[tuple[Any, ...]] = []
         self.position = 0
@@ -157,7 +161,10 @@ class PlainReplay:
         self.position = (self.position + 1) % self.settings.replay_capacity
 
     def sample(self) -> list[npt.NDArray[Any]]:
-        """A batch drawn uniformly with replacement, as the columns of `learning.replay.Batch`."""
+        """A batch drawn uniformly with replacement, as columns.
+
+        These are servers, request, action, return, discount, and the next servers, request and mask.
+        """
         rows = self.random.integers(len(self.transitions), size=self.settings.batch_size)
         types = (np.float32, np.float32, np.int64, np.float32, np.float32, np.float32, np.float32, np.int8)
         columns = zip(*(self.transitions[row] for row in rows), strict=True)
@@ -167,7 +174,7 @@ class PlainReplay:
 class PlainUpdate:
     """A double DQN gradient step in eager torch."""
 
-    def __init__(self, network: torch.nn.Module, settings: TrainingSettings) -> None:
+    def __init__(self, network: torch.nn.Module, settings: DqnSettings) -> None:
         self.network, self.target, self.settings = network, copy.deepcopy(network), settings
         self.optimizer = torch.optim.Adam(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -181,10 +188,11 @@ class PlainUpdate:
             torch.from_numpy, batch
         )
         with torch.no_grad():
-            preference = self.network(next_servers, next_request).masked_fill(next_mask == 0, -torch.inf)
+            following = _named(next_servers, next_request)
+            preference = self.network(following).masked_fill(next_mask == 0, -torch.inf)
             best = preference.argmax(dim=1, keepdim=True)
-            future = self.target(next_servers, next_request).gather(1, best).squeeze(1)
-        q = self.network(servers, request).gather(1, action[:, None]).squeeze(1)
+            future = self.target(following).gather(1, best).squeeze(1)
+        q = self.network(_named(servers, request)).gather(1, action[:, None]).squeeze(1)
         loss = torch.nn.functional.mse_loss(q, returns + discount * future)
         self.optimizer.param_groups[0]["lr"] = settings.learning_rate_schedule()(self.updates)
         self.optimizer.zero_grad()
@@ -215,7 +223,7 @@ def training_iterations(network: torch.nn.Module, count: int) -> list[float]:
     """
     torch.set_num_threads(1)
     trace, cluster = load_trace(), Cluster()
-    settings, random = TrainingSettings(), np.random.default_rng(0)
+    settings, random = DqnSettings(), np.random.default_rng(0)
     replay, update = PlainReplay(settings, random), PlainUpdate(network, settings)
     policy = GreedyPolicy(network, random, epsilon=settings.epsilon_initial / 2)
     env, workload = PlainEnv(trace, cluster), compile_workload(trace, cluster)

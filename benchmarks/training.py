@@ -22,7 +22,7 @@ PARTS = {
     "gradient": "gradient steps",
     "validation": "validation",
 }
-"""Clocks of `TrainingRun`, and what the table calls them."""
+"""Clocks of a run, and what the table calls them."""
 
 
 def measure(quick: bool) -> list[Row]:
@@ -118,14 +118,14 @@ def train(steps: int, servers: int = 5, validation_episodes: int = 150, warm_up:
     import torch
 
     from benchmarks.clusters import trace_for
-    from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
+    from spane_rllib.rllib.algorithm_config import SchedulingConfig
 
     torch.set_num_threads(1)
     imports = time.perf_counter() - started
     with _ray_on_any_core(), tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         config = (
-            VMSchedulingDQNConfig()
+            SchedulingConfig()
             .environment(env_config={"trace": trace_for(servers), "servers": servers})
             .training(gradient_steps=steps, warmup_episodes=warm_up)
             .validation(episodes=validation_episodes)
@@ -175,12 +175,12 @@ def _split_rollout(episodes: int) -> dict[str, float]:
 
     workload, cluster, starts, vm_counts = five_server_episodes(episodes)
     network = CompiledQNetwork(build_network("spane", {}, cluster.servers, seed=0))
-    rollout = ExploringRollout(workload, cluster, episodes, np.random.default_rng(0))
-    played = list(rollout.play(network, 0.3, starts, vm_counts))
+    rollout, random = ExploringRollout(workload, cluster, episodes), np.random.default_rng(0)
+    played = list(rollout.play(network, 0.3, starts, vm_counts, random))
     servers = np.concatenate([episode.servers for episode in played])
     request = np.concatenate([episode.request for episode in played])
     calls = {
-        "all": lambda: list(rollout.play(network, 0.3, starts, vm_counts)),
+        "all": lambda: list(rollout.play(network, 0.3, starts, vm_counts, random)),
         "network": lambda: network.q_values(servers, request),
         "simulator": lambda: run_heuristic(workload, cluster, Heuristic("random"), starts, vm_counts),
     }
@@ -209,27 +209,33 @@ def _tune(steps: int) -> float:
 
     from spane_rllib.experiments.tuning.trainable import TrialTrainable
     from spane_rllib.experiments.tuning.trials import TrialSettings
-    from spane_rllib.learning.settings import TrainingSettings
+    from spane_rllib.problems.registry import DEFAULT, find_problem
     from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    problem = find_problem(DEFAULT)
     trial = TrialSettings(
+        problem=DEFAULT,
         name="benchmark",
         method="spane",
         index=0,
         seed=0,
         network="spane",
+        algorithm="dqn",
         options={},
-        training=TrainingSettings(gradient_steps=steps),
+        training=problem.algorithms["dqn"](gradient_steps=steps),
     )
     space = {
         "trial": trial.model_dump(mode="json"),
+        "environment": next(iter(problem.environments)),
         "env_config": {"trace": "benchmark"},
         "validation": {"episodes": 150, "every": 250, "trim": 0.1, "seed": 0},
     }
     with _ray_on_any_core(), tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(TrialTrainable, trace=load_trace()), {"cpu": 1}),
+            tune.with_resources(
+                tune.with_parameters(TrialTrainable, shared={"benchmark": load_trace()}), {"cpu": 1}
+            ),
             param_space=space,
             run_config=tune.RunConfig(
                 storage_path=folder,

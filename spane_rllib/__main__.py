@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "run policies on episodes of a trace and compare their wait times",
     "compare": "two policies on the same episodes: paired differences with intervals",
     "study": "trained models beside heuristics, with intervals, without training",
+    "models": "import weights of the published SPANE code as model folders",
     "view": "look at recorded schedules in the browser, or export them",
     "submit": "tune and evaluate as jobs of a Ray cluster",
 }

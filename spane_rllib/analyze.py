@@ -34,43 +34,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     folder = ResultsFolder(Path(arguments.folder))
     config = folder.load_config()
-    from spane_rllib.experiments.reports.allocation_report import (
-        read_allocation_episodes,
-        write_allocation_summary,
-    )
-    from spane_rllib.experiments.reports.summary import (
+    from spane_rllib.experiments.reports.report import (
         check_readable,
         is_evaluated,
-        read_evaluation,
-        write_summary,
+        read_episodes,
+        write_report,
     )
-    from spane_rllib.experiments.results.measures import measure_in
     from spane_rllib.experiments.results.trial_tables import restore_results, write_trial_tables
-    from spane_rllib.problems.vm_scheduling.allocations import evaluation as allocation_evaluation
-    from spane_rllib.problems.vm_scheduling.waits.evaluation import summary_table
 
+    problem, measure = config.about, config.about.measure
     results = restore_results(folder)
-    if is_evaluated(folder) and config.scenario is None:
-        check_readable(folder)  # before anything is written
+    evaluated = is_evaluated(folder)
+    if evaluated:
+        check_readable(folder, problem)  # before anything is written
     trials = write_trial_tables(results, folder)
     counts = ", ".join(
         f"{count} {status.lower()}" for status, count in trials["status"].value_counts().items()
     )
     print(f"{folder.path}: {len(trials)} trials ({counts})\n")
     best = trials[trials["rank"] <= arguments.top].sort_values(["method", "rank"], kind="stable")
-    measure = measure_in(trials)
     best = best.astype({"best_gradient_steps": int})
     shown = best[["method", "trial", f"best_{measure.column}", "best_gradient_steps", "time_s"]]
     header = ("method", "trial", measure.title.replace(",", ""), "at gradient step", "time s")
     print(format_table(header, list(shown.itertuples(index=False, name=None))))
-    if is_evaluated(folder) and config.scenario is not None:
-        episodes = read_allocation_episodes(folder.path / "episodes.csv")
-        print(f"\n{allocation_evaluation.summary_table(allocation_evaluation.summarize(episodes))}")
-        for figure in write_allocation_summary(folder):
-            print(figure)
-    elif is_evaluated(folder):
-        print(f"\n{summary_table(read_evaluation(folder)[1])}")
-        for figure in write_summary(folder):
+    if evaluated:
+        print(f"\n{problem.summary_text(problem.summarize(read_episodes(folder, problem)))}")
+        for figure in write_report(folder):
             print(figure)
     else:
         print(f"\nnot evaluated yet; python -m spane_rllib.tune --resume {folder.path} goes on")

@@ -10,7 +10,6 @@ from benchmarks.plain_baseline import GreedyPolicy, PlainEnv, PlainReplay, Plain
 from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import EpisodeReplay
-from spane_rllib.learning.settings import TrainingSettings
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, greedy_episodes
@@ -23,10 +22,11 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     run_heuristic,
 )
 from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
+from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
 
 CLUSTER = Cluster(servers=5)
 STARTS = np.array([100, 3_000, 7_500, 11_000])
-SETTINGS = TrainingSettings(n_step=7, batch_size=64, replay_capacity=20_000)
+SETTINGS = DqnSettings(n_step=7, batch_size=64, replay_capacity=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -59,27 +59,28 @@ def test_greedy_waits(workload: Workload, vm_counts: np.ndarray) -> None:
 @pytest.fixture(scope="module")
 def batches(workload: Workload, vm_counts: np.ndarray) -> tuple[list[np.ndarray], Batch]:
     """The same draw from both memories after the same half-random episodes."""
-    rollout = ExploringRollout(workload, CLUSTER, len(STARTS), np.random.default_rng(4))
+    rollout = ExploringRollout(workload, CLUSTER, len(STARTS))
     network = CompiledQNetwork(build_network("spane", {}, servers=5, seed=1))
     plain = PlainReplay(SETTINGS, np.random.default_rng(3))
-    ours = EpisodeReplay(SETTINGS.replay_capacity, 5, SETTINGS.n_step, SETTINGS.discount, seed=3)
+    ours = EpisodeReplay(SETTINGS.replay_capacity, SETTINGS.n_step, SETTINGS.discount, seed=3)
     env = PlainEnv(workload.trace, CLUSTER)
-    played = rollout.play(network, 0.5, STARTS, vm_counts)
+    played = rollout.play(network, 0.5, STARTS, vm_counts, np.random.default_rng(4))
     for episode, start, vm_count in zip(played, STARTS, vm_counts, strict=True):
         recorded = iter(episode.action.tolist())
         plain.add_episode(*play(env, lambda _, recorded=recorded: next(recorded), start, vm_count))
-        ours.add_episode(
-            episode.servers, episode.request, episode.action_mask, episode.action, -np.log1p(episode.wait)
-        )
+        ours.add_episode(episode.observation, episode.action, -np.log1p(episode.wait))
     assert len(plain.transitions) == len(ours)
     return plain.sample(), ours.sample(SETTINGS.batch_size)
 
 
 def test_replayed_batch(batches: tuple[list[np.ndarray], Batch]) -> None:
     plain, ours = batches
-    for name, mine, theirs in zip(Batch._fields, plain, ours, strict=True):
+    now, then = ours.observation, ours.next_observation
+    columns = [now["servers"], now["request"], ours.action, ours.n_step_return, ours.discount]
+    columns += [then["servers"], then["request"], then["action_mask"]]
+    for number, (mine, theirs) in enumerate(zip(plain, columns, strict=True)):
         assert mine.dtype == theirs.dtype
-        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6, err_msg=str(number))
 
 
 def test_gradient_steps(batches: tuple[list[np.ndarray], Batch]) -> None:

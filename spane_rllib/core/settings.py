@@ -5,15 +5,43 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from spane_rllib.core.errors import UserError, one_line
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _check_name(name: str) -> str:
+    # Names become folder names, and a dot separates the keys of `--set`.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise ValueError(
+            f"{name[:120]!r} must be 1 to 100 letters, digits, _ or -, the first a letter or digit"
+        )
+    return name
+
+
+def _check_path(path: str) -> str:
+    # Line breaks and control characters are no names of files, and YAML does not keep all of them.
+    if not path or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", path):
+        raise ValueError(f"must be a path without control characters, got {reprlib.repr(path)}")
+    return path
+
+
+def _check_interval(interval: tuple[float, float]) -> tuple[float, float]:
+    if not interval[0] < interval[1]:
+        raise ValueError(f"must be [from, to] with from < to, got {list(interval)}")
+    return interval
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+PathText = Annotated[str, AfterValidator(_check_path)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Interval = Annotated[tuple[Share, Share], Strict(False), AfterValidator(_check_interval)]
 
 
 class Settings(BaseModel):
@@ -61,6 +89,14 @@ def distinct(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(items)) < len(items):
         raise ValueError(f"must not repeat an item, got {list(items)}")
     return items
+
+
+def one_of(word: str, allowed: Iterable[str]) -> str:
+    """`word`; a validator of pydantic that refuses what is not among the `allowed`."""
+    allowed = list(allowed)
+    if word not in allowed:
+        raise ValueError(f"{reprlib.repr(word)} is unknown; {suggestion(word, allowed)}")
+    return word
 
 
 def suggestion(word: str, allowed: Iterable[str]) -> str:
@@ -119,3 +155,24 @@ def _abridged(value: Any) -> str:
         return reprlib.repr(value)
     except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
         return "a number of thousands of digits"
+
+
+def placed(**after: str) -> Callable[[type[Section]], type[Section]]:
+    """A decorator of sections that add fields to another: each of these comes right after the one named.
+
+    Fields of a subclass would come last, but the order is that of pages and files people read.
+    """
+
+    def place(section: type[Section]) -> type[Section]:
+        fields = section.__pydantic_fields__
+        names = list(fields)
+        for name, before in after.items():
+            names.remove(name)
+            names.insert(names.index(before) + 1, name)
+        ordered = {name: fields[name] for name in names}
+        fields.clear()
+        fields.update(ordered)
+        section.model_rebuild(force=True)
+        return section
+
+    return place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +14,31 @@ from spane_rllib.core.strict_yaml import parse_yaml
 MAX_BYTES = 256 * 1024
 
 
-def presets_in(folder: Path) -> list[str]:
-    """Names of the files that `folder` ships, without `.yaml`."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+def presets_in(folder: Path) -> dict[str, Path]:
+    """The YAML files that `folder` ships, by name without `.yaml`."""
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def find_yaml(source: str | os.PathLike[str], folder: Path, presets: Sequence[str] | None = None) -> Path:
-    """The file that `source` means: a path, or the name of one of the `presets` (None: all) in `folder`.
+def find_yaml(source: str | os.PathLike[str], presets: Mapping[str, Path]) -> Path:
+    """The file that `source` means: a path, or the name of one of the `presets`.
 
     Raises:
         UserError: there is neither.
     """
     path = Path(source)
     name = path.name.removesuffix(".yaml")
-    known = presets_in(folder) if presets is None else presets
     try:
         if path.is_file():
             return path
-        if path.name == str(path) and name in known:
-            return folder / f"{name}.yaml"
+        if path.name == str(path) and name in presets:
+            return presets[name]
         if path.is_dir():
             raise UserError(
-                one_line(f"{path}: is a folder; name a YAML file or a preset: {', '.join(known)}")
+                one_line(f"{path}: is a folder; name a YAML file or a preset: {', '.join(presets)}")
             )
     except (OSError, ValueError) as error:  # no permission, a name too long, a NUL in it
         raise UserError(f"cannot read {str(path)[:200]!r}: {getattr(error, 'strerror', error)}") from error
-    raise UserError(one_line(f"{str(path)!r}: no such file, and no such preset; {suggestion(name, known)}"))
+    raise UserError(one_line(f"{str(path)!r}: no such file, and no such preset; {suggestion(name, presets)}"))
 
 
 def read_mapping(path: Path, example: str) -> tuple[str, dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""Learning parts in plain numpy and torch: returns, replay, augmentation and the DQN update."""
+"""Learning in plain numpy and torch, of any problem that observes named arrays with an action mask."""

@@ -42,13 +42,14 @@ def generalized_advantages(
 
 
 def relative_rewards(rewards: Sequence[Floats], size: int, discount: float) -> list[Floats]:
-    """Rewards whose discounted sums are relative to those of other episodes that met the same VMs.
+    """Rewards whose discounted sums are relative to those of other episodes that met the same arrivals.
 
     How an episode goes depends more on what arrives than on what is decided. Episodes from the same start
-    meet the same VMs, so the mean b_t of their discounted sums of rewards from decision t on is a baseline
-    that knows what is to come (Mao et al., Variance Reduction for Reinforcement Learning in Input-Driven
-    Environments, arXiv 1807.02264). r_t - b_t + discount * b_(t+1) sums to the sum of r less b_t: the best
-    decisions stay the best (Ng et al., ICML 1999), and values need not explain what only arrivals decide.
+    meet the same arrivals, so the mean b_t of their discounted sums of rewards from decision t on is a
+    baseline that knows what is to come (Mao et al., Variance Reduction for Reinforcement Learning in
+    Input-Driven Environments, arXiv 1807.02264). r_t - b_t + discount * b_(t+1) sums to the sum of
+    r less b_t: the best decisions stay the best (Ng et al., ICML 1999), and values need not explain what only
+    arrivals decide.
 
     Args:
         rewards: (T_e,) of each episode e; every `size` of them in turn have the same start.

@@ -1,29 +1,37 @@
-"""What is replayed: observations, and batches of n-step transitions."""
+"""What is learned from: observations as named arrays, and batches of n-step transitions."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+MASK = "action_mask"
+"""The array of an observation that has 1 for every feasible action and 0 for the others."""
 
-class Observation(NamedTuple):
-    """What a policy sees at one decision."""
-
-    servers: npt.NDArray[np.float32]  # (N, 2, 2) server, NUMA node, (cpu, memory): free share of capacity
-    request: npt.NDArray[np.float32]  # (3,) cpu and memory as shares of a node, 1.0 if split over both nodes
-    action_mask: npt.NDArray[np.int8]  # (2N,) 1 = the slot is feasible
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""Observations: arrays by name, `MASK` among them; in a batch each has the rows as its first axis."""
 
 
 class Batch(NamedTuple):
-    """B transitions of n steps; the target of each is n_step_return + discount * value(next state)."""
+    """B transitions of n steps; the target of each is n_step_return + discount * value(next observation)."""
 
-    servers: npt.NDArray[np.float32]  # (B, N, 2, 2)
-    request: npt.NDArray[np.float32]  # (B, 3)
-    action: npt.NDArray[np.int64]  # (B,) slot = 2 * server + node
+    observation: Arrays  # (B, ...) each
+    action: npt.NDArray[np.int64]  # (B,), or (B, A) of factored actions
     n_step_return: npt.NDArray[np.float32]  # (B,)
     discount: npt.NDArray[np.float32]  # (B,) gamma^(steps taken); 0 = the next state is terminal
-    next_servers: npt.NDArray[np.float32]  # (B, N, 2, 2); any valid state where discount is 0
-    next_request: npt.NDArray[np.float32]  # (B, 3)
-    next_action_mask: npt.NDArray[np.int8]  # (B, 2N), never all 0
+    next_observation: Arrays  # (B, ...) each; any valid one where discount is 0
+
+
+class Augmentation(Protocol):
+    """Ways to rename what is interchangeable, after which rewards and feasibility are as they were."""
+
+    def __len__(self) -> int:
+        """The number of ways."""
+        ...
+
+    def apply(self, batch: Batch, choice: npt.NDArray[np.int64]) -> Batch:
+        """`batch` with row i renamed in way `choice[i]`, consistently in observations and action."""
+        ...

@@ -14,35 +14,39 @@ from typing import Any
 import torch
 from torch import nn
 
-from spane_rllib.learning.batch import Batch
+from spane_rllib.learning.algorithms import DqnSettings, ImitatingDqnSettings
+from spane_rllib.learning.batch import MASK, Batch
 from spane_rllib.learning.imitation import imitation_loss
-from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.learning.steps import OptimizerSteps
+from spane_rllib.learning.tensors import chosen, device_of, masked_argmax, to_tensors
 
 
 class DqnUpdate:
     """Owns the target network, the optimizer and the count of updates; changes `network` in place.
 
     Args:
-        network: online network, `network(servers (B, N, 2, 2), request (B, 3)) -> (B, 2N)` unmasked Q values.
-            Its parameters stay the same tensors throughout, on the device they are on.
+        network: online network, `network(observation) -> (B, A)` unmasked Q values. Its parameters stay the
+            same tensors throughout, on the device they are on.
         settings: hyper-parameters; those of acting and replay are used elsewhere.
         target: module of the same architecture to use as target network, else a copy of `network`. Either way
             it starts with the weights of `network`.
     """
 
-    def __init__(
-        self, network: nn.Module, settings: TrainingSettings, target: nn.Module | None = None
-    ) -> None:
+    def __init__(self, network: nn.Module, settings: DqnSettings, target: nn.Module | None = None) -> None:
         self.network, self.settings = network, settings
         self.target = copy.deepcopy(network) if target is None else target
         self.target.requires_grad_(False)
-        self._parameters = list(network.parameters())
-        self._device = self._parameters[0].device
-        self._learning_rate = settings.learning_rate_schedule()
-        self._optimizer = torch.optim.Adam(
-            self._parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        self._device = device_of(network)
+        self._steps = OptimizerSteps(
+            list(network.parameters()),
+            settings.learning_rate_schedule(),
+            settings.grad_clip,
+            settings.weight_decay,
         )
         self._loss = nn.functional.mse_loss if settings.loss == "mse" else nn.functional.huber_loss
+        self._imitation_weight = (
+            settings.imitation_weight if isinstance(settings, ImitatingDqnSettings) else 0.0
+        )
         self.updates = 0
         self.sync_target()
 
@@ -59,33 +63,29 @@ class DqnUpdate:
             grad_norm: L2 norm of the whole gradient, before clipping.
             learning_rate: what the step was made with.
         """
-        servers, request, action, returns, discount, next_servers, next_request, next_mask = map(
-            self._tensor, batch
+        observation, following = (
+            to_tensors(arrays, self._device) for arrays in (batch.observation, batch.next_observation)
+        )
+        action, returns, discount = (
+            torch.from_numpy(column).to(self._device)
+            for column in (batch.action, batch.n_step_return, batch.discount)
         )
         with torch.no_grad():
-            next_q = self.target(next_servers, next_request)
-            preference = self.network(next_servers, next_request) if self.settings.double_q else next_q
+            next_q = self.target(following)
+            preference = self.network(following) if self.settings.double_q else next_q
             if self.settings.mask_bootstrap:
-                preference = preference.masked_fill(next_mask == 0, -torch.inf)
+                best = masked_argmax(preference, following[MASK])
+            else:
+                best = preference.argmax(dim=1)
             # Indexing the unmasked values keeps the product with a discount of 0 finite (-inf * 0 is NaN).
-            best = preference.argmax(dim=1, keepdim=True)
-            targets = returns + discount * next_q.gather(1, best).squeeze(1)
+            targets = returns + discount * chosen(next_q, best)
 
-        q = self.network(servers, request).gather(1, action.unsqueeze(1)).squeeze(1)
+        q = chosen(self.network(observation), action)
         loss = self._loss(q, targets)
         objective = loss
         if demonstrated is not None:
-            objective = loss + self.settings.imitation_weight * imitation_loss(self.network, demonstrated)
-        self._optimizer.zero_grad()
-        objective.backward()
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        grad_norm = nn.utils.get_total_norm(gradients)
-        if self.settings.grad_clip is not None:
-            nn.utils.clip_grads_with_norm_(self._parameters, self.settings.grad_clip, grad_norm)
-        learning_rate = self._learning_rate(self.updates)
-        self._optimizer.param_groups[0]["lr"] = learning_rate
-        self._optimizer.step()
-
+            objective = loss + self._imitation_weight * imitation_loss(self.network, demonstrated)
+        grad_norm, learning_rate = self._steps.step(objective, self.updates)
         self.updates += 1
         if self.updates % self.settings.target_sync_every == 0:
             self.sync_target()
@@ -105,7 +105,7 @@ class DqnUpdate:
             {
                 "network": self.network.state_dict(),
                 "target": self.target.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
+                "optimizer": self._steps.state_dict(),
                 "updates": self.updates,
             }
         )
@@ -114,8 +114,5 @@ class DqnUpdate:
         """Continue from a `state_dict()` of the same architecture and settings."""
         self.network.load_state_dict(state["network"])
         self.target.load_state_dict(state["target"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._steps.load_state_dict(state["optimizer"])
         self.updates = state["updates"]
-
-    def _tensor(self, values: Any) -> torch.Tensor:
-        return torch.from_numpy(values).to(self._device)

@@ -1,22 +1,21 @@
-"""Imitation: a Q-network learns to prefer the slots that a demonstrator chose.
+"""Imitation: a Q-network learns to prefer the actions that a demonstrator chose.
 
-Behaviour cloning (Pomerleau 1991): cross-entropy between the choices and the softmax of the feasible slots'
-Q-values over `TEMPERATURE`. Only differences between slots are learned, not the value of the state.
+Behaviour cloning (Pomerleau 1991): cross-entropy between the choices and the softmax of the feasible actions'
+Q-values over `TEMPERATURE`. Only differences between actions are learned, not the value of the state.
 Demonstrations first and rewards afterwards, with an imitation loss that stays, is the plan of DQfD (Hester et
 al., arXiv 1704.03732), which has a margin in place of the cross-entropy.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spane_rllib.learning.augmentation import ServerPermutations
-from spane_rllib.learning.batch import Batch
+from spane_rllib.learning.batch import MASK, Arrays, Augmentation, Batch
+from spane_rllib.learning.tensors import chosen, device_of, masked, to_tensors
 
 TEMPERATURE = 0.1
 """Keeps the learned differences small beside returns of about 1 that training goes on with."""
@@ -24,28 +23,34 @@ _LEARNING_RATE = 0.003
 _VALUE_WEIGHT = 0.1
 
 
+def decisions(observation: Arrays, action: npt.NDArray[np.int64]) -> Batch:
+    """Decisions to imitate, as a batch without anything that only learning from rewards needs."""
+    nothing = np.zeros(0, np.float32)
+    return Batch(observation, action, nothing, nothing, {})
+
+
 class Demonstrations:
     """Batches of decisions to imitate.
 
     Args:
-        decisions: `action` of each row is the choice, `next_action_mask` says what was feasible.
-        random: decides the batches and permutations.
-        augmentation: renumbers the servers of each decision at random.
+        decisions: what was observed and chosen.
+        random: decides the batches and how they are renamed.
+        augmentation: renames each decision at random.
     """
 
     def __init__(
         self,
         decisions: Batch,
         random: np.random.Generator,
-        augmentation: ServerPermutations | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.decisions, self._random, self._augmentation = decisions, random, augmentation
 
     def sample(self, batch_size: int) -> Batch:
         """Draw decisions uniformly with replacement."""
         rows = self._random.integers(len(self.decisions.action), size=batch_size)
-        columns: Any = (column[rows] for column in self.decisions)
-        batch = Batch(*columns)
+        observation = {name: column[rows] for name, column in self.decisions.observation.items()}
+        batch = self.decisions._replace(observation=observation, action=self.decisions.action[rows])
         if self._augmentation is None:
             return batch
         return self._augmentation.apply(
@@ -80,11 +85,7 @@ def imitate(network: nn.Module, demonstrations: Demonstrations, steps: int, batc
 
 
 def _loss_and_values(network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    device = next(network.parameters()).device
-    servers, request, action, mask = (
-        torch.from_numpy(column).to(device)
-        for column in (batch.servers, batch.request, batch.action, batch.next_action_mask)
-    )
-    q = network(servers, request)
-    logits = (q / TEMPERATURE).masked_fill(mask == 0, -torch.inf)
-    return functional.cross_entropy(logits, action), q.gather(1, action.unsqueeze(1))
+    device = device_of(network)
+    observation, action = to_tensors(batch.observation, device), torch.from_numpy(batch.action).to(device)
+    q = network(observation)
+    return functional.cross_entropy(masked(q / TEMPERATURE, observation[MASK]), action), chosen(q, action)

@@ -17,34 +17,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from spane_rllib.learning.policy_settings import OnPolicy
+from spane_rllib.learning.algorithms import OnPolicy
+from spane_rllib.learning.batch import Arrays
 from spane_rllib.learning.steps import OptimizerSteps
-
-Policy = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+from spane_rllib.learning.tensors import Tensors, device_of, to_tensors
 
 
 class Decisions(NamedTuple):
     """D decisions that a policy made, and what became of them."""
 
-    servers: npt.NDArray[np.float32]  # (D, N, 2, 2)
-    request: npt.NDArray[np.float32]  # (D, 3)
-    action_mask: npt.NDArray[np.int8]  # (D, 2N)
-    action: npt.NDArray[np.int64]  # (D,) feasible
+    observation: Arrays  # (D, ...) each
+    action: npt.NDArray[np.int64]  # (D,) or (D, A), feasible
     log_probability: npt.NDArray[np.float32]  # (D,) of the action when it was chosen
     advantage: npt.NDArray[np.float32]  # (D,)
     value_target: npt.NDArray[np.float32]  # (D,)
-
-
-def masked_log_softmax(logits: Tensor, action_mask: Tensor) -> Tensor:
-    """(B, 2N) log-probabilities of the actions; -inf where the mask is 0, which must not be all of a row."""
-    return logits.masked_fill(action_mask == 0, -torch.inf).log_softmax(dim=1)
-
-
-def entropy(log_probabilities: Tensor) -> Tensor:
-    """(B,) entropies, natural logarithm; actions of probability 0 count nothing."""
-    # Where it is -inf, 0 * -inf would be NaN, in the gradient too.
-    finite = log_probabilities.masked_fill(log_probabilities == -torch.inf, 0.0)
-    return -(log_probabilities.exp() * finite).sum(dim=1)
 
 
 def clipped_objective(ratio: Tensor, advantage: Tensor, clip: float | None) -> Tensor:
@@ -58,16 +44,26 @@ class PolicyGradientUpdate:
     """Owns the optimizer and the count of updates; changes the policy's parameters in place.
 
     Args:
-        policy: `policy(servers (B, N, 2, 2), request (B, 3))` gives state values (B, 1) and unmasked logits
-            (B, 2N).
-        parameters: of the policy.
+        policy: a module that is a `networks.Policy`.
         settings: hyper-parameters; those of acting are used elsewhere.
     """
 
-    def __init__(self, policy: Policy, parameters: list[nn.Parameter], settings: OnPolicy) -> None:
+    def __init__(self, policy: Any, settings: OnPolicy) -> None:
         self.policy, self.settings = policy, settings
-        self._steps = OptimizerSteps(parameters, settings.learning_rate_schedule(), settings.grad_clip)
+        self._evaluate: Callable[[Tensors, Tensor], tuple[Tensor, Tensor, Tensor]] = policy.evaluate
+        self._device = device_of(policy)
+        self._steps = OptimizerSteps(
+            list(policy.parameters()), settings.learning_rate_schedule(), settings.grad_clip
+        )
         self.updates = 0
+
+    def values(self, observation: Arrays, action: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """(D,) values of the states in which the actions were chosen."""
+        with torch.no_grad():
+            value = self._evaluate(
+                to_tensors(observation, self._device), torch.from_numpy(action).to(self._device)
+            )[2]
+        return value.double().cpu().numpy()
 
     def learn(self, decisions: Decisions, random: np.random.Generator, most: int) -> dict[str, float]:
         """Make the gradient steps of one iteration, at most `most`.
@@ -86,13 +82,18 @@ class PolicyGradientUpdate:
         settings = self.settings
         spread = decisions.advantage.std()
         advantage = (decisions.advantage - decisions.advantage.mean()) / (spread + 1e-8)
-        tensors = [torch.from_numpy(column) for column in decisions._replace(advantage=advantage)]
+        observation = to_tensors(decisions.observation, self._device)
+        columns = [
+            torch.from_numpy(column).to(self._device)
+            for column in (decisions.action, decisions.log_probability, advantage, decisions.value_target)
+        ]
         size = settings.batch_size or len(advantage)
         metrics: dict[str, float] = {}
         for _ in range(settings.epochs):
-            order = torch.from_numpy(random.permutation(len(advantage)))
+            order = torch.from_numpy(random.permutation(len(advantage))).to(self._device)
             for batch in order.split(size):
-                metrics = self._step(*(column[batch] for column in tensors))
+                rows = {name: column[batch] for name, column in observation.items()}
+                metrics = self._step(rows, *(column[batch] for column in columns))
                 most -= 1
                 if most == 0 or (settings.kl_limit is not None and metrics["kl"] > settings.kl_limit):
                     return metrics
@@ -100,21 +101,18 @@ class PolicyGradientUpdate:
 
     def _step(
         self,
-        servers: Tensor,
-        request: Tensor,
-        action_mask: Tensor,
+        observation: Tensors,
         action: Tensor,
         old: Tensor,
         advantage: Tensor,
         value_target: Tensor,
     ) -> dict[str, float]:
         settings = self.settings
-        value, logits = self.policy(servers, request)
-        log_probabilities = masked_log_softmax(logits, action_mask)
-        change = log_probabilities.gather(1, action.unsqueeze(1)).squeeze(1) - old
+        log_probability, entropies, value = self._evaluate(observation, action)
+        change = log_probability - old
         policy_loss = -clipped_objective(change.exp(), advantage, settings.clip).mean()
-        value_loss = nn.functional.mse_loss(value.squeeze(1), value_target)
-        mean_entropy = entropy(log_probabilities).mean()
+        value_loss = nn.functional.mse_loss(value, value_target)
+        mean_entropy = entropies.mean()
         loss = policy_loss + settings.value_weight * value_loss - settings.entropy_bonus * mean_entropy
         grad_norm, learning_rate = self._steps.step(loss, self.updates)
         self.updates += 1

@@ -19,18 +19,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spane_rllib.learning.batch import Batch
-from spane_rllib.learning.policy_gradient import entropy, masked_log_softmax
-from spane_rllib.learning.policy_settings import SacSettings
+from spane_rllib.learning.algorithms import SacSettings
+from spane_rllib.learning.batch import MASK, Batch
 from spane_rllib.learning.steps import OptimizerSteps
+from spane_rllib.learning.tensors import chosen, device_of, entropy, masked_log_softmax, to_tensors
 
 
 def soft_value(log_probabilities: Tensor, q: Tensor, temperature: Tensor | float) -> Tensor:
     """(B,) expected Q value of the policy plus its entropy times the temperature.
 
     Args:
-        log_probabilities: (B, 2N), -inf for infeasible actions.
-        q: (B, 2N), finite.
+        log_probabilities: (B, A), -inf for infeasible actions.
+        q: (B, A), finite.
         temperature: weight of the entropy.
     """
     return (log_probabilities.exp() * q).sum(dim=1) + temperature * entropy(log_probabilities)
@@ -40,8 +40,8 @@ class SacUpdate:
     """Owns the critics, their targets, the temperature and the optimizers; changes `network` in place.
 
     Args:
-        network: the policy, `network(servers (B, N, 2, 2), request (B, 3)) -> (B, 2N)` unmasked logits.
-        critics: two modules of the same form, Q values out; changed in place.
+        network: the policy, `network(observation) -> (B, A)` unmasked logits.
+        critics: two modules of the same form and on the same device, Q values out; changed in place.
         settings: hyper-parameters; those of acting and replay are used elsewhere.
     """
 
@@ -51,7 +51,10 @@ class SacUpdate:
         self.network, self.settings = network, settings
         self.critics = nn.ModuleList(critics)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(settings.initial_temperature)))
+        self._device = device_of(network)
+        self.log_temperature = nn.Parameter(
+            torch.tensor(math.log(settings.initial_temperature), device=self._device)
+        )
         schedule = settings.learning_rate_schedule()
         self._optimizers = {
             "policy": OptimizerSteps(list(network.parameters()), schedule, settings.grad_clip),
@@ -72,27 +75,29 @@ class SacUpdate:
             loss (of the critics), policy_loss, entropy, temperature, mean_q, grad_norm (of the policy),
             learning_rate.
         """
-        servers, request, action, returns, discount, next_servers, next_request, next_mask = (
-            torch.from_numpy(column) for column in batch
+        observation, following = (
+            to_tensors(arrays, self._device) for arrays in (batch.observation, batch.next_observation)
+        )
+        action, returns, discount = (
+            torch.from_numpy(column).to(self._device)
+            for column in (batch.action, batch.n_step_return, batch.discount)
         )
         temperature = self.log_temperature.detach().exp()
-        log_probabilities = masked_log_softmax(self.network(next_servers, next_request), next_mask)
+        log_probabilities = masked_log_softmax(self.network(following), following[MASK])
         with torch.no_grad():
-            next_q = torch.minimum(*(target(next_servers, next_request) for target in self.targets))
+            next_q = torch.minimum(*(target(following) for target in self.targets))
             target = returns + discount * soft_value(log_probabilities, next_q, temperature)
-        chosen = [
-            critic(servers, request).gather(1, action.unsqueeze(1)).squeeze(1) for critic in self.critics
-        ]
-        critic_loss = torch.stack([nn.functional.mse_loss(q, target) for q in chosen]).sum()
+        taken = [chosen(critic(observation), action) for critic in self.critics]
+        critic_loss = torch.stack([nn.functional.mse_loss(q, target) for q in taken]).sum()
         _, learning_rate = self._optimizers["critics"].step(critic_loss, self.updates)
 
         with torch.no_grad():
-            q = torch.minimum(*(critic(next_servers, next_request) for critic in self.critics))
+            q = torch.minimum(*(critic(following) for critic in self.critics))
         policy_loss = -soft_value(log_probabilities, q, temperature).mean()
         grad_norm, _ = self._optimizers["policy"].step(policy_loss, self.updates)
 
         entropies = entropy(log_probabilities.detach())
-        wanted = self.settings.target_entropy * next_mask.sum(dim=1).float().log()
+        wanted = self.settings.target_entropy * following[MASK].sum(dim=1).float().log()
         self._optimizers["temperature"].step(self.log_temperature * (entropies - wanted).mean(), self.updates)
         with torch.no_grad():
             for slow, fast in zip(self.targets.parameters(), self.critics.parameters(), strict=True):
@@ -104,7 +109,7 @@ class SacUpdate:
                 policy_loss.detach(),
                 entropies.mean(),
                 temperature,
-                chosen[0].mean(),
+                taken[0].mean(),
                 grad_norm,
             ]
         ).tolist()

@@ -16,13 +16,18 @@ class OptimizerSteps:
         parameters: what is optimized.
         learning_rate: by number of steps made.
         grad_clip: largest L2 norm of the gradient, None for any.
+        weight_decay: Adam's L2 penalty.
     """
 
     def __init__(
-        self, parameters: list[nn.Parameter], learning_rate: Callable[[int], float], grad_clip: float | None
+        self,
+        parameters: list[nn.Parameter],
+        learning_rate: Callable[[int], float],
+        grad_clip: float | None,
+        weight_decay: float = 0.0,
     ) -> None:
         self._parameters, self._learning_rate, self._grad_clip = parameters, learning_rate, grad_clip
-        self._optimizer = torch.optim.Adam(parameters, fused=True)
+        self._optimizer = torch.optim.Adam(parameters, weight_decay=weight_decay, fused=True)
 
     def step(self, loss: Tensor, step: int) -> tuple[Tensor, float]:
         """Make step number `step` down the gradient of `loss`; returns its norm and the learning rate."""

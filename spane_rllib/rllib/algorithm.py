@@ -1,8 +1,7 @@
-"""Training for VM scheduling as an RLlib `Algorithm`: RLlib's shell around the runs of `vm_scheduling`."""
+"""Training on any problem as an RLlib `Algorithm`: RLlib's shell around the runs of `learning`."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -17,77 +16,59 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_TRAINED,
 )
 from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
+from torch import nn
 
-from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
-from spane_rllib.problems.vm_scheduling.networks.weights import (
-    ModelMetadata,
-    Normalisation,
-    TraceIdentity,
-    save_model,
-)
-from spane_rllib.problems.vm_scheduling.run import Validation
-from spane_rllib.problems.vm_scheduling.runs import begin_run
-from spane_rllib.problems.vm_scheduling.traces.splits import sample_starts
-from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
+from spane_rllib.rllib.algorithm_config import SchedulingConfig
 from spane_rllib.rllib.registration import register_with_ray
 
 MODEL_FOLDER = "model"
 """Where a checkpoint keeps the best weights in a form that loads without Ray."""
 
 
-class VMSchedulingDQN(DQN):
-    """Dueling double DQN with n-step returns on the compiled simulator (SPANE, arXiv 2504.14946).
+class SchedulingAlgorithm(DQN):
+    """Trains a network on the problem of the environment.
 
-    With `training(algorithm="ppo")`, `"a2c"` or `"sac"` the same networks are trained by policy gradients:
-    their values are the logits of the policy, so that all of RLlib's ways to act take its likeliest action.
+    The default is dueling double DQN with n-step returns; with `training(algorithm="ppo")`, `"a2c"` or
+    `"sac"` the same networks are trained by policy gradients: their values are the logits of the policy, so
+    that all of RLlib's ways to act take its likeliest action.
 
     `train()` plays episodes side by side, makes `gradient_steps_per_iteration` gradient steps, and validates.
-    Beside RLlib's usual metrics the result has `gradient_steps`, `validation_wait` and `best_validation_wait`
-    (trimmed mean of the total wait, seconds), `validation_gap` (over the proven lower bound), with a scenario
-    `validation_allocations` and `best_validation_allocations` (mean number of VMs placed),
-    `placements_per_s`, and `done` once all gradient steps are made. Checkpoints continue exactly: they hold
-    replay memory, target networks, optimizers and random states.
+    Beside RLlib's usual metrics the result has `gradient_steps`, `validation_<measure>` and
+    `best_validation_<measure>` for the measure of the problem, `placements_per_s` (decisions a second), and
+    `done` once all gradient steps are made. Checkpoints continue exactly: they hold replay memory, target
+    networks, optimizers and random states. With `resources(num_gpus=...)` networks are on the GPU if there
+    is one, and all gradient steps run there.
     """
 
     # Set by RLlib's base class.
-    config: VMSchedulingDQNConfig
+    config: SchedulingConfig
     _episode_history: list[RolloutMetrics]
 
     @classmethod
-    def get_default_config(cls) -> VMSchedulingDQNConfig:
+    def get_default_config(cls) -> SchedulingConfig:
         """The default configuration of this algorithm."""
-        return VMSchedulingDQNConfig(algo_class=cls)
+        return SchedulingConfig(algo_class=cls)
 
     def __init__(self, config: AlgorithmConfig | dict[str, Any] | None = None, **kwargs: Any) -> None:
         register_with_ray()
         super().__init__(config, **kwargs)
 
     def _create_local_replay_buffer_if_necessary(self, config: AlgorithmConfig) -> None:
-        """No RLlib buffer: `TrainingRun` has its own (and Ray 2.60 fails to build one, ray issue 60491)."""
+        """No RLlib buffer: runs have their own (and Ray 2.60 fails to build one, ray issue 60491)."""
         return None
 
     def setup(self, config: AlgorithmConfig) -> None:
         """Build RLlib's parts, then the training run around the policy's networks."""
         super().setup(config)
         policy = self.get_policy()
-        settings, scenario = self.config.hyperparameters(), self.config.scenario()
-        trace, splits = scenario.workload.trace, scenario.split_rows
-        self._trace = TraceIdentity(name=trace.name, sha256=trace.sha256)
-        self.run = begin_run(
-            network=policy.model.network,
-            target=next(iter(policy.target_models.values())).network,
-            settings=settings,
-            workload=scenario.workload,
-            cluster=scenario.cluster,
-            train_rows=splits.train,
-            validation=Validation(
-                sample_starts(
-                    splits, "validation", self.config.validation_episodes, self.config.validation_seed
-                ),
-                self.config.validation_every,
-                self.config.validation_trim,
-            ),
+        # Not one of RLlib's attributes.
+        self._scheduling_task = self.config.task()
+        self.run = self._scheduling_task.begin_run(
+            policy.model.network,
+            self.config.hyperparameters(),
+            self.config.validation_settings(),
             seed=self.config.seed or 0,
+            target=next(iter(policy.target_models.values())).network,
         )
         # RLlib's sampler is never run; without one iteration its metrics divide by zero.
         self.env_runner.sampler.perf_stats.incr("iters", 1)
@@ -142,27 +123,15 @@ class VMSchedulingDQN(DQN):
 
     def export_model_directory(self, directory: str | Path) -> None:
         """Write the best weights so far as a model directory (safetensors and JSON, no pickle)."""
-        cluster = self.run.cluster
-        save_model(
+        self._scheduling_task.save_model(
             directory,
             self.run.best_network(),
-            ModelMetadata(
-                servers=cluster.servers,
-                normalisation=Normalisation(
-                    node_cpu=cluster.node_cpu,
-                    node_memory=cluster.node_memory,
-                    double_memory_threshold=cluster.double_memory_threshold
-                    if math.isfinite(cluster.double_memory_threshold)
-                    else None,
-                ),
-                trace=self._trace,
-                seed=self.config.seed or 0,
-                metrics=self.run.best_metrics(),
-                training=self.run.settings.model_dump(mode="json"),
-            ),
+            seed=self.config.seed or 0,
+            metrics=self.run.best_metrics(),
+            training=self.run.settings.model_dump(mode="json"),
         )
 
-    def best_network(self) -> QNetwork:
+    def best_network(self) -> nn.Module:
         """A copy of the network with the weights of the best validation so far."""
         return self.run.best_network()
 

@@ -1,27 +1,30 @@
-"""`TorchModelV2` adapters: the networks as RLlib models, named after their kind."""
+"""The `TorchModelV2` adapter: any network of any problem as an RLlib model."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+import numpy as np
+import torch
 from ray.rllib.models import ModelCatalog
 from ray.rllib.models.torch.torch_modelv2 import TorchModelV2
 from ray.rllib.utils.torch_utils import FLOAT_MIN
 from torch import Tensor, nn
 
-from spane_rllib.problems.vm_scheduling.networks.options import NETWORK_OPTIONS
-from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.learning.batch import MASK
+from spane_rllib.problems.registry import problem_of_environment
+
+MODEL = "spane_rllib"
+"""Its name in RLlib's catalog."""
 
 
-class QNetworkModel(TorchModelV2, nn.Module):
-    """Outputs Q-values, masked to the feasible actions; use with `hiddens=[]` and `dueling=False`.
+class NetworkModel(TorchModelV2, nn.Module):
+    """Outputs the values of all actions, masked to the feasible ones; use with `hiddens=[]`, `dueling=False`.
 
-    `custom_model_config` holds `options` (of the network, default {}) and `seed` (of its weights, default 0).
-    The number of servers is read from the observation space.
+    `custom_model_config` holds `environment` and `env_config`, which decide the problem and its data, and
+    `kind`, `options` and `seed` of the network.
     """
-
-    kind: str
 
     def __init__(
         self,
@@ -36,31 +39,33 @@ class QNetworkModel(TorchModelV2, nn.Module):
         nn.Module.__init__(self)
         # RLlib does not hand the keyword arguments of custom_model_config to DQN models, hence this look-up.
         custom = model_config["custom_model_config"]
-        servers = obs_space.original_space["servers"].shape[0]
-        self.network = build_network(self.kind, custom.get("options", {}), servers, custom.get("seed", 0))
+        environment = custom["environment"]
+        task = problem_of_environment(environment).load_environment(environment, custom["env_config"])
+        self.network = task.build_network(custom["kind"], custom["options"], custom["seed"])
+        spaces = obs_space.original_space.spaces.items()
+        # RLlib makes floats of all that it flattens.
+        self._types = {key: torch.from_numpy(np.empty(0, space.dtype)).dtype for key, space in spaces}
         self._value = Tensor()
 
     def forward(
         self, input_dict: dict[str, Any], state: list[Tensor], seq_lens: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Q-values (B, 2N); infeasible actions get the value that RLlib's exploration never picks."""
-        observation = input_dict["obs"]
-        q = self.network(observation["servers"].float(), observation["request"].float())
-        # The advantages have mean 0 over the actions, so the mean of the Q-values is the state value.
-        self._value = q.mean(dim=1)
-        return q.masked_fill(observation["action_mask"] == 0, FLOAT_MIN), state
+        """Values (B, A); infeasible actions get the value that RLlib's exploration never picks."""
+        observation = {key: input_dict["obs"][key].to(of_space) for key, of_space in self._types.items()}
+        values = self.network(observation)
+        # The advantages of dueling networks have mean 0, so the mean of the values is that of the state.
+        self._value = values.mean(dim=1)
+        return values.masked_fill(observation[MASK] == 0, FLOAT_MIN), state
 
     def value_function(self) -> Tensor:
         """The state value (B,) of the last forward pass."""
         return self._value
 
 
-def register_models() -> None:
-    """Make the models known to RLlib as `spane` and `mlp`."""
+def register_model() -> None:
+    """Make the model known to RLlib as `MODEL`."""
     # RLlib warns that the options above should be keyword arguments, which its DQN models do not receive.
     logging.getLogger("ray.rllib.models.catalog").addFilter(
         lambda record: "Custom ModelV2 should accept" not in record.getMessage()
     )
-    for kind in NETWORK_OPTIONS:
-        model = type(f"{kind.capitalize()}Model", (QNetworkModel,), {"kind": kind, "__module__": __name__})
-        ModelCatalog.register_custom_model(kind, model)
+    ModelCatalog.register_custom_model(MODEL, NetworkModel)

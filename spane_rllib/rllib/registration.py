@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from gymnasium import Env
 from ray.tune.registry import register_env
 
-from spane_rllib.registration import VM_SCHEDULING
-from spane_rllib.rllib.models import register_models
+from spane_rllib.problems.environments import EnvironmentSpec
+from spane_rllib.problems.registry import find_problem, problem_names
+from spane_rllib.rllib.models import register_model
 
 
-def _make_environment(env_config: dict[str, Any]) -> Env[Any, Any]:
-    if "scenario" in env_config:
-        from spane_rllib.problems.vm_scheduling.allocations.env import create_env as create_allocation_env
+class _Creator:
+    """Makes the environments of one id from RLlib's `env_config`."""
 
-        return create_allocation_env(env_config)
-    from spane_rllib.problems.vm_scheduling.waits.env import create_env
+    def __init__(self, spec: EnvironmentSpec) -> None:
+        self._spec = spec
 
-    return create_env(env_config)
+    def __call__(self, env_config: Mapping[str, Any]) -> Any:
+        return self._spec.make(env_config)
 
 
 def register_with_ray() -> None:
-    """Make environment ids and models known to Ray; calling it again is harmless.
+    """Make the environments of all problems and the model known to Ray; calling it again is harmless.
 
-    Ray stores the creator in the cluster, so its workers know the environment without importing anything.
+    Ray stores the creators in the cluster, so its workers know the environments without importing anything.
     """
-    register_env(VM_SCHEDULING, _make_environment)
-    register_models()
+    for problem in map(find_problem, problem_names()):
+        for name, spec in problem.environments.items():
+            register_env(name, _Creator(spec))
+    register_model()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from refusals import MountDisk, Refuse, refuse_in
 
+from spane_rllib.core import shared
 from spane_rllib.problems.vm_scheduling.traces import loading
 
 
@@ -14,6 +15,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(loading.DATA_VARIABLE, raising=False)
     monkeypatch.setattr(loading, "_traces", {})
+    monkeypatch.setattr(shared, "_PROVIDED", {})
     return tmp_path
 
 

@@ -63,6 +63,18 @@ TABLE = [
     ("data synthesize out.csv --seed x", "argument --seed: invalid int value: 'x'"),
     ("data synthesize file/out.csv --vms 10", "cannot write file/out.csv"),
     ("data synthesize empty.csv/a.npy/b.csv --vms 10 --colour", "unrecognized arguments: --colour"),
+    # models
+    ("models", "arguments are required: COMMAND; see spane-rllib models --help"),
+    ("models export", "invalid choice: 'export'"),
+    ("models import", "arguments are required: FILE"),
+    ("models import absent.th", "absent.th: no such file"),
+    ("models import empty", "empty: no such file"),
+    ("models import file", "file: not a state dict of torch, or damaged"),
+    (f"models import {LONG}", "File name too long"),
+    ("models import a/x.th b/x.th", "b/x.th and a/x.th would both become models/x; import them apart"),
+    ("models import absent.th --output file", "cannot write to file: Not a directory"),
+    ("models import empty.th --output .", "empty exists already; give another --output"),
+    ("models import absent.th --aggregations", "argument --aggregations: expected one argument"),
     # evaluate
     ("evaluate", "arguments are required: --policy; see python -m spane_rllib.evaluate --help"),
     ("evaluate --policy", "argument --policy: expected one argument"),

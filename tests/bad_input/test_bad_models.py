@@ -90,7 +90,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     "json endless": (write(J, b"[" * 1_000_000), f"{J}: "),
     "json huge": (write(J, b" " * 2_000_000), "larger than the 1,048,576 bytes"),
     "json not UTF-8": (write(J, b'{"kind": "\xff"}'), "Invalid JSON"),
-    "newer format": (edit("format_version", value=9), "format_version: must be 1, got 9"),
+    "newer format": (edit("format_version", value=3), "format_version: must be 1 or 2, got 3"),
     "unknown network": (edit("kind", value="transformer"), "unknown network kind 'transformer'"),
     "lies about the kind": (edit("kind", value="spane"), "options of network spane: "),
     "lies about the width": (edit("options", "width", value=5), "F32"),

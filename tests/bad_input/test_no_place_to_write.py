@@ -18,6 +18,7 @@ COMMANDS = [
     "evaluate --trace trace.csv --policy sbf --output disk/out",
     "compare --trace trace.csv sbf keep-64 --output disk/out",
     "study study.yaml --set output=disk/results",
+    "models import model.th --output disk/models",
     "tune quick --set output=disk/results --set trace.source=trace.csv",
 ]
 

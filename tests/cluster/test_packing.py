@@ -40,7 +40,7 @@ def test_only_sources_are_taken(tmp_path: Path) -> None:
 def test_the_package_is_uploaded_with_its_presets() -> None:
     names = package_sources().keys()
     assert {"spane_rllib/tune.py", "spane_rllib/problems/vm_scheduling/simulator/rules.py"} <= names
-    assert any(name.endswith("tune_configs/quick.yaml") for name in names)
+    assert any(name.endswith("tune_configs/vm_scheduling/quick.yaml") for name in names)
     assert all(name.split("/")[0] in ("spane_rllib", "tune_configs") for name in names)
     assert not any("__pycache__" in name for name in names)
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS, measure_of
 from time_limits import COMMAND_S
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS, measure_of
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials
-from spane_rllib.learning.policy_settings import ALGORITHMS
+from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS
 from spane_rllib.problems.vm_scheduling.allocations.comparison import compare_allocations, verdict
 from spane_rllib.problems.vm_scheduling.allocations.env import AllocationEnv
 from spane_rllib.problems.vm_scheduling.policies import load_policy
@@ -160,7 +160,7 @@ def test_the_main_job_from_start_to_end(workplace: Path) -> None:
     arguments = ("--scenario", "small.yaml", "--policy", model, "--trace", "synthetic:vms=3000,seed=0")
     assert "policy" in run(workplace, "spane_rllib.evaluate", *arguments, "--episodes", 3)
     env = AllocationEnv(scenario=str(workplace / "small.yaml"), trace="synthetic:vms=3000,seed=0")
-    assert load_policy(str(model)).accepts(env.problem.cluster.servers)
+    assert load_policy(str(model)).accepts(env.instance.cluster.servers)
 
     before = report.split("\n", 3)[3]
     shown = run(workplace, "spane_rllib.analyze", folder)

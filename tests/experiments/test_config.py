@@ -16,6 +16,7 @@ from spane_rllib.core.yaml_files import MAX_BYTES
 from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.search_space import Distribution
+from spane_rllib.experiments.tuning.trials import draw_trials
 
 MINIMAL = "name: t\nmethods: {m: {network: spane}}\n"
 SEARCHED = "name: t\nmethods: {m: {network: spane, training: {learning_rate: {uniform: [0.1, 0.2]}}}}\n"
@@ -38,7 +39,7 @@ def refusal(source: Path | str, *overrides: str) -> str:
 
 def test_defaults_are_the_published_values(tmp_path: Path) -> None:
     config = load_experiment(write(tmp_path, MINIMAL))
-    assert config.training.model_dump() == {
+    assert config.training["dqn"].model_dump() == {
         "gradient_steps": 5000,
         "learning_rate": 0.01,
         "learning_rate_decay": 0.99,
@@ -80,7 +81,7 @@ def test_values_keep_their_types(tmp_path: Path) -> None:
     )
     config = load_experiment(write(tmp_path, text))
     assert isinstance(config.cluster.node_cpu, float)
-    assert config.training.learning_rate == 0.001
+    assert config.training["dqn"].learning_rate == 0.001
     assert config.evaluation.servers == (2, 9)
 
 
@@ -137,7 +138,7 @@ def test_bad_text(tmp_path: Path, text: str, expected: str) -> None:
 
 BAD_VALUE = {
     "training.learing_rate=1": "training.learing_rate: unknown key; did you mean learning_rate? allowed:",
-    "zzz=1": "zzz: unknown key; allowed: name, output",
+    "zzz=1": "zzz: unknown key; allowed: problem, name, output",
     "methods.m.option={}": "methods.m.option: unknown key; did you mean options?",
     "methods.m.options.widht=1": "methods.m.options.widht: unknown key; allowed: server_width",
     "methods.m.training.lanes.x=1": "methods.m.training.lanes: unknown search distribution 'x'",
@@ -175,9 +176,17 @@ BAD_VALUE = {
     "training.warmup_episodes=2440": "2440 warmup_episodes of at least 41 decisions do not fit",
     "training.augmentation_permutations=1": "one order changes nothing",
     "training.grad_clip=0": "training.grad_clip: must be greater than 0",
+    "training.dqn.discount=1.5": "training.dqn.discount: must be less than or equal to 1, got 1.5",
+    "training.dqn=5": "training.dqn: must be a mapping of keys to values",
+    "training=5": "training: must be a mapping of keys to values",
+    "training={dqn: {discount: 0.5}, discount: 0.6}": "discount: is given as training.dqn.discount too",
+    "training.ppo.discount=0.5": "training.ppo: unknown key",
+    "methods.m.algorithm=pop": "methods.m.algorithm: 'pop' is unknown; did you mean ppo?",
+    "problem=vm_schedulin": "no problem is called 'vm_schedulin'; did you mean vm_scheduling?",
+    "problem=5": "problem: must be the name of one, got 5",
     "validation.every=5001": "validation.every 5001 exceeds training.gradient_steps 5000",
     "validation.trim=0.5": "validation.trim: must be less than 0.5",
-    "methods.m.network=mpl": "methods.m.network: must be 'spane' or 'mlp', got 'mpl'",
+    "methods.m.network=mpl": "network 'mpl' is unknown; did you mean mlp? allowed: spane, mlp",
     "methods.m.options=[]": "methods.m.options: must be a mapping",
     "methods.m.options.aggregations=[]": "aggregations: must not be empty",
     "methods.m.options.aggregations=mean": "aggregations: must be a list, got 'mean'",
@@ -235,6 +244,38 @@ def test_unknown_keys_are_reported_before_what_they_cause(tmp_path: Path) -> Non
     assert "methods.m.trails: unknown key; did you mean trials?" in refusal(write(tmp_path, nested))
 
 
+MIXED = (
+    "name: t\nmethods: {d: {network: spane}, p: {network: spane, algorithm: ppo, training: {lanes: 16}}}\n"
+)
+
+
+def test_shared_hyper_parameters_reach_every_algorithm_or_are_refused(tmp_path: Path) -> None:
+    text = MIXED + "training: {learning_rate: 0.5, dqn: {n_step: 7}, ppo: {epochs: 2}}\n"
+    config = load_experiment(write(tmp_path, text))
+    dqn, ppo = (trial.training for trial in draw_trials(config))
+    assert (dqn.learning_rate, dqn.n_step, dqn.lanes) == (0.5, 7, 16)
+    assert (ppo.learning_rate, ppo.epochs, ppo.lanes) == (0.5, 2, 16)
+    message = refusal(write(tmp_path, MIXED + "training: {n_step: 7}\n"))
+    assert (
+        "training.n_step: ppo trains some methods and has no such key; write it under training.dqn" in message
+    )
+    unknown = refusal(write(tmp_path, MIXED + "training: {learing_rate: 7}\n"))
+    assert "training.learing_rate: unknown key; did you mean learning_rate?" in unknown
+
+
+def test_what_an_objective_does_not_have_is_refused(tmp_path: Path) -> None:
+    text = MINIMAL + "scenario: fading\n"
+    assert load_experiment(write(tmp_path, text)).problem == "vm_allocations"
+    assert "validation.trim: unknown key" in refusal(write(tmp_path, text), "validation.trim=0.1")
+    assert "cluster: unknown key" in refusal(write(tmp_path, text), "cluster.servers=5")
+    assert "training.reward: must be" in refusal(write(tmp_path, text), "training.reward=log_wait")
+    assert "training.reward: must be" in refusal(write(tmp_path, MINIMAL), "training.reward=allocation")
+
+
+def test_a_null_scenario_means_waits(tmp_path: Path) -> None:
+    assert load_experiment(write(tmp_path, MINIMAL + "scenario: null\n")).problem == "vm_scheduling"
+
+
 def test_overrides_win_in_order_and_create_sections(tmp_path: Path) -> None:
     path = write(tmp_path, SEARCHED + "splits: null\ntraining: {discount: 0.5}\n")
     config = load_experiment(
@@ -248,7 +289,7 @@ def test_overrides_win_in_order_and_create_sections(tmp_path: Path) -> None:
             "methods.m.options.server_width={choice: [4, 8]}",
         ],
     )
-    assert config.training.discount == 0.7
+    assert config.training["dqn"].discount == 0.7
     assert config.splits is not None and config.splits.test == (0.6, 1.0)
     assert config.methods["m"].trials == 3
     assert config.methods["m"].options == {"server_width": Distribution("choice", (4, 8))}

@@ -11,14 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.tuning.config import ExperimentConfig
-from spane_rllib.experiments.tuning.loading import dump_settings, load_experiment
+from spane_rllib.experiments.settings_files import dump_settings
+from spane_rllib.experiments.tuning.config import ExperimentConfig, experiment_settings
+from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.search_space import Distribution
 from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials
+from spane_rllib.problems.registry import find_problem
+
+WAIT_EXPERIMENT = experiment_settings(find_problem("vm_scheduling"))
 
 
 def experiment(method: dict[str, Any], **keys: Any) -> ExperimentConfig:
-    return ExperimentConfig.model_validate({"name": "t", "methods": {"m": method}, **keys})
+    return WAIT_EXPERIMENT.model_validate({"name": "t", "methods": {"m": method}, **keys})
 
 
 SEARCH = {
@@ -42,7 +46,7 @@ def test_without_search_there_is_one_trial_with_the_shared_settings() -> None:
     [trial] = draw_trials(config)
     assert (trial.name, trial.method, trial.index, trial.network) == ("m-0000", "m", 0, "mlp")
     assert trial.options == {"width": 32, "depth": 4}
-    assert trial.training == config.training
+    assert trial.training == config.training["dqn"]
 
 
 def test_a_method_overrides_the_shared_settings() -> None:
@@ -91,7 +95,7 @@ def test_the_seed_decides_the_draws() -> None:
 
 
 def test_methods_of_equal_settings_draw_differently() -> None:
-    config = ExperimentConfig.model_validate({"name": "t", "methods": {"a": SEARCH, "b": SEARCH}})
+    config = WAIT_EXPERIMENT.model_validate({"name": "t", "methods": {"a": SEARCH, "b": SEARCH}})
     trials = draw_trials(config)
     assert all(a.training != b.training for a, b in zip(trials[:40], trials[40:], strict=True))
 
@@ -120,7 +124,7 @@ def test_the_order_of_keys_in_the_file_changes_nothing() -> None:
 def test_more_trials_seeds_or_methods_leave_earlier_draws_as_they_were() -> None:
     few = draw_trials(experiment({**SEARCH, "trials": 3}))
     assert draw_trials(experiment(SEARCH))[:3] == few
-    config = ExperimentConfig.model_validate({"name": "t", "methods": {"a": {"network": "mlp"}, "m": SEARCH}})
+    config = WAIT_EXPERIMENT.model_validate({"name": "t", "methods": {"a": {"network": "mlp"}, "m": SEARCH}})
     assert draw_trials(config)[1:4] == few
     one = experiment({"network": "mlp", "seeds": 2})
     more = experiment({"network": "mlp", "seeds": 5})
@@ -234,7 +238,7 @@ EXPERIMENTS = st.fixed_dictionaries(
 def test_what_is_written_loads_as_the_same_experiment(
     tmp_path_factory: pytest.TempPathFactory, data: dict[str, Any]
 ) -> None:
-    config = ExperimentConfig.model_validate(data)
+    config = WAIT_EXPERIMENT.model_validate(data)
     path = tmp_path_factory.mktemp("written") / "x.yaml"
     path.write_text(dump_settings(config), encoding="utf-8", newline="")
     loaded = load_experiment(path)

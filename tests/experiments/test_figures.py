@@ -13,15 +13,29 @@ from experiment_tables import HEURISTICS, make_curves, make_episodes, make_trial
 from matplotlib.figure import Figure
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.reports.figures import _figures, draw_figures
+from spane_rllib.core.plotting import save
+from spane_rllib.experiments.reports.figures import experiment_figures
+from spane_rllib.problems.registry import find_problem
 
 NONE = pd.DataFrame()
+PROBLEM = find_problem("vm_scheduling")
 
 
 def figures(
     trials: pd.DataFrame, curves: pd.DataFrame = NONE, episodes: pd.DataFrame = NONE
 ) -> dict[str, Figure]:
-    return dict(_figures(trials, curves, episodes))
+    found = dict(experiment_figures(PROBLEM.measure, trials, curves))
+    if len(episodes):
+        blocks = PROBLEM.report(episodes, PROBLEM.summarize(episodes), trials)
+        found |= dict(block for block in blocks if isinstance(block, tuple))
+    return found
+
+
+def draw_figures(
+    folder: Path, trials: pd.DataFrame, curves: pd.DataFrame, episodes: pd.DataFrame
+) -> list[Path]:
+    drawn = figures(trials, curves, episodes)
+    return [save(figure, folder / f"{name}.png") for name, figure in drawn.items()]
 
 
 def episodes_of(waits: dict[str, list[float]], bound: float = 1.0) -> pd.DataFrame:

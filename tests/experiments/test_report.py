@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import json
 import re
 import shlex
 from pathlib import Path
@@ -11,17 +11,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from experiment_tables import HEURISTICS, make_episodes, make_trials
+from experiment_tables import HEURISTICS, make_curves, make_episodes, make_trials
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.reports.markdown import table
-from spane_rllib.experiments.reports.reading import read_results
+from spane_rllib.core.files import write_text
+from spane_rllib.core.markdown import table
 from spane_rllib.experiments.reports.report import write_report
-from spane_rllib.experiments.tuning.config import ExperimentConfig
-from spane_rllib.experiments.tuning.loading import dump_settings, load_experiment
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.identity import IdentityRecord
+from spane_rllib.experiments.results.tables import write_tables
+from spane_rllib.experiments.settings_files import dump_settings
+from spane_rllib.experiments.tuning.config import ExperimentConfig, experiment_settings
+from spane_rllib.experiments.tuning.loading import load_experiment
+from spane_rllib.problems.registry import find_problem
 from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize
+from spane_rllib.problems.vm_scheduling.waits.reading import read_results
+
+WAIT_EXPERIMENT = experiment_settings(find_problem("vm_scheduling"))
 
 METHODS = {
     "spane": {
@@ -36,27 +44,32 @@ POLICIES = [*HEURISTICS, "spane-0000", "spane-0001", "mlp-0000"]
 
 
 def config(**keys: Any) -> ExperimentConfig:
-    return ExperimentConfig.model_validate({"name": "comparison", "methods": METHODS, **keys})
+    return WAIT_EXPERIMENT.model_validate({"name": "comparison", "methods": METHODS, **keys})
 
 
 def report(
     directory: Path,
     trials: pd.DataFrame | None = None,
     episodes: pd.DataFrame | None = None,
-    **keys: Any,
+    experiment: ExperimentConfig | None = None,
 ) -> str:
     trials = make_trials({"spane": 8, "mlp": 2}) if trials is None else trials
     episodes = make_episodes(POLICIES) if episodes is None else episodes
-    arguments: dict[str, Any] = {
-        "config": config(),
-        "summary": summarize(episodes),
-        "stages": {"training": 3600.0, "evaluation": 60.4},
-        "trace_description": "trace.csv, 12 VMs, content sha256 0123456789ab",
-        "figures": [],
-        "date": datetime.date(2026, 1, 2),
-        **keys,
-    }
-    return write_report(directory, trials=trials, episodes=episodes, **arguments).read_text(encoding="utf-8")
+    folder = ResultsFolder(directory)
+    write_text(folder.config_file, dump_settings(experiment or config()))
+    write_tables(directory, {"trials": trials, "curves": make_curves(trials), "episodes": episodes})
+    record = IdentityRecord(
+        name="trace.csv",
+        sha256="0123456789abcdef" * 4,
+        size=12,
+        description="trace.csv, 12 VMs, content sha256 0123456789ab",
+        begun="2026-01-02",
+        machine="2 cores",
+    )
+    write_text(folder.identity_file, record.model_dump_json())
+    write_text(directory / "stages.json", json.dumps({"training": 3600.0, "evaluation": 60.4}))
+    write_report(folder)
+    return (directory / "report.md").read_text(encoding="utf-8")
 
 
 def section(text: str, title: str) -> str:
@@ -79,15 +92,17 @@ def reading(waits: dict[str, list[float]], best: tuple[str, ...] = ()) -> str:
 
 
 def test_it_says_what_was_run_and_on_what(tmp_path: Path) -> None:
-    text = report(tmp_path, machine="2 cores")
+    text = report(tmp_path)
     assert text.startswith("# comparison\n\n2026-01-02, spane_rllib ")
     assert ", 2 cores.\n" in text
     run = section(text, "What was run")
     assert "Trace: trace.csv, 12 VMs, content sha256 0123456789ab." in run
     assert "5 servers of two NUMA nodes, each 40 CPU cores and 90 GiB" in run
     spane, mlp = rows(run)[2:]
-    assert spane == ["spane", "spane", "4", "2", "8", "8"]
-    assert mlp == ["mlp", "mlp", "2", "1", "2", "2"]
+    assert spane[:-1] == ["spane", "dqn", "spane", "4", "2", "8", "8"]
+    assert mlp[:-1] == ["mlp", "dqn", "mlp", "2", "1", "2", "2"]
+    best = [float(value.removesuffix(" s").replace(",", "")) for value in spane[-1].split(", ")[:1]]
+    assert len(best) == 1 and best[0] > 0
 
 
 def test_the_command_of_the_report_runs_the_same_experiment_under_another_name(
@@ -96,9 +111,7 @@ def test_the_command_of_the_report_runs_the_same_experiment_under_another_name(
     monkeypatch.chdir(tmp_path)
     experiment = config(name="n" * 100, output="my results")
     folder = Path("my results") / experiment.name
-    folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(dump_settings(experiment))
-    text = report(folder, config=experiment)
+    text = report(folder, experiment=experiment)
     [command] = [line for line in text.splitlines() if line.startswith("python -m")]
     _, _, module, source, option, override = shlex.split(command)
     assert (module, option) == ("spane_rllib.tune", "--set")
@@ -115,7 +128,7 @@ def test_all_evaluated_trials_are_listed_by_rank_with_what_was_searched(tmp_path
     header, _, first, second, *_ = rows(spane)
     assert header[-1] == "training.learning_rate" and "options.width" not in header
     assert (first[0], first[1], first[-1]) == ("spane-0001", "1", "0.01235")
-    assert (second[0], second[1], second[3]) == ("spane-0000", "2", "54,321")
+    assert (second[0], second[1], second[3]) == ("spane-0000", "2", "54,321 s")
     assert "spane-0002" not in spane  # not evaluated
     # a column of widths holds floats, since the other method has none
     assert rows(section(report(tmp_path, trials), "Method mlp"))[2][-1] in ("32", "64")
@@ -138,7 +151,7 @@ def test_waits_are_ordered_within_each_number_of_servers(tmp_path: Path) -> None
     episodes = make_episodes(["keep-64", "spane-0000"], (9, 5), count=10)
     episodes["total_wait_s"] = np.repeat([3e6, 2e6, 1000.0, 0.0], 10)
     episodes["lower_bound_s"] = np.repeat([1e6, 0.0], 20)
-    waits = rows(section(report(tmp_path, episodes=episodes), "Waits"))[2:]
+    waits = rows(section(report(tmp_path, episodes=episodes), "Evaluation"))[2:]
     assert [row[:3] + row[4:5] + row[-4:-1] for row in waits] == [
         ["spane-0000", "spane", "5", "0", "0.0%", "100.0%", "1.00"],
         ["keep-64", "heuristic", "5", "1,000", "0.0%", "0.0%", "n/a"],
@@ -207,7 +220,7 @@ def test_unfinished_trials_come_with_their_reason(tmp_path: Path) -> None:
         ["spane-0006", "ERROR", r"a \| b &lt;class> c"],
         ["spane-0007", "PENDING", "not recorded"],
     ]
-    assert rows(section(text, "What was run"))[2][-2:] == ["8", "6"]
+    assert rows(section(text, "What was run"))[2][-3:-1] == ["8", "6"]
 
 
 def test_a_method_without_evaluated_trials_is_named(tmp_path: Path) -> None:
@@ -217,17 +230,22 @@ def test_a_method_without_evaluated_trials_is_named(tmp_path: Path) -> None:
 
 
 def test_stages_and_figures(tmp_path: Path) -> None:
-    figures = [tmp_path / "figures" / "wait_distribution.png", tmp_path / "a b.png"]
-    text = report(tmp_path, figures=figures)
+    text = report(tmp_path)
     assert rows(section(text, "Wall time"))[2:] == [
         ["training", "3,600"],
         ["evaluation", "60"],
         ["all", "3,660"],
     ]
     assert "![wait distribution](figures/wait_distribution.png)" in text
-    assert "![a b](a%20b.png)" in text
-    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
-    assert "## Figures" not in report(tmp_path)
+    for name in re.findall(r"\((figures/[^)]*)\)", text):
+        assert (tmp_path / name).is_file()
+
+
+def test_it_says_when_and_where_the_experiment_ran_however_often_it_is_written(tmp_path: Path) -> None:
+    text = report(tmp_path)
+    write_report(ResultsFolder(tmp_path))
+    assert (tmp_path / "report.md").read_text(encoding="utf-8") == text
+    assert "\n2026-01-02, " in text
 
 
 @given(st.lists(st.lists(st.text(), min_size=3, max_size=3), max_size=4))

@@ -12,12 +12,15 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import write_text
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.trial_tables import drop_early_exports, export_models, trial_table
-from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.config import experiment_settings
 from spane_rllib.experiments.tuning.trials import draw_trials
+from spane_rllib.problems.registry import find_problem
+
+WAIT_EXPERIMENT = experiment_settings(find_problem("vm_scheduling"))
 
 
 def test_trials_that_never_reported_have_no_row(tmp_path: Path) -> None:
-    config = ExperimentConfig.model_validate({"name": "t", "methods": {"plain": {"network": "mlp"}}})
+    config = WAIT_EXPERIMENT.model_validate({"name": "t", "methods": {"plain": {"network": "mlp"}}})
     (trial,) = draw_trials(config)
     space = {"trial": trial.model_dump(mode="json")}
     metrics = {"gradient_steps": 4, "best_validation_wait": 2.5, "done": True}
@@ -33,7 +36,7 @@ def test_trials_that_never_reported_have_no_row(tmp_path: Path) -> None:
 
 
 def test_what_was_exported_of_trials_that_go_on_is_removed(tmp_path: Path) -> None:
-    config = ExperimentConfig.model_validate({"name": "t", "methods": {"m": {"network": "mlp", "seeds": 3}}})
+    config = WAIT_EXPERIMENT.model_validate({"name": "t", "methods": {"m": {"network": "mlp", "seeds": 3}}})
     folder = ResultsFolder(tmp_path)
     trials = draw_trials(config)
     states = [({"done": True}, None), ({"done": False}, None), ({"done": False}, RuntimeError())]
@@ -42,11 +45,7 @@ def test_what_was_exported_of_trials_that_go_on_is_removed(tmp_path: Path) -> No
         for trial, (metrics, error) in zip(trials, states, strict=True)
     ]
     for name in ("m-0000", "m-0001", "m-0002", "random"):
-        write_text(folder.evaluation_part(name, 5), "")
         write_text(folder.models / "m" / name / "model.json", "")
     drop_early_exports(grid, folder)
     kept = ["m-0000", "random"]
     assert sorted(path.name for path in (folder.models / "m").iterdir()) == kept
-    assert sorted(path.name for path in (tmp_path / "evaluation").iterdir()) == [
-        f"{name}-5-servers.csv" for name in kept
-    ]

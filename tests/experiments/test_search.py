@@ -14,8 +14,12 @@ from pydantic import ValidationError
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.tuning import extras, searchers, watching
-from spane_rllib.experiments.tuning.config import ExperimentConfig, SearchSettings
+from spane_rllib.experiments.tuning.config import ExperimentConfig, SearchSettings, experiment_settings
 from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials, make_trial
+from spane_rllib.problems.registry import find_problem
+
+WAIT_EXPERIMENT = experiment_settings(find_problem("vm_scheduling"))
+MEASURE = find_problem("vm_scheduling").measure
 
 LEARNING_RATE = {"loguniform": [1e-4, 1e-1]}
 SEARCHED = {
@@ -32,7 +36,7 @@ SEARCHED = {
 
 def experiment(trials: int = 40, **keys: Any) -> ExperimentConfig:
     methods = {"spane": SEARCHED | {"trials": trials}, "plain": {"network": "mlp"}}
-    return ExperimentConfig.model_validate(
+    return WAIT_EXPERIMENT.model_validate(
         {"name": "t", "methods": methods, "search": {"algorithm": "optuna"}} | keys
     )
 
@@ -124,7 +128,9 @@ def test_asha_compares_the_trials_of_a_method_among_themselves() -> None:
     def trial(method: str, number: int) -> Any:
         return SimpleNamespace(trial_id=f"{method}{number}", config={"trial": {"method": method}})
 
-    scheduler = searchers.MethodAsha(SearchSettings(grace_steps=10, reduction_factor=2), max_steps=40)
+    scheduler = searchers.MethodAsha(
+        SearchSettings(grace_steps=10, reduction_factor=2), max_steps=40, measure=MEASURE
+    )
     good, bad, between, other = trial("a", 0), trial("a", 1), trial("a", 2), trial("b", 0)
     for each in (good, bad, between, other):
         scheduler.on_trial_add(None, each)
@@ -183,16 +189,16 @@ def test_gauges_carry_trial_and_method_and_leave_out_what_is_no_number(
 
     monkeypatch.setattr(watching, "Gauge", Gauge)
     result = {"validation_wait": 5.0, "validation_gap": math.nan, "replay_size": 7}
-    watching.Gauges().set(result, "a-0000", "a")
+    watching.Gauges(MEASURE).set(result, "a-0000", "a")
     assert not seen  # no Ray, nobody to export to
     monkeypatch.setattr(watching.ray, "is_initialized", lambda: True)
-    watching.Gauges().set(result, "a-0000", "a")
+    watching.Gauges(MEASURE).set(result, "a-0000", "a")
     tags = {"trial": "a-0000", "method": "a"}
     assert seen == {"spane_rllib_validation_wait": (5.0, tags), "spane_rllib_replay_size": (7, tags)}
 
 
 def test_the_progress_line_sums_up_the_trials(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = watching.TrainingProgress(total_steps=20, trials=2)
+    progress = watching.TrainingProgress(total_steps=20, trials=2, measure=MEASURE)
     results = [
         ("a", {"validation_wait": 3000.0, "validation_gap": 1.5, "done": False}),
         ("b", {"validation_wait": 4000.0, "validation_gap": 2.0, "done": True}),
@@ -200,10 +206,10 @@ def test_the_progress_line_sums_up_the_trials(capsys: pytest.CaptureFixture[str]
     ]
     for method, result in results:
         trial = SimpleNamespace(config={"trial": {"name": f"{method}-0000", "method": method}})
-        common = {"gradient_steps": 10, "placements_per_s": 1234.0, "replay_size": 5000}
+        common = {"gradient_steps": 10, "decisions_per_s": 1234.0, "replay_size": 5000}
         progress.on_trial_result(1, [], trial, common | result)
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert "20/20 gradient steps" in line
     assert "1/2 trials" in line
     assert "a 3,000 s (1.50 x bound), b 4,000 s (2.00 x bound)" in line
-    assert "1,234 placements/s; replay up to 5,000" in line
+    assert "1,234 decisions/s; replay up to 5,000" in line

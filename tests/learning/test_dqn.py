@@ -9,33 +9,33 @@ from pydantic import ValidationError
 from torch import nn
 
 from spane_rllib.core.settings import user_error
+from spane_rllib.learning.algorithms import DqnSettings, ImitatingDqnSettings
 from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import EpisodeReplay
-from spane_rllib.learning.settings import TrainingSettings
 
 
 class TableNetwork(nn.Module):
-    """Q values as a table: the state's number is request[0]."""
+    """Q values as a table by the state's number."""
 
     def __init__(self, q: list[list[float]]) -> None:
         super().__init__()
         self.q = nn.Parameter(torch.tensor(q))
 
-    def forward(self, servers: torch.Tensor, request: torch.Tensor) -> torch.Tensor:
-        return self.q[request[:, 0].long()]
+    def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.q[observation["state"]]
 
 
 class MlpNetwork(nn.Module):
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(11, 16), nn.ReLU(), nn.Linear(16, 4))
+        self.layers = nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Linear(16, 4))
         generator = torch.Generator().manual_seed(seed)
         for parameter in self.parameters():
             nn.init.normal_(parameter, std=0.3, generator=generator)
 
-    def forward(self, servers: torch.Tensor, request: torch.Tensor) -> torch.Tensor:
-        return self.layers(torch.cat([servers.flatten(1), request], 1))
+    def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.layers(observation["seen"])
 
 
 def transitions(*items: tuple[int, int, float, float, int, list[int]]) -> Batch:
@@ -45,14 +45,16 @@ def transitions(*items: tuple[int, int, float, float, int, list[int]]) -> Batch:
     def floats(values: tuple[float, ...]) -> np.ndarray:
         return np.array(values, np.float32)
 
-    def request(states: tuple[int, ...]) -> np.ndarray:
-        return floats(states)[:, None].repeat(3, axis=1)
+    def observed(states: tuple[int, ...], masks: list[list[int]]) -> dict[str, np.ndarray]:
+        return {"state": np.array(states), "action_mask": np.array(masks, np.int8)}
 
-    servers = np.zeros((len(items), 2, 2, 2), np.float32)
     return Batch(
-        servers, request(state), np.array(action), floats(returns), floats(discount),
-        servers, request(following), np.array(mask, np.int8),
-    )  # fmt: skip
+        observed(state, [ALL] * len(items)),
+        np.array(action),
+        floats(returns),
+        floats(discount),
+        observed(following, mask),
+    )
 
 
 ALL = [1, 1, 1, 1]
@@ -60,7 +62,7 @@ ONLINE = [[0.0, 0.0, 0.0, 0.0], [1.0, 5.0, 9.0, 2.0]]
 TARGET = [[0.0, 0.0, 0.0, 0.0], [4.0, 3.0, 1.0, 8.0]]
 
 
-def first_target(settings: TrainingSettings, batch: Batch) -> float:
+def first_target(settings: DqnSettings, batch: Batch) -> float:
     """The target of the only transition, from the loss at Q = 0."""
     target = TableNetwork(TARGET)
     learner = DqnUpdate(TableNetwork(ONLINE), settings, target)
@@ -80,20 +82,20 @@ def first_target(settings: TrainingSettings, batch: Batch) -> float:
     ],
 )
 def test_targets_by_hand(double_q: bool, mask_bootstrap: bool, next_mask: list[int], expected: float) -> None:
-    settings = TrainingSettings(double_q=double_q, mask_bootstrap=mask_bootstrap)
+    settings = DqnSettings(double_q=double_q, mask_bootstrap=mask_bootstrap)
     assert first_target(settings, transitions((0, 0, 1.0, 0.5, 1, next_mask))) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("double_q", [True, False])
 def test_a_terminal_state_without_feasible_action_adds_nothing(double_q: bool) -> None:
-    settings = TrainingSettings(double_q=double_q)
+    settings = DqnSettings(double_q=double_q)
     assert first_target(settings, transitions((0, 0, 3.0, 0.0, 1, [0, 0, 0, 0]))) == pytest.approx(3.0)
 
 
 def test_one_step_by_hand() -> None:
     """Errors -1 and 3 on separate weights; Adam's first step is the sign times the learning rate."""
     network = TableNetwork([[2.0, 4.0, 0.0, 0.0]])
-    learner = DqnUpdate(network, TrainingSettings(learning_rate=0.1, weight_decay=0.0))
+    learner = DqnUpdate(network, DqnSettings(learning_rate=0.1, weight_decay=0.0))
     metrics = learner.update(transitions((0, 0, 3.0, 0.0, 0, ALL), (0, 1, 1.0, 0.0, 0, ALL)))
     assert metrics["loss"] == pytest.approx((1 + 9) / 2)
     assert metrics["mean_q"] == pytest.approx(3.0)
@@ -103,13 +105,13 @@ def test_one_step_by_hand() -> None:
 
 
 def test_huber_loss_by_hand() -> None:
-    learner = DqnUpdate(TableNetwork([[0.0, 0.0, 0.0, 0.0]]), TrainingSettings(loss="huber"))
+    learner = DqnUpdate(TableNetwork([[0.0, 0.0, 0.0, 0.0]]), DqnSettings(loss="huber"))
     batch = transitions((0, 0, 0.5, 0.0, 0, ALL), (0, 1, 4.0, 0.0, 0, ALL))
     assert learner.update(batch)["loss"] == pytest.approx((0.5 * 0.5**2 + (4 - 0.5)) / 2)
 
 
 def test_clipping_bounds_what_adam_sees_and_reports_the_norm_before() -> None:
-    learner = DqnUpdate(TableNetwork([[0.0, 0.0, 0.0, 0.0]]), TrainingSettings(grad_clip=0.5))
+    learner = DqnUpdate(TableNetwork([[0.0, 0.0, 0.0, 0.0]]), DqnSettings(grad_clip=0.5))
     metrics = learner.update(transitions((0, 0, 10.0, 0.0, 0, ALL)))
     assert metrics["grad_norm"] == pytest.approx(20)
     first_moment = learner.state_dict()["optimizer"]["state"][0]["exp_avg"]
@@ -117,7 +119,7 @@ def test_clipping_bounds_what_adam_sees_and_reports_the_norm_before() -> None:
 
 
 def test_the_target_network_moves_only_at_a_sync() -> None:
-    learner = DqnUpdate(TableNetwork(ONLINE), TrainingSettings(target_sync_every=3))
+    learner = DqnUpdate(TableNetwork(ONLINE), DqnSettings(target_sync_every=3))
     before = learner.target.q.clone()
     batch = transitions((0, 0, 3.0, 0.5, 1, ALL))
     for _ in range(2):
@@ -131,12 +133,12 @@ def test_the_target_network_moves_only_at_a_sync() -> None:
 
 def test_a_given_target_network_starts_as_a_copy() -> None:
     target = TableNetwork(TARGET)
-    DqnUpdate(TableNetwork(ONLINE), TrainingSettings(), target)
+    DqnUpdate(TableNetwork(ONLINE), DqnSettings(), target)
     assert target.q.tolist() == ONLINE
 
 
 def test_the_learning_rate_decays() -> None:
-    settings = TrainingSettings(learning_rate=0.1, learning_rate_decay=0.5, learning_rate_decay_every=2)
+    settings = DqnSettings(learning_rate=0.1, learning_rate_decay=0.5, learning_rate_decay_every=2)
     learner = DqnUpdate(TableNetwork(ONLINE), settings)
     batch = transitions((0, 0, 3.0, 0.5, 1, ALL))
     rates = [learner.update(batch)["learning_rate"] for _ in range(5)]
@@ -146,11 +148,14 @@ def test_the_learning_rate_decays() -> None:
 
 def training(seed: int) -> tuple[DqnUpdate, EpisodeReplay]:
     random = np.random.default_rng(seed)
-    replay = EpisodeReplay(300, 2, 5, 0.95, seed)
+    replay = EpisodeReplay(300, 5, 0.95, seed)
     for _ in range(4):
-        servers, request = random.random((60, 2, 2, 2)), random.random((60, 3))
-        replay.add_episode(servers, request, np.ones((60, 4)), random.integers(4, size=60), random.random(60))
-    settings = TrainingSettings(target_sync_every=2, learning_rate_decay_every=2)
+        observation = {
+            "seen": random.random((60, 5), dtype=np.float32),
+            "action_mask": np.ones((60, 4), np.int8),
+        }
+        replay.add_episode(observation, random.integers(4, size=60), random.random(60))
+    settings = DqnSettings(target_sync_every=2, learning_rate_decay_every=2)
     return DqnUpdate(MlpNetwork(seed), settings), replay
 
 
@@ -205,37 +210,35 @@ def test_three_and_three_updates_equal_six() -> None:
         ("loss", "mae", "'mse' or 'huber'"),
         ("reward_scale", 0.0, "greater than 0"),
         ("weight_averaging", 1.0, "less than 1"),
-        ("imitation_weight", -1.0, "greater than or equal to 0"),
-        ("imitation_steps", 0, "greater than or equal to 1"),
-        ("imitation_decisions", 0, "greater than or equal to 1"),
     ],
 )
 def test_settings_out_of_range_are_refused(field: str, value: Any, allowed: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        TrainingSettings(**{field: value})
+        DqnSettings(**{field: value})
     assert str(user_error(caught.value)) == f"{field}: must be {allowed}, got {value!r}"
 
 
 def test_the_schedules_follow_the_settings() -> None:
-    settings = TrainingSettings(gradient_steps=5000)
+    settings = DqnSettings(gradient_steps=5000)
     assert [settings.epsilon_schedule()(u) for u in (0, 2500, 5000)] == pytest.approx([0.6, 0.3, 0.0])
     assert settings.learning_rate_schedule()(200) == pytest.approx(0.01 * 0.99**2)
 
 
 def test_epsilon_decay_steps_take_the_place_of_the_gradient_steps() -> None:
-    epsilon = TrainingSettings(gradient_steps=5000, epsilon_decay_steps=1000).epsilon_schedule()
+    epsilon = DqnSettings(gradient_steps=5000, epsilon_decay_steps=1000).epsilon_schedule()
     assert [epsilon(u) for u in (0, 500, 1000)] == pytest.approx([0.6, 0.3, 0.0])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"imitate": "keep-63"}, "imitate: 'keep-63' is not a heuristic; did you mean keep-64?"),
-        ({"reward_baseline": "lb2"}, "reward_baseline: 'lb2' is not a heuristic; allowed: first-fit"),
         ({"imitation_weight": 1.0}, "imitation_weight needs a heuristic to imitate"),
+        ({"imitation_weight": -1.0}, "imitation_weight: must be greater than or equal to 0"),
+        ({"imitation_steps": 0}, "imitation_steps: must be greater than or equal to 1"),
+        ({"imitation_decisions": 0}, "imitation_decisions: must be greater than or equal to 1"),
     ],
 )
-def test_heuristics_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_bad_settings_of_an_imitation_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        TrainingSettings(**settings)
+        ImitatingDqnSettings(**settings)
     assert str(user_error(caught.value)).startswith(message)

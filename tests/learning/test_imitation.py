@@ -9,38 +9,33 @@ import pytest
 import torch
 from torch import nn
 
-from spane_rllib.learning.augmentation import ServerPermutations
+from spane_rllib.learning.algorithms import ImitatingDqnSettings
 from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
-from spane_rllib.learning.imitation import TEMPERATURE, Demonstrations, imitate, imitation_loss
-from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.learning.imitation import TEMPERATURE, Demonstrations, decisions, imitate, imitation_loss
 
 
 class TableNetwork(nn.Module):
-    """Q values as a table: the state's number is request[0]."""
+    """Q values as a table by the state's number."""
 
     def __init__(self, q: list[list[float]]) -> None:
         super().__init__()
         self.q = nn.Parameter(torch.tensor(q))
 
-    def forward(self, servers: torch.Tensor, request: torch.Tensor) -> torch.Tensor:
-        return self.q[request[:, 0].long()]
+    def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.q[observation["state"]]
 
 
-def decisions(*items: tuple[int, int, list[int]]) -> Batch:
-    """(state, choice, feasible) of each decision on two servers."""
+def chosen(*items: tuple[int, int, list[int]]) -> Batch:
+    """(state, choice, feasible) of each decision."""
     state, action, mask = zip(*items, strict=True)
-    servers = np.zeros((len(items), 2, 2, 2), np.float32)
-    request = np.array(state, np.float32)[:, None].repeat(3, axis=1)
-    zeros = np.zeros(len(items), np.float32)
-    masks = np.array(mask, np.int8)
-    return Batch(servers, request, np.array(action), zeros, zeros, servers, request, masks)
+    return decisions({"state": np.array(state), "action_mask": np.array(mask, np.int8)}, np.array(action))
 
 
 def test_the_loss_by_hand() -> None:
     """Infeasible slots have no chance: ln(1 + 1/e) and ln 3, whatever stands in slot 3."""
     network = TableNetwork([[TEMPERATURE, 0.0, 0.0, 99.0], [0.0, 0.0, 0.0, 99.0]])
-    batch = decisions((0, 0, [1, 1, 0, 0]), (1, 2, [1, 1, 1, 0]))
+    batch = chosen((0, 0, [1, 1, 0, 0]), (1, 2, [1, 1, 1, 0]))
     expected = (math.log(1 + math.exp(-1)) + math.log(3)) / 2
     loss = imitation_loss(network, batch)
     assert loss.item() == pytest.approx(expected, rel=1e-6)
@@ -51,9 +46,14 @@ def test_the_loss_by_hand() -> None:
 
 def test_a_gradient_step_adds_the_weighted_imitation_loss() -> None:
     """State 0 is learned from a return, state 1 from a demonstration; their gradients do not meet."""
-    settings = TrainingSettings(imitate="sbf", imitation_weight=0.25, weight_decay=0.0, grad_clip=1e6)
-    batch = decisions((0, 0, [1, 1, 1, 1]))._replace(n_step_return=np.array([3.0], np.float32))
-    for demonstrated, slope in ((None, 0.0), (decisions((1, 2, [1, 1, 1, 0])), 0.25 * (2 / 3) / TEMPERATURE)):
+    settings = ImitatingDqnSettings(imitate="x", imitation_weight=0.25, weight_decay=0.0, grad_clip=1e6)
+    decision = chosen((0, 0, [1, 1, 1, 1]))
+    batch = decision._replace(
+        n_step_return=np.array([3.0], np.float32),
+        discount=np.zeros(1, np.float32),
+        next_observation=decision.observation,
+    )
+    for demonstrated, slope in ((None, 0.0), (chosen((1, 2, [1, 1, 1, 0])), 0.25 * (2 / 3) / TEMPERATURE)):
         network = TableNetwork([[0.0] * 4, [0.0] * 4])
         metrics = DqnUpdate(network, settings).update(batch, demonstrated)
         assert metrics["loss"] == pytest.approx(9.0)
@@ -62,33 +62,36 @@ def test_a_gradient_step_adds_the_weighted_imitation_loss() -> None:
         assert -network.q.grad[1, 2].item() == pytest.approx(slope, rel=1e-5)
 
 
-def test_batches_are_decided_by_the_generator_and_renumbered_consistently() -> None:
-    table = decisions(*((state, state % 4, [1, 1, 1, 1]) for state in range(8)))
-    table.servers[:] = np.arange(8)[:, None, None, None] + np.array([0.0, 0.5])[:, None, None]
+class Reversal:
+    """Two ways: as it is, and with four actions in reverse order."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def apply(self, batch: Batch, choice: np.ndarray) -> Batch:
+        return batch._replace(action=np.where(choice == 1, 3 - batch.action, batch.action))
+
+
+def test_batches_are_decided_by_the_generator_and_renamed_at_random() -> None:
+    table = chosen(*((state, state % 4, [1, 1, 1, 1]) for state in range(8)))
     plain, again = (Demonstrations(table, np.random.default_rng(1)).sample(100) for _ in range(2))
-    np.testing.assert_array_equal(plain.request, again.request)
-    assert set(plain.request[:, 0]) == set(range(8))
-    permutations = ServerPermutations(2, 2, seed=0)
-    batch = Demonstrations(table, np.random.default_rng(1), permutations).sample(100)
-    np.testing.assert_array_equal(batch.request, plain.request)
-    # The chosen server's own observation is the same as before, at its new place.
-    rows = np.arange(100)
-    np.testing.assert_array_equal(
-        batch.servers[rows, batch.action // 2], plain.servers[rows, plain.action // 2]
-    )
-    assert (batch.action != plain.action).any()
+    np.testing.assert_array_equal(plain.observation["state"], again.observation["state"])
+    assert set(plain.observation["state"]) == set(range(8))
+    batch = Demonstrations(table, np.random.default_rng(1), Reversal()).sample(100)
+    np.testing.assert_array_equal(batch.observation["state"], plain.observation["state"])
+    reversed_rows = batch.action == 3 - plain.action
+    assert 30 < reversed_rows.sum() < 70
+    np.testing.assert_array_equal(batch.action[~reversed_rows], plain.action[~reversed_rows])
 
 
 def test_choices_are_learned() -> None:
-    """The choice is the feasible slot with most room."""
+    """The choice is the feasible action whose two parts add up to most."""
     random = np.random.default_rng(0)
-    servers = random.random((600, 2, 2, 2)).astype(np.float32)
-    totals = servers.sum(axis=3).reshape(600, 4)
+    parts = random.random((600, 2, 2, 2)).astype(np.float32)
+    scores = parts.sum(axis=3).reshape(600, 4)
     mask = (random.random((600, 4)) < 0.7).astype(np.int8)
     mask[np.arange(600), random.integers(4, size=600)] = 1
-    action = np.where(mask != 0, totals, -1.0).argmax(axis=1)
-    request, zeros = np.zeros((600, 3), np.float32), np.zeros(600, np.float32)
-    batch = Batch(servers, request, action, zeros, zeros, servers, request, mask)
+    action = np.where(mask != 0, scores, -1.0).argmax(axis=1)
 
     class Network(nn.Module):
         def __init__(self) -> None:
@@ -96,13 +99,14 @@ def test_choices_are_learned() -> None:
             self.layer = nn.Linear(8, 4)
             nn.init.zeros_(self.layer.weight)
 
-        def forward(self, servers: torch.Tensor, request: torch.Tensor) -> torch.Tensor:
-            return self.layer(servers.flatten(1))
+        def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.layer(observation["parts"].flatten(1))
 
     network = Network()
+    batch = decisions({"parts": parts, "action_mask": mask}, action)
     last = imitate(network, Demonstrations(batch, random), steps=200, batch_size=128)
     with torch.no_grad():
-        q = network(torch.from_numpy(servers), torch.from_numpy(request)).numpy()
+        q = network({"parts": torch.from_numpy(parts)}).numpy()
     agreement = (np.where(mask != 0, q, -np.inf).argmax(axis=1) == action).mean()
     assert last < 0.8  # of about ln 3
     assert agreement > 0.8  # one third by chance

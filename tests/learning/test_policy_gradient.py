@@ -15,16 +15,12 @@ from torch import nn
 
 from spane_rllib.core.settings import user_error
 from spane_rllib.learning.advantages import generalized_advantages, relative_rewards
+from spane_rllib.learning.algorithms import A2cSettings, OnPolicy, PpoSettings, SacSettings
 from spane_rllib.learning.batch import Batch
-from spane_rllib.learning.policy_gradient import (
-    Decisions,
-    PolicyGradientUpdate,
-    clipped_objective,
-    entropy,
-    masked_log_softmax,
-)
-from spane_rllib.learning.policy_settings import A2cSettings, OnPolicy, PpoSettings, SacSettings
+from spane_rllib.learning.networks import CategoricalPolicy
+from spane_rllib.learning.policy_gradient import Decisions, PolicyGradientUpdate, clipped_objective
 from spane_rllib.learning.sac import SacUpdate, soft_value
+from spane_rllib.learning.tensors import entropy, masked_log_softmax
 
 
 def test_advantages_by_hand() -> None:
@@ -112,36 +108,32 @@ def test_the_soft_value_by_hand() -> None:
     assert value.item() == pytest.approx(7.0 + 2 * spread, rel=1e-6)
 
 
-class TablePolicy(nn.Module):
-    """Values and logits as tables: the state's number is request[0]."""
+class TablePolicy(CategoricalPolicy, nn.Module):
+    """Values and logits as tables by the state's number."""
 
     def __init__(self, states: int, actions: int, value: float = 0.0) -> None:
         super().__init__()
         self.values = nn.Parameter(torch.full((states, 1), value))
         self.logits = nn.Parameter(torch.zeros(states, actions))
 
-    def value_and_advantage(
-        self, servers: torch.Tensor, request: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        state = request[:, 0].long()
-        return self.values[state], self.logits[state]
+    def value_and_advantage(self, observation: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.values[observation["state"]], self.logits[observation["state"]]
 
-    def forward(self, servers: torch.Tensor, request: torch.Tensor) -> torch.Tensor:
-        return self.logits[request[:, 0].long()]
+    def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
+        return self.logits[observation["state"]]
 
 
-def states(*numbers: int) -> Any:
-    """Observations of these states: `servers` and `request`."""
-    request = np.repeat(np.array(numbers, np.float32)[:, None], 3, axis=1)
-    return np.zeros((len(numbers), 2, 2, 2), np.float32), request
+def observed(*items: tuple[int, list[int]]) -> dict[str, np.ndarray]:
+    """Observations of these states with these masks."""
+    numbers, masks = zip(*items, strict=True)
+    return {"state": np.array(numbers), "action_mask": np.array(masks, np.int8)}
 
 
 def decisions(count: int = 64) -> Decisions:
     """In state 0 action 1 is good and action 0 bad, actions 2 and 3 are infeasible."""
     action = np.arange(count) % 2
     return Decisions(
-        *states(*[0] * count),
-        action_mask=np.tile(np.array([1, 1, 0, 0], np.int8), (count, 1)),
+        observed(*[(0, [1, 1, 0, 0])] * count),
         action=action,
         log_probability=np.full(count, np.log(0.5), np.float32),
         advantage=(2.0 * action - 1).astype(np.float32),
@@ -150,7 +142,7 @@ def decisions(count: int = 64) -> Decisions:
 
 
 def update_of(policy: TablePolicy, chosen: OnPolicy) -> PolicyGradientUpdate:
-    return PolicyGradientUpdate(policy.value_and_advantage, list(policy.parameters()), chosen)
+    return PolicyGradientUpdate(policy, chosen)
 
 
 @pytest.mark.parametrize("chosen", [PpoSettings(batch_size=16), A2cSettings()], ids=["ppo", "a2c"])
@@ -191,13 +183,13 @@ def test_the_first_step_of_a2c_follows_the_policy_gradient() -> None:
 
 def sac_batch() -> Batch:
     """State 0, action 1, return 1, then state 1 (discount 1/2); and a terminal one of return 3."""
-    servers, request = states(0, 0)
-    next_servers, next_request = states(1, 0)
-    mask = np.array([[1, 1, 0, 0], [1, 0, 0, 0]], np.int8)
     return Batch(
-        servers, request, np.array([1, 0]),
-        np.array([1.0, 3.0], np.float32), np.array([0.5, 0.0], np.float32), next_servers, next_request, mask,
-    )  # fmt: skip
+        observed((0, [1, 1, 1, 1]), (0, [1, 1, 1, 1])),
+        np.array([1, 0]),
+        np.array([1.0, 3.0], np.float32),
+        np.array([0.5, 0.0], np.float32),
+        observed((1, [1, 1, 0, 0]), (0, [1, 0, 0, 0])),
+    )
 
 
 def sac(**changes: Any) -> SacUpdate:

@@ -22,10 +22,10 @@ from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwor
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.rollout import greedy_episodes
 from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
-from spane_rllib.registration import VM_SCHEDULING
-from spane_rllib.rllib.algorithm import MODEL_FOLDER, VMSchedulingDQN
-from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
+from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm
+from spane_rllib.rllib.algorithm_config import SchedulingConfig
 
+VM_SCHEDULING = "spane_rllib/VMScheduling-v0"
 ENV_CONFIG = {"trace": "synthetic:vms=3000,seed=1", "servers": 2}
 OBSERVATION = ("servers", "request", "action_mask")
 NETWORKS = pytest.mark.parametrize("kind", ["spane", "mlp"])
@@ -37,7 +37,7 @@ def local_ray() -> Iterator[None]:
         yield
 
 
-def config(kind: str = "spane", seed: int = 0, **training: Any) -> VMSchedulingDQNConfig:
+def config(kind: str = "spane", seed: int = 0, **training: Any) -> SchedulingConfig:
     """Six gradient steps, one per iteration."""
     settings = {
         "gradient_steps": 6,
@@ -51,7 +51,7 @@ def config(kind: str = "spane", seed: int = 0, **training: Any) -> VMSchedulingD
         "target_sync_every": 2,
     }
     return (
-        VMSchedulingDQNConfig()
+        SchedulingConfig()
         .environment(env_config=dict(ENV_CONFIG))
         .training(**(settings | training))
         .network(kind)
@@ -65,7 +65,7 @@ def build() -> Iterator[Any]:
     """Builds algorithms and stops them at the end of the test."""
     built = []
 
-    def build_algorithm(of: VMSchedulingDQNConfig) -> VMSchedulingDQN:
+    def build_algorithm(of: SchedulingConfig) -> SchedulingAlgorithm:
         built.append(of.build_algo())
         return built[-1]
 
@@ -108,7 +108,7 @@ def observations(count: int, seed: int = 0) -> list[dict[str, Any]]:
     return found
 
 
-def network_of(algorithm: VMSchedulingDQN) -> Any:
+def network_of(algorithm: SchedulingAlgorithm) -> Any:
     return algorithm.get_policy().model.network
 
 
@@ -135,7 +135,7 @@ def test_a_checkpoint_continues_exactly(build: Any, kind: str, permutations: int
     for _ in range(3):
         first.train()
     first.save(str(tmp_path))
-    second = VMSchedulingDQN.from_checkpoint(str(tmp_path))
+    second = SchedulingAlgorithm.from_checkpoint(str(tmp_path))
     try:
         results = [second.train() for _ in range(3)]
         assert [numbers(result) for result in results] == [numbers(result) for result in expected]
@@ -167,11 +167,12 @@ import sys
 import numpy as np
 from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.policies import load_policy
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, EpisodeResults, compile_workload
 
 cluster, starts = Cluster(2), np.arange(0, 2000, 100)
 workload = compile_workload(load_trace("synthetic:vms=3000,seed=1"), cluster)
-print(load_policy(sys.argv[1]).run(workload, cluster, starts, np.full(20, 90), 0).total_wait.tolist())
+ends = load_policy(sys.argv[1]).play(workload, cluster, starts, np.full(20, 90), 0)
+print(EpisodeResults.of_state(*ends).total_wait.tolist())
 print("ray" in sys.modules)
 """
 
@@ -186,10 +187,10 @@ def test_the_model_in_a_checkpoint_loads_without_ray(build: Any, tmp_path: Path)
     assert comparable(loaded.state_dict()) == comparable(best.state_dict())
     program = [sys.executable, "-c", WAITS_WITHOUT_RAY, tmp_path / MODEL_FOLDER]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
-    scenario = algorithm.config.scenario()
+    instance = algorithm.config.task().instance
     starts = np.arange(0, 2000, 100)
     waits = greedy_episodes(
-        CompiledQNetwork(best), scenario.workload, scenario.cluster, starts, np.full(20, 90)
+        CompiledQNetwork(best), instance.workload, instance.cluster, starts, np.full(20, 90)
     ).total_wait
     assert done.stdout.splitlines() == [str(waits.tolist()), "False"]
 
@@ -206,7 +207,7 @@ def test_the_rllib_model_is_the_network_with_a_mask(build: Any, kind: str) -> No
     columns = {name: torch.from_numpy(np.stack([each[name] for each in seen])) for name in OBSERVATION}
     with torch.no_grad():
         q, state = policy.model({"obs": flat})
-        expected = network_of(algorithm)(columns["servers"], columns["request"])
+        expected = network_of(algorithm)(columns)
         values = policy.model.value_function()
     feasible = columns["action_mask"] != 0
     torch.testing.assert_close(q[feasible], expected[feasible], rtol=0, atol=0)
@@ -280,12 +281,12 @@ def test_the_environment_is_registered() -> None:
 
 
 def test_aliases_of_rllib_users() -> None:
-    of = VMSchedulingDQNConfig().training(lr=0.25, gamma=0.5, train_batch_size=7)
+    of = SchedulingConfig().training(lr=0.25, gamma=0.5, train_batch_size=7)
     assert (of.learning_rate, of.discount, of.batch_size) == (0.25, 0.5, 7)
-    of = VMSchedulingDQNConfig().update_from_dict({"lr": 0.25, "gamma": 0.5})
+    of = SchedulingConfig().update_from_dict({"lr": 0.25, "gamma": 0.5})
     of.validate()
     assert (of.learning_rate, of.discount, of.lr, of.gamma) == (0.25, 0.5, 0.25, 0.5)
-    again = VMSchedulingDQNConfig().update_from_dict(of.to_dict())
+    again = SchedulingConfig().update_from_dict(of.to_dict())
     assert (again.learning_rate, again.discount) == (0.25, 0.5)
 
 
@@ -303,11 +304,17 @@ def test_aliases_of_rllib_users() -> None:
             lambda c: c.training(gradient_steps_per_iteration=0),
             "gradient_steps_per_iteration: .*at least 1, got 0",
         ),
-        (lambda c: c.validation(every=0), "validation_every: .*at least 1, got 0"),
-        (lambda c: c.validation(trim=0.5), "validation_trim: .*below 0.5, got 0.5"),
+        (lambda c: c.validation(every=0), "validation: every: .*equal to 1, got 0"),
+        (lambda c: c.validation(trim=0.5), "validation: trim: .*less than 0.5, got 0.5"),
+        (lambda c: c.validation(trimm=0.5), "validation: trimm: unknown key; did you mean trim"),
+        (lambda c: c.training(algorithm="pqo"), "training: algorithm: unknown 'pqo'; did you mean ppo"),
+        (
+            lambda c: c.environment("spane_rllib/Fadin-v0"),
+            "'spane_rllib/Fadin-v0': .*mean spane_rllib/Fading",
+        ),
         (lambda c: c.env_runners(num_env_runners=2), "num_env_runners: must be 0, got 2.*lanes"),
         (lambda c: c.network("spane", servr_width=4), "servr_width: .*did you mean server_width"),
-        (lambda c: c.network("transformer"), "unknown network kind 'transformer'"),
+        (lambda c: c.network("transformer"), "network 'transformer' is unknown"),
         (lambda c: c.environment(env_config={"servers": 0}), "servers: 0 is not allowed"),
     ],
 )
@@ -315,8 +322,47 @@ def test_bad_configurations_are_refused_in_one_line(change: Any, message: str) -
     with pytest.raises(UserError, match=message) as caught:
         of = change(config())
         of.validate()
-        of.scenario()
+        of.task()
     assert "\n" not in str(caught.value)
+
+
+def test_the_environment_decides_the_problem(build: Any) -> None:
+    """In whatever order the setters are called; keys in `env_config` decide nothing."""
+    env_config = {"trace": "synthetic:vms=3000,seed=1"}
+    of = SchedulingConfig().training(
+        algorithm="a2c", gradient_steps=1, lanes=4, episodes_per_start=2, learning_rate=0.5
+    )
+    assert of.reward == "log_wait"
+    of = of.environment("spane_rllib/Fading-v0", env_config=env_config).validation(episodes=2, every=1)
+    assert (of.reward, of.learning_rate, of.lanes) == ("allocation", 0.5, 4)
+    algorithm = build(of)
+    result = algorithm.train()
+    assert result["validation_allocations"] == result["best_validation_allocations"] > 0
+    assert "validation_wait" not in result and result["done"]
+    assert type(algorithm.run.rollouts).__name__ == "AllocationRollouts"
+    assert algorithm.get_policy().model.network is algorithm.run.network
+    waits = SchedulingConfig().environment(env_config=env_config | {"scenario": "fading"})
+    with pytest.raises(UserError, match="env_config: 'scenario' is not known"):
+        waits.task()
+
+
+def test_keys_of_another_problem_are_refused_when_all_is_known() -> None:
+    of = SchedulingConfig().training(imitate="sbf").environment("spane_rllib/Fading-v0")
+    with pytest.raises(UserError, match="training: imitate: unknown key"):
+        of.validate()
+    of = SchedulingConfig().environment("spane_rllib/Fading-v0").training(reward="log_wait")
+    with pytest.raises(
+        UserError, match="training: reward: must be 'allocation' or 'cpu_share', got 'log_wait'"
+    ):
+        of.validate()
+
+
+def test_a_configuration_survives_being_written_out() -> None:
+    of = SchedulingConfig().environment("spane_rllib/Fading-v0").training(algorithm="ppo", clip=0.3)
+    again = SchedulingConfig().update_from_dict(of.to_dict())
+    assert again.hyperparameters() == of.hyperparameters()
+    assert again.hyperparameters().clip == 0.3 and again.hyperparameters().reward == "allocation"
+    assert again.given == ["clip"]
 
 
 @pytest.mark.slow
@@ -324,7 +370,7 @@ def test_plain_tune(tmp_path: Path) -> None:
     """As README users do it: the configuration as the param space, one key searched."""
     space = config(gradient_steps=2, lr=tune.grid_search([0.001, 0.1]))
     grid = tune.Tuner(
-        VMSchedulingDQN,
+        SchedulingAlgorithm,
         param_space=space,
         run_config=tune.RunConfig(
             name="plain",

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spane_rllib.core import shared
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.traces import loading
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
@@ -39,3 +40,4 @@ def huawei_file() -> Path:
 @pytest.fixture(autouse=True)
 def _empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "_traces", {})
+    monkeypatch.setattr(shared, "_PROVIDED", {})

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.traces.loading import describe_source, load_trace, provide_trace
+from spane_rllib.core.shared import provide
+from spane_rllib.problems.vm_scheduling.traces.loading import describe_source, load_trace
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.traces.writers import write_trace
 
@@ -29,9 +30,9 @@ def test_a_file_is_read_once_until_it_changes(trace: VmTrace, tmp_path: Path) ->
 
 
 def test_a_provided_trace_needs_no_file(trace: VmTrace) -> None:
-    provide_trace("/on/another/machine.csv", trace)
+    provide("/on/another/machine.csv", trace)
     assert load_trace("/on/another/machine.csv") is trace
-    provide_trace(None, trace)
+    provide("auto", trace)
     assert load_trace("auto") is trace
 
 

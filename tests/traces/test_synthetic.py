@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.traces.placement import check_fits
+from spane_rllib.problems.vm_scheduling.traces.placement import placeable
 from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
@@ -26,7 +26,7 @@ def test_every_trace_is_valid_and_decided_by_its_seed(vms: int, seed: int) -> No
     assert (trace.lifetime >= 1).all()
     for times in (trace.arrival, trace.lifetime):
         assert (times == np.floor(times)).all()
-    check_fits(trace, node_cpu=40, node_memory=90)
+    assert placeable(trace, trace.memory > 10, [(40, 90)]).all()
     assert synthesize(vms, seed).sha256 == trace.sha256
 
 

@@ -11,19 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.learning.policy_settings import ALGORITHMS, AlgorithmName
+from spane_rllib.core.settings import validated
+from spane_rllib.learning.begin import begin_run
+from spane_rllib.learning.run import Run
+from spane_rllib.learning.tensors import to_tensors
+from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS
+from spane_rllib.problems.vm_scheduling.allocations.rollouts import AllocationRollouts
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload
 from spane_rllib.problems.vm_scheduling.network_actions import sample_action
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, play_greedily
-from spane_rllib.problems.vm_scheduling.run import Run, Validation
-from spane_rllib.problems.vm_scheduling.runs import begin_run
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
 from spane_rllib.problems.vm_scheduling.simulator.episodes import play_heuristic
 from spane_rllib.problems.vm_scheduling.simulator.rules import CAPPED, HEAD, START, STUCK
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS as WAIT_ALGORITHMS
+from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
 CAP = 40
 STARTS = np.arange(0, 100, 4)
@@ -76,13 +81,11 @@ def workload() -> AllocationWorkload:
 
 
 def make_run(
-    workload: Workload, algorithm: AlgorithmName, kind: str = "spane", seed: int = 0, **keys: Any
+    workload: AllocationWorkload, algorithm: str, kind: str = "spane", seed: int = 0, **keys: Any
 ) -> Run:
-    chosen = ALGORITHMS[algorithm](**({"reward": "allocation"} | keys))
-    network = build_network(kind, {}, 2, seed)
-    return begin_run(
-        network, chosen, workload, Cluster(2, 4, 8, 4), (0, 100), Validation(STARTS, every=20), seed
-    )
+    chosen: Any = ALGORITHMS[algorithm](**keys)
+    rollouts = AllocationRollouts(workload, (0, 100), chosen, STARTS)
+    return begin_run(build_network(kind, {}, 2, seed), chosen, rollouts, every=20, seed=seed)
 
 
 def without_times(value: Any) -> Any:
@@ -102,9 +105,7 @@ def allocations(workload: AllocationWorkload, policy: str) -> float:
 
 @KINDS
 @NAMES
-def test_learns_what_first_fit_cannot(
-    workload: AllocationWorkload, algorithm: AlgorithmName, kind: str
-) -> None:
+def test_learns_what_first_fit_cannot(workload: AllocationWorkload, algorithm: str, kind: str) -> None:
     assert allocations(workload, "first-fit") == allocations(workload, "best-fit") == 3
     assert allocations(workload, "random") < 10
     # With some initial weights the few units of the MLP's bottleneck die; these are not such.
@@ -120,7 +121,7 @@ def test_learns_what_first_fit_cannot(
 
 
 @NAMES
-def test_a_run_continues_exactly(workload: AllocationWorkload, algorithm: AlgorithmName) -> None:
+def test_a_run_continues_exactly(workload: AllocationWorkload, algorithm: str) -> None:
     keys = {"gradient_steps": 60, **SMALL[algorithm]}
     whole, first, second = (make_run(workload, algorithm, **keys) for _ in range(3))
     whole.run_until(20)
@@ -140,15 +141,16 @@ def test_a_run_continues_exactly(workload: AllocationWorkload, algorithm: Algori
 
 
 @NAMES
-def test_waits_are_learned_from_too(trace: VmTrace, algorithm: AlgorithmName) -> None:
+def test_waits_are_learned_from_too(trace: VmTrace, algorithm: str) -> None:
     cluster = Cluster(2)
-    keys = {"gradient_steps": 20, **SMALL[algorithm], "reward": "log_wait"}
+    keys = {"gradient_steps": 20, **SMALL[algorithm]}
     if "replay_capacity" in keys:
         keys["replay_capacity"] = 4000
-    run = begin_run(
-        build_network("spane", {}, 2, 0), ALGORITHMS[algorithm](**keys), Workload(trace, cluster), cluster,
-        (0, 250), Validation(np.array([250, 270]), every=20), 0,
-    )  # fmt: skip
+    chosen: Any = WAIT_ALGORITHMS[algorithm](**keys)
+    rollouts = WaitRollouts(
+        Workload(trace, cluster), cluster, (0, 250), chosen, np.array([250, 270]), trim=0.1
+    )
+    run = begin_run(build_network("spane", {}, 2, 0), chosen, rollouts, every=20, seed=0)
     metrics = run.run_until(20)
     assert metrics["best_validation_wait"] == metrics["validation_wait"] > 0
     assert {"validation_gap", "episode_wait", "loss"} <= set(metrics)
@@ -158,7 +160,7 @@ def test_waits_are_learned_from_too(trace: VmTrace, algorithm: AlgorithmName) ->
 def test_the_better_validation_is_the_one_with_more_allocations(workload: AllocationWorkload) -> None:
     run = make_run(workload, "a2c", **SMALL["a2c"])
     validations = iter([5.0, 9.0, 7.0])
-    run._objective.validate = lambda network: {"validation_allocations": next(validations)}  # type: ignore[method-assign]
+    run.rollouts.validate = lambda network: {"validation_allocations": next(validations)}  # type: ignore[method-assign]
     assert run.best_metrics() == {"gradient_steps": None, "validation_allocations": None}
     for _ in range(3):
         run._validate()
@@ -166,24 +168,25 @@ def test_the_better_validation_is_the_one_with_more_allocations(workload: Alloca
     assert run.metrics()["best_validation_allocations"] == 9.0
 
 
-def test_a_reward_of_the_other_objective_is_refused(workload: AllocationWorkload) -> None:
-    with pytest.raises(UserError, match="reward: log_wait is not for a scenario; allowed here are alloc"):
-        make_run(workload, "ppo", reward="log_wait")
+def test_keys_of_waits_are_refused() -> None:
+    with pytest.raises(UserError, match="reward: must be 'allocation' or 'cpu_share', got 'log_wait'"):
+        validated(ALGORITHMS["ppo"], {"reward": "log_wait"})
+    for key in ("imitate", "reward_baseline", "imitation_weight"):
+        with pytest.raises(UserError, match=f"{key}: unknown key"):
+            validated(ALGORITHMS["dqn"], {key: None})
 
 
 def test_sampled_episodes_follow_the_policy(workload: AllocationWorkload) -> None:
     """Log-probabilities are those of torch; actions are feasible; the rewards' sum is the length."""
     network = build_network("spane", {}, 2, seed=5)
-    rollout = ExploringRollout(workload, workload.cluster, 400, np.random.default_rng(0))
-    starts = np.zeros(400, np.int64)
-    played = list(rollout.sample(CompiledQNetwork(network), starts, np.full(400, CAP)))
+    rollout = ExploringRollout(workload, workload.cluster, 400)
+    starts, random = np.zeros(400, np.int64), np.random.default_rng(0)
+    played = list(rollout.sample(CompiledQNetwork(network), starts, np.full(400, CAP), random))
     first_actions = np.zeros(4)
     for episode in played:
         assert episode.status == (CAPPED if len(episode.action) == CAP else STUCK)
         with torch.no_grad():
-            _, logits = network.value_and_advantage(
-                torch.from_numpy(episode.servers.copy()), torch.from_numpy(episode.request.copy())
-            )
+            _, logits = network.value_and_advantage(to_tensors(episode.observation, torch.device("cpu")))
         masked = logits.masked_fill(torch.from_numpy(episode.action_mask.copy()) == 0, -torch.inf)
         expected = masked.log_softmax(dim=1).numpy()[np.arange(len(episode.action)), episode.action]
         np.testing.assert_allclose(episode.log_probability, expected, atol=1e-5)

@@ -56,7 +56,7 @@ def best_action(network: QNetwork, lanes: Lanes) -> int:
     """The feasible slot of highest value by torch, in lane 0."""
     seen = lanes.observations
     with torch.no_grad():
-        q = network(torch.from_numpy(seen.servers[:1].copy()), torch.from_numpy(seen.request[:1].copy()))
+        q = network({name: torch.from_numpy(array[:1].copy()) for name, array in seen._asdict().items()})
     return int(np.where(seen.action_mask[0] != 0, q[0].numpy(), -np.inf).argmax())
 
 
@@ -97,8 +97,8 @@ def test_progress_counts_the_episodes_of_every_call(
 def play(
     workload: Workload, cluster: Cluster, network: QNetwork, epsilon: float, seed: int = 0
 ) -> list[RecordedEpisode]:
-    rollout = ExploringRollout(workload, cluster, len(STARTS) + 2, np.random.default_rng(seed))
-    return list(rollout.play(CompiledQNetwork(network), epsilon, STARTS, VM_COUNTS))
+    rollout, random = ExploringRollout(workload, cluster, len(STARTS) + 2), np.random.default_rng(seed)
+    return list(rollout.play(CompiledQNetwork(network), epsilon, STARTS, VM_COUNTS, random))
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.5, 1.0])
@@ -167,10 +167,10 @@ def test_recorded_arrays_do_not_change_with_the_lanes(
     workload: Workload, cluster: Cluster, network: QNetwork
 ) -> None:
     """They may be overwritten by the next `play`, but not while the episodes of one are read."""
-    rollout = ExploringRollout(workload, cluster, 3, np.random.default_rng(0))
+    rollout, random = ExploringRollout(workload, cluster, 3), np.random.default_rng(0)
     lanes_memory = rollout._observations
     for count in (3, 2):  # fewer episodes than lanes: the idle lane is not recorded
-        played = list(rollout.play(CompiledQNetwork(network), 0.5, STARTS[:count], VM_COUNTS[:count]))
+        played = list(rollout.play(CompiledQNetwork(network), 0.5, STARTS[:count], VM_COUNTS[:count], random))
         assert len(played) == count
         for episode in played:
             for name in ("servers", "request", "action_mask", "servers_after"):

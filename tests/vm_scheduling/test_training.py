@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.core.bootstrap import trimmed_mean
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.settings import validated
+from spane_rllib.learning.begin import begin_run
+from spane_rllib.learning.replay_runs import DqnRun
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, HeuristicRollout, greedy_episodes
-from spane_rllib.problems.vm_scheduling.run import Validation
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
@@ -22,12 +25,13 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
+from spane_rllib.problems.vm_scheduling.slot_rollouts import SlotStarts
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
-from spane_rllib.problems.vm_scheduling.training import TrainingRun
-from spane_rllib.problems.vm_scheduling.waits.statistics import trimmed_mean
+from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
+from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
 KINDS = pytest.mark.parametrize("kind", ["spane", "mlp"])
-SETTINGS = TrainingSettings(
+SETTINGS = DqnSettings(
     gradient_steps=6,
     batch_size=16,
     n_step=5,
@@ -38,7 +42,7 @@ SETTINGS = TrainingSettings(
     episodes_per_gradient_step=2.0,
 )
 IMITATION = {"imitation_steps": 3, "imitation_decisions": 200}
-VALIDATION = Validation(np.array([250, 260, 270, 280]), every=2, trim=0.25)
+VALIDATION, EVERY, TRIM = np.array([250, 260, 270, 280]), 2, 0.25
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +50,13 @@ def workload(trace: VmTrace) -> Workload:
     return Workload(trace, Cluster(2))
 
 
-def make_run(workload: Workload, kind: str = "spane", seed: int = 0, **changes: Any) -> TrainingRun:
-    settings = TrainingSettings(**(SETTINGS.model_dump() | changes))
+def make_run(workload: Workload, kind: str = "spane", seed: int = 0, **changes: Any) -> DqnRun:
+    settings = DqnSettings(**(SETTINGS.model_dump() | changes))
     network = build_network(kind, {}, 2, seed)
-    return TrainingRun(network, settings, workload, Cluster(2), (0, 250), VALIDATION, seed)
+    rollouts = WaitRollouts(workload, Cluster(2), (0, 250), settings, VALIDATION, TRIM)
+    run = begin_run(network, settings, rollouts, EVERY, seed)
+    assert isinstance(run, DqnRun)
+    return run
 
 
 def without_times(value: Any) -> Any:
@@ -99,14 +106,14 @@ def test_validation_at_multiples_and_at_the_end_keeps_the_best_weights(
 ) -> None:
     run = make_run(workload, gradient_steps=7, learning_rate=0.3)
     validated: list[tuple[int, float, Any]] = []
-    validate = TrainingRun._validate
+    validate = DqnRun._validate
 
-    def watched(self: TrainingRun) -> None:
+    def watched(self: DqnRun) -> None:
         validate(self)
         weights = without_times(copy.deepcopy(self.network.state_dict()))
         validated.append((self.gradient_steps, self.metrics()["validation_wait"], weights))
 
-    monkeypatch.setattr(TrainingRun, "_validate", watched)
+    monkeypatch.setattr(DqnRun, "_validate", watched)
     assert run.best_metrics() == {"gradient_steps": None, "validation_wait": None}
     metrics = run.run_until(1000)
     assert [step for step, _, _ in validated] == [2, 4, 6, 7]
@@ -117,11 +124,11 @@ def test_validation_at_multiples_and_at_the_end_keeps_the_best_weights(
     assert without_times(run.best_network().state_dict()) == weights
 
     # The kept weights give that very wait: of four episodes the middle two count at a trim of 1/4.
-    counts = probe_vm_counts(workload, Cluster(2), VALIDATION.starts)
+    counts = probe_vm_counts(workload, Cluster(2), VALIDATION)
     best = CompiledQNetwork(run.best_network())
-    waits = np.sort(greedy_episodes(best, workload, Cluster(2), VALIDATION.starts, counts).total_wait)
+    waits = np.sort(greedy_episodes(best, workload, Cluster(2), VALIDATION, counts).total_wait)
     assert wait == pytest.approx(waits[1:3].mean(), rel=1e-12)
-    bounds = np.sort(lower_bounds(workload, Cluster(2), VALIDATION.starts, counts))
+    bounds = np.sort(lower_bounds(workload, Cluster(2), VALIDATION, counts))
     last = validated[-1][1]
     assert metrics["validation_gap"] == pytest.approx(last / bounds[1:3].mean(), rel=1e-12)
 
@@ -175,7 +182,7 @@ def test_rewards_are_relative_to_the_baselines_for_the_same_vm(workload: Workloa
     starts = copy.deepcopy(run._starts).integers(0, 250, 4)
     counts = probe_vm_counts(workload, Cluster(2), starts)
     acting, exploration = CompiledQNetwork(run.network), copy.deepcopy(run._exploration)
-    own = list(ExploringRollout(workload, Cluster(2), 4, exploration).play(acting, 0.6, starts, counts))
+    own = list(ExploringRollout(workload, Cluster(2), 4).play(acting, 0.6, starts, counts, exploration))
     sbf = list(HeuristicRollout(workload, Cluster(2), 4, Heuristic("sbf")).play(starts, counts))
     run._iterate()
     expected = np.concatenate(
@@ -191,11 +198,11 @@ def test_rewards_are_relative_to_the_baselines_for_the_same_vm(workload: Workloa
 
 def test_a_vm_that_only_one_of_both_places_has_no_relative_reward(workload: Workload) -> None:
     run = make_run(workload, reward_baseline="sbf", lanes=1)
-    starts, counts = np.array([5]), np.array([60])
-    rollout = ExploringRollout(workload, Cluster(2), 1, np.random.default_rng(0))
-    [episode] = rollout.play(CompiledQNetwork(run.network), 0.5, starts, counts)
-    [whole] = run._rewards([episode], starts, counts)
-    [cut] = run._rewards([episode], starts, counts - 20)  # as if SBF were stuck from there on
+    starts = SlotStarts(np.array([5]), np.array([60]))
+    episodes = run.rollouts.explore(run.network, 0.5, starts, np.random.default_rng(0))
+    [whole] = run._rewards(episodes, starts)
+    # As if SBF were stuck from there on.
+    [cut] = run._rewards(episodes, starts._replace(vm_counts=starts.vm_counts - 20))
     np.testing.assert_array_equal(cut, np.append(whole[:40], np.zeros(20)))
 
 
@@ -221,11 +228,9 @@ def test_the_average_of_the_weights_is_validated_and_kept(
             best = average
     kept = torch.nn.utils.parameters_to_vector(run.best_network().parameters())
     torch.testing.assert_close(kept, best)
-    counts = probe_vm_counts(workload, Cluster(2), VALIDATION.starts)
-    results = greedy_episodes(
-        CompiledQNetwork(run.best_network()), workload, Cluster(2), VALIDATION.starts, counts
-    )
-    assert trimmed_mean(results.total_wait, VALIDATION.trim) == run.best_value
+    counts = probe_vm_counts(workload, Cluster(2), VALIDATION)
+    results = greedy_episodes(CompiledQNetwork(run.best_network()), workload, Cluster(2), VALIDATION, counts)
+    assert trimmed_mean(results.total_wait, TRIM) == run.best_value
 
 
 def test_the_warm_start_imitates_before_the_first_episode_and_is_validated(workload: Workload) -> None:
@@ -247,6 +252,21 @@ def test_a_state_does_not_fit_other_settings(workload: Workload) -> None:
         make_run(workload, n_step=6).load_state(make_run(workload).state())
 
 
+def test_the_settings_refuse_what_does_not_fit() -> None:
+    """A warm-up that the memory cannot hold, unknown heuristics, rewards of the other objective."""
+    for keys, message in (
+        ({"warmup_episodes": 18, "replay_capacity": 700, "batch_size": 1}, "18 warmup_episodes of at least"),
+        ({"imitate": "keep-63"}, "imitate: 'keep-63' is not a heuristic; did you mean keep-64?"),
+        ({"reward_baseline": "lb2"}, "reward_baseline: 'lb2' is not a heuristic; allowed: first-fit"),
+        ({"imitation_weight": 1.0}, "imitation_weight needs a heuristic to imitate"),
+        ({"augmentation_permutations": 1}, "augmentation_permutations must be 0 (none) or 2 to 120"),
+        ({"reward": "allocation"}, "reward: must be 'log_wait', 'log_wait_hours', 'balance' or 'wait', got"),
+    ):
+        with pytest.raises(UserError) as caught:
+            validated(DqnSettings, keys)
+        assert str(caught.value).startswith(message)
+
+
 def packing_toy(periods: int = 20) -> VmTrace:
     """Per period four VMs of half a node that have to share a server, then one that needs an empty server."""
     half, giant = (20.0, 8.0), (64.0, 128.0)
@@ -264,7 +284,7 @@ def test_learns_to_keep_a_server_free(kind: str) -> None:
     assert not lower_bounds(workload, cluster, starts, counts).any()
     assert run_heuristic(workload, cluster, Heuristic("random"), starts, counts).total_wait.min() > 0
 
-    settings = TrainingSettings(
+    settings = DqnSettings(
         gradient_steps=200,
         learning_rate=0.003,
         batch_size=256,
@@ -281,7 +301,8 @@ def test_learns_to_keep_a_server_free(kind: str) -> None:
         return greedy_episodes(CompiledQNetwork(network), workload, cluster, starts, counts).total_wait
 
     assert waits(network).min() > 0
-    run = TrainingRun(network, settings, workload, cluster, (0, 50), Validation(starts, every=10), seed=0)
+    rollouts = WaitRollouts(workload, cluster, (0, 50), settings, starts, trim=0.1)
+    run = begin_run(network, settings, rollouts, every=10, seed=0)
     run.run_until(settings.gradient_steps)
     assert not waits(run.best_network()).any()
     assert not waits(run.network).any()

@@ -9,60 +9,84 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from spane_rllib.core.settings import Settings
-from spane_rllib.experiments.policy_search.config import SearchConfig, SearchValidation, WindowSettings
-from spane_rllib.experiments.studies.config import BootstrapSettings, StudyConfig, StudyEvaluation
-from spane_rllib.experiments.tuning.config import (
-    ClusterSettings,
-    EvaluationSettings,
-    ExperimentConfig,
-    LoggingSettings,
-    MethodSettings,
-    MlflowSettings,
-    ResourceSettings,
-    SearchSettings,
-    SplitSettings,
-    TraceSettings,
-    ValidationSettings,
-    WandbSettings,
-)
-from spane_rllib.experiments.tuning.search_space import KINDS
-from spane_rllib.learning.policy_settings import A2cSettings, PpoSettings, SacSettings
-from spane_rllib.learning.settings import TrainingSettings
-from spane_rllib.problems.vm_scheduling.networks.options import MlpOptions, SpaneOptions
+from pydantic import BaseModel
 
-SECTIONS: dict[str, type[Settings]] = {
-    "Top level": ExperimentConfig,
-    "`trace`": TraceSettings,
-    "`cluster`": ClusterSettings,
-    "`splits`": SplitSettings,
-    "`training`": TrainingSettings,
-    "`validation`": ValidationSettings,
-    "`methods.<name>`": MethodSettings,
-    "`methods.<name>.training` of the algorithm `ppo`": PpoSettings,
-    "`methods.<name>.training` of the algorithm `a2c`": A2cSettings,
-    "`methods.<name>.training` of the algorithm `sac`": SacSettings,
-    "`methods.<name>.options` of the network `spane`": SpaneOptions,
-    "`methods.<name>.options` of the network `mlp`": MlpOptions,
-    "`search`": SearchSettings,
-    "`evaluation`": EvaluationSettings,
-    "`resources`": ResourceSettings,
-    "`logging`": LoggingSettings,
-    "`logging.wandb`": WandbSettings,
-    "`logging.mlflow`": MlflowSettings,
-}
-POLICY_SEARCH_SECTIONS: dict[str, type[Settings]] = {
-    "Policy search: top level": SearchConfig,
-    "Policy search: `windows`": WindowSettings,
-    "Policy search: `validation`": SearchValidation,
-}
-STUDY_SECTIONS: dict[str, type[Settings]] = {
-    "Study: top level": StudyConfig,
-    "Study: `evaluation`": StudyEvaluation,
-    "Study: `bootstrap`": BootstrapSettings,
-}
+from spane_rllib.core.settings import Settings
+from spane_rllib.experiments.policy_search.config import SearchConfig
+from spane_rllib.experiments.settings_files import presets_of
+from spane_rllib.experiments.studies.config import StudyConfig
+from spane_rllib.experiments.tuning.config import ExperimentConfig, experiment_settings
+from spane_rllib.experiments.tuning.search_space import KINDS
+from spane_rllib.problems.problem import Problem
+from spane_rllib.problems.registry import DEFAULT, find_problem, our_problems
+
+
+def sections_of(problem: Problem) -> dict[str, type[Settings]]:
+    """What an experiment about `problem` adds to the common sections, by title."""
+    settings = experiment_settings(problem)
+    own: dict[str, Any] = {
+        name: settings.model_fields[name].annotation for name in ("validation", "evaluation")
+    }
+    parts: dict[str, Any] = {"Top level": problem.instance}
+    parts |= {f"`{name}`": part for name, part in _parts(problem.instance)}
+    for algorithm, section in problem.algorithms.items():
+        parts[f"`training` and `methods.<name>.training` of the algorithm `{algorithm}`"] = section
+    for kind, section in problem.networks.items():
+        parts[f"`methods.<name>.options` of the network `{kind}`"] = section
+    return {**parts, **{f"`{name}`": part for name, part in own.items()}}
+
+
+def common_sections() -> dict[str, type[Settings]]:
+    """The sections of every experiment, by title."""
+    return {
+        "Top level": ExperimentConfig,
+        "`methods.<name>`": _method(find_problem(DEFAULT)),
+        **{f"`{name}`": part for name, part in _parts(ExperimentConfig)},
+    }
+
+
+def _method(problem: Problem) -> type[Settings]:
+    annotation: Any = experiment_settings(problem).model_fields["methods"].annotation
+    method: type[Settings] = annotation.__args__[1]
+    return method
+
+
+def _title(preset: Path) -> str:
+    """What the first comment of a preset says it is."""
+    return preset.read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip().rstrip(".:")
+
+
+def _parts(section: type[BaseModel], inside: str = "") -> Iterator[tuple[str, type[Settings]]]:
+    """The sections within a section, by key, those within these too."""
+    for name, field in section.model_fields.items():
+        for kind in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, Settings):
+                yield f"{inside}{name}", kind
+                yield from _parts(kind, f"{inside}{name}.")
+
+
+def search_sections(problem: Problem) -> dict[str, type[Settings]]:
+    """What a policy search holds, by title."""
+    common = {"Policy search: top level": SearchConfig} | {
+        f"Policy search: `{name}`": part for name, part in _parts(SearchConfig)
+    }
+    own: dict[str, type[Settings]] = {}
+    for name, method in problem.searches.items():
+        own[f"Policy search `{name}`: top level"] = method.settings
+        own |= {f"Policy search `{name}`: `{key}`": part for key, part in _parts(method.settings)}
+    return common | own
+
+
+def study_sections() -> dict[str, type[Settings]]:
+    """What every study holds, by title."""
+    return {"Study: top level": StudyConfig} | {
+        f"Study: `{name}`": part for name, part in _parts(StudyConfig)
+    }
+
 
 INTRODUCTION = """\
 # Configuration of an experiment
@@ -75,12 +99,7 @@ tables, figures and weights go to `<output>/<name>/`. `CONFIG` is a YAML file or
 
 | preset | experiment |
 |---|---|
-| `quick` | the default: every method, a few short trials each |
-| `spane_random`, `mlp_random`, `mlp_aug_random` | 300 random combinations of a broad space |
-| `spane_grid`, `mlp_grid`, `mlp_aug_grid` | every combination of a narrower space |
-| `spane_final`, `mlp_final`, `mlp_aug_final` | our tuned values from eleven seeds ([why](training.md)) |
-| `spane_published` | SPANE with the published values from eleven seeds |
-| `fading`, `recovering` | a scenario: every algorithm on both networks, three seeds each |
+{presets}
 
 - `--set training.gradient_steps=500` overrides one key; the value is YAML, and `--set` may be repeated.
 - Unknown keys, values of another type or out of range, and keys that contradict each other are refused before
@@ -108,7 +127,7 @@ methods:
     network: spane
     trials: 20
     options:
-      server_width: {{randint: [4, 32]}}
+      value_width: {{randint: [4, 32]}}
       aggregations: {{choice: [[mean], [mean, max]]}}
     training:
       learning_rate: {{loguniform: [0.001, 0.1]}}
@@ -120,15 +139,15 @@ POLICY_SEARCH_INTRODUCTION = """
 # Configuration of a policy search
 
 `python -m spane_rllib.search [CONFIG] [--set key=value ...]` looks for a placement score with CMA-ES
-([policy_search.md](policy_search.md)). `trace`, `cluster` and `splits` are those of an experiment.
+([policy_search.md](policy_search.md)). What is scheduled is said by the same keys as in an experiment.
 """
 
 STUDY_INTRODUCTION = """
 # Configuration of a study
 
 `python -m spane_rllib.study CONFIG [--set key=value ...]` evaluates trained models beside heuristics, without
-training ([evaluation.md](evaluation.md)). `CONFIG` is a YAML file or a preset: `wait_time` (5 servers) or
-`flexibility` (2 to 9 servers). `trace`, `cluster` and `splits` are those of an experiment.
+training ([evaluation.md](evaluation.md)). `CONFIG` is a YAML file or a preset. What is scheduled is said by
+the same keys as in an experiment.
 """
 
 
@@ -136,15 +155,21 @@ def reference() -> str:
     """The page as Markdown."""
     example = {"choice": "[a, b, c]", "grid": "[a, b, c]"}
     text = INTRODUCTION.format(
+        presets="\n".join(f"| `{name}` | {_title(file)} |" for name, file in presets_of().items()),
         distributions="\n".join(
             f"| `{{{kind}: {example.get(kind, '[low, high]')}}}` | {meaning} |"
             for kind, meaning in KINDS.items()
         ),
     )
-    text += "".join(_table(title, section) for title, section in SECTIONS.items())
+    text += "".join(_table(title, section) for title, section in common_sections().items())
+    for problem in our_problems():
+        text += (
+            f"\n# The problem `{problem.name}`\n\n{problem.title}. Measured by: {problem.measure.title}.\n"
+        )
+        text += "".join(_table(title, section) for title, section in sections_of(problem).items())
     for introduction, sections in (
-        (POLICY_SEARCH_INTRODUCTION, POLICY_SEARCH_SECTIONS),
-        (STUDY_INTRODUCTION, STUDY_SECTIONS),
+        (POLICY_SEARCH_INTRODUCTION, search_sections(find_problem(DEFAULT))),
+        (STUDY_INTRODUCTION, study_sections()),
     ):
         text += introduction + "".join(map(_table, sections, sections.values()))
     return text

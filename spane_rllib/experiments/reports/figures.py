@@ -1,71 +1,43 @@
-"""Figures of an experiment, drawn to PNG files without a display and without Ray."""
+"""Figures of an experiment, drawn without a display and without Ray."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from spane_rllib.experiments.reports.plotting import HEURISTIC_COLOUR, PALETTE, log_scale_y, panels, save
-from spane_rllib.experiments.reports.wait_figures import trimmed_means, wait_distribution
-from spane_rllib.experiments.results.measures import WAITS, measure_in
-from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize
+from spane_rllib.core.plotting import PALETTE, log_scale_y, panels
+from spane_rllib.problems.problem import Measure
 
 _MOST_BOXES = 8
 
 
-def draw_figures(
-    directory: Path, trials: pd.DataFrame, curves: pd.DataFrame, episodes: pd.DataFrame
-) -> list[Path]:
-    """Draw what the tables have data for; returns the files written into `directory`.
+def experiment_figures(
+    measure: Measure, trials: pd.DataFrame, curves: pd.DataFrame
+) -> Iterator[tuple[str, Figure]]:
+    """What the tables have data for: `hyperparameters_<method>` and `training_curves`.
 
     Args:
-        directory: receives `hyperparameters_<method>.png`, `training_curves.png`, `wait_distribution.png`
-            and `trimmed_means.png`; made if absent.
-        trials: one row per trial with the columns `method`, `trial`, `rank`, `best_validation_wait_s` and
-            the hyper-parameters, `options.<name>` and `training.<name>`.
+        measure: what validation measures.
+        trials: one row per trial with the columns `method`, `trial`, `rank`, `best_<measure.column>` and the
+            hyper-parameters, `options.<name>` and `training.<name>`.
         curves: one row per validation with the columns `trial`, `method`, `gradient_steps` and
-            `validation_wait_s`.
-        episodes: the evaluated episodes, `vm_scheduling.evaluation.EPISODE_COLUMNS`; learned policies are
-            named after their trial.
-
-    Raises:
-        UserError: a file cannot be written.
+            `measure.column`.
     """
-    written = []
-    for name, figure in _figures(trials, curves, episodes):
-        written.append(save(figure, directory / f"{name}.png"))
-    return written
-
-
-def _figures(
-    trials: pd.DataFrame, curves: pd.DataFrame, episodes: pd.DataFrame
-) -> Iterator[tuple[str, Figure]]:
-    methods = dict(zip(trials["method"].unique(), cycle(PALETTE)))
-    for method, colour in methods.items():
+    for method, colour in zip(trials["method"].unique(), cycle(PALETTE)):
         group = trials[trials["method"] == method]
-        group = group[np.isfinite(group["best_validation_wait_s"])]
+        group = group[np.isfinite(group[f"best_{measure.column}"].astype(float))]
         searched = _searched(group)
         if searched:
-            yield f"hyperparameters_{method}", _hyperparameters(method, group, searched, colour)
-    if len(curves) and np.isfinite(curves["validation_wait_s"]).any():
-        yield "training_curves", training_curves_figure(trials, curves)
-    if len(episodes):
-        method_of = dict(zip(trials["trial"], trials["method"], strict=True))
-        colours = {policy: methods.get(method_of.get(policy)) for policy in episodes["policy"].unique()}
-        summary = summarize(episodes).sort_values("trimmed_mean_10_s", kind="stable")
-        legend = [Patch(color=colour, label=method) for method, colour in methods.items()]
-        legend.append(Patch(color=HEURISTIC_COLOUR, label="heuristic"))
-        yield "wait_distribution", wait_distribution(episodes, summary, colours, legend)
-        yield "trimmed_means", trimmed_means(summary, colours, legend)
+            yield f"hyperparameters_{method}", _hyperparameters(measure, method, group, searched, colour)
+    if len(curves) and np.isfinite(curves[measure.column]).any():
+        yield "training_curves", training_curves_figure(measure, trials, curves)
 
 
 def _searched(trials: pd.DataFrame) -> list[str]:
@@ -74,19 +46,22 @@ def _searched(trials: pd.DataFrame) -> list[str]:
     return [name for name in columns if trials[name].nunique(dropna=False) > 1]
 
 
-def _hyperparameters(method: str, trials: pd.DataFrame, searched: list[str], colour: str) -> Figure:
+def _hyperparameters(
+    measure: Measure, method: str, trials: pd.DataFrame, searched: list[str], colour: str
+) -> Figure:
     figure, axes = panels(len(searched), 3, 3.6, 2.8, share_y=True)
-    wait = trials["best_validation_wait_s"]
+    best = trials[f"best_{measure.column}"]
     for axis, name in zip(axes, searched, strict=True):
         # A table put together from trials may hold numbers as objects.
         values = trials[name].infer_objects()
         if _continuous(values):
-            _scatter(axis, values, wait, colour)
+            _scatter(axis, values, best, colour)
         else:
-            _boxes(axis, values, wait, colour)
+            _boxes(axis, values, best, colour)
         axis.set_xlabel(name)
-        log_scale_y(axis, wait)
-    figure.supylabel("best validation wait, s", fontsize="medium")
+        if measure.logarithmic:
+            log_scale_y(axis, best)
+    figure.supylabel(f"best {measure.title}", fontsize="medium")
     figure.suptitle(f"{method}: {len(trials):,} trials; line: median")
     return figure
 
@@ -97,20 +72,20 @@ def _continuous(values: pd.Series) -> bool:
     return values.nunique() > min(_MOST_BOXES, len(values) / 2)
 
 
-def _scatter(axis: Axes, values: pd.Series, wait: pd.Series, colour: str) -> None:
-    axis.scatter(values, wait, s=12, color=colour, alpha=0.5, linewidths=0)
+def _scatter(axis: Axes, values: pd.Series, best: pd.Series, colour: str) -> None:
+    axis.scatter(values, best, s=12, color=colour, alpha=0.5, linewidths=0)
     if values.min() > 0 and values.max() / values.min() >= 20:
         axis.set_xscale("log")
     # Bins of equal numbers of trials, at least five in each, so that a median means something.
     bins = pd.qcut(values, max(1, min(8, len(values) // 5)), duplicates="drop")
-    grouped = pd.DataFrame({"value": values, "wait": wait}).groupby(bins, observed=True).median()
-    axis.plot(grouped["value"], grouped["wait"], color="black", linewidth=1.5)
+    grouped = pd.DataFrame({"value": values, "best": best}).groupby(bins, observed=True).median()
+    axis.plot(grouped["value"], grouped["best"], color="black", linewidth=1.5)
 
 
-def _boxes(axis: Axes, values: pd.Series, wait: pd.Series, colour: str) -> None:
-    groups = [(_value_text(value), wait[values == value]) for value in sorted(values.dropna().unique())]
+def _boxes(axis: Axes, values: pd.Series, best: pd.Series, colour: str) -> None:
+    groups = [(_value_text(value), best[values == value]) for value in sorted(values.dropna().unique())]
     if values.isna().any():
-        groups.append(("none", wait[values.isna()]))
+        groups.append(("none", best[values.isna()]))
     labels = [label for label, _ in groups]
     axis.boxplot(
         [group.to_numpy() for _, group in groups],
@@ -131,9 +106,8 @@ def _value_text(value: object) -> str:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
-def training_curves_figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+def training_curves_figure(measure: Measure, trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     """The validations of every trial over its gradient steps, a panel for each method."""
-    measure = measure_in(curves)
     best = set(trials.loc[trials["rank"] == 1, "trial"])
     methods = dict(zip(trials["method"].unique(), cycle(PALETTE)))
     curves = curves[np.isfinite(curves[measure.column])]
@@ -153,7 +127,7 @@ def training_curves_figure(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure
         median = group.groupby("gradient_steps")[measure.column].median()
         axis.plot(median.index, median, color="black", linewidth=1.4, linestyle="--", zorder=4)
         axis.set(title=f"{method} ({len(trials):,} trials)", xlabel="gradient steps")
-        if measure == WAITS:
+        if measure.logarithmic:
             log_scale_y(axis, curves[measure.column])
     axes[0].set_ylabel(measure.title)
     legend = [

@@ -1,10 +1,12 @@
-"""The report of an experiment: what was run, what came out, and what that does and does not show."""
+"""The report of an experiment, from the tables in its folder alone: what was run and what came out.
+
+It says when and where the experiment ran, not when it was written.
+"""
 
 from __future__ import annotations
 
-import datetime
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -12,120 +14,145 @@ import pandas as pd
 
 from spane_rllib import __version__
 from spane_rllib.core.files import write_text
-from spane_rllib.experiments.reports.markdown import image, inline, table
-from spane_rllib.experiments.reports.reading import read_results
+from spane_rllib.core.markdown import image, inline, table
+from spane_rllib.core.plotting import save
+from spane_rllib.experiments.reports.figures import experiment_figures
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.identity import IdentityRecord, read_identity
+from spane_rllib.experiments.results.tables import read_table, write_tables
 from spane_rllib.experiments.tuning.config import ExperimentConfig, MethodSettings
 from spane_rllib.experiments.tuning.search_space import Distribution
-from spane_rllib.problems.vm_scheduling.waits.statistics import CATASTROPHE_S, STATISTICS, statistic_text
+from spane_rllib.problems.problem import Problem
 
 
-def write_report(
-    directory: Path,
-    config: ExperimentConfig,
-    trials: pd.DataFrame,
-    summary: pd.DataFrame,
-    episodes: pd.DataFrame,
-    stages: Mapping[str, float],
-    trace_description: str,
-    figures: Sequence[Path],
-    *,
-    date: datetime.date,
-    machine: str | None = None,
-) -> Path:
-    """Write `report.md` into `directory` and return its path.
+def is_evaluated(folder: ResultsFolder) -> bool:
+    """Whether the evaluation of the experiment is finished."""
+    return (folder.path / "episodes.csv").is_file()
 
-    Args:
-        directory: folder of the experiment; made if absent.
-        config: the experiment.
-        trials: one row per trial with the columns `method`, `trial`, `seed`, `status`, `rank`,
-            `best_validation_wait_s`, `best_gradient_steps`, `time_s`, the hyper-parameters (`options.<name>`
-            and `training.<name>`) and, where trials failed, `error`.
-        summary: `vm_scheduling.evaluation.SUMMARY_COLUMNS`; learned policies are named after their trial.
-        episodes: `vm_scheduling.evaluation.EPISODE_COLUMNS`.
-        stages: wall time of each stage, seconds.
-        trace_description: one line: the trace, its length and its hash.
-        figures: image files to embed.
-        date: when the experiment was run.
-        machine: what it ran on, one line.
 
-    Raises:
-        UserError: the file cannot be written.
+def read_episodes(folder: ResultsFolder, problem: Problem) -> pd.DataFrame:
+    """`episodes.csv`; a `UserError` when it is missing or damaged."""
+    return read_table(folder.path / "episodes.csv", problem.episode_columns)
+
+
+def check_readable(folder: ResultsFolder, problem: Problem) -> None:
+    """Raise a `UserError` if a file that `write_report` reads, its caller's tables apart, is damaged."""
+    read_episodes(folder, problem)
+    read_identity(folder)
+    folder.stages()
+
+
+def write_report(folder: ResultsFolder) -> list[Path]:
+    """Draw the figures, whose paths are returned, and write `report.md` and `summary.csv`.
+
+    Reads `trials.csv` and `curves.csv`, just written by `trial_tables.write_trial_tables`, and what
+    `check_readable` checks.
     """
-    path = directory / "report.md"
-    method_of = dict(zip(trials["trial"], trials["method"], strict=True))
-    best_trials = list(trials.loc[trials["rank"] == 1, "trial"])
-    summary = summary.sort_values(["servers", "trimmed_mean_10_s"], kind="stable")
+    config, identity = folder.load_config(), read_identity(folder)
+    problem = config.about
+    # A column of nothing but gaps would be read as numbers.
+    trials = pd.read_csv(folder.path / "trials.csv", dtype={"model": str, "error": str})
+    trials = trials.fillna({"model": "", "error": ""})
+    curves = pd.read_csv(folder.path / "curves.csv")
+    episodes = read_episodes(folder, problem)
+    summary = problem.summarize(episodes)
+    write_tables(folder.path, {"summary": summary})
+    texts: list[str] = []
+    figures = [
+        save(figure, folder.figures / f"{name}.png")
+        for name, figure in experiment_figures(problem.measure, trials, curves)
+    ]
+    for block in problem.report(episodes, summary, trials):
+        if isinstance(block, str):
+            texts.append(block)
+        elif isinstance(block[1], pd.DataFrame):
+            write_tables(folder.path, {block[0]: block[1]})
+        else:
+            figures.append(save(block[1], folder.figures / f"{block[0]}.png"))
+    stages = folder.stages()
     blocks = [
         f"# {config.name}",
-        f"{date:%Y-%m-%d}, spane_rllib {__version__}" + (f", {machine}" if machine else "") + ".",
-        *_what_was_run(config, trials, trace_description),
-        "## Reading",
-        *read_results(summary, episodes, method_of, best_trials),
-        "## Waits",
-        "Total wait of an episode in seconds, best first. A trimmed mean drops the named share of episodes "
-        f"at each end; a catastrophe is an episode with more than {CATASTROPHE_S:,.0f} s; the lower bound "
-        "holds for every policy without migration; mean log1p is the mean of log(1 + total wait).",
-        table(
-            ("policy", "method", "servers", *STATISTICS.values()),
-            [
-                (row["policy"], method_of.get(row["policy"], "heuristic"), row["servers"], *_statistics(row))
-                for _, row in summary.iterrows()
-            ],
-            text_columns=2,
+        f"{identity.begun}, spane_rllib {__version__}, {identity.machine}.",
+        *_what_was_run(config, trials, identity),
+        *texts,
+        *_evaluation(problem, trials, summary),
+        *chain.from_iterable(
+            _method(problem, name, method, trials, summary) for name, method in config.methods.items()
         ),
-        *chain.from_iterable(_method(name, config.methods[name], trials, summary) for name in config.methods),
         *_unfinished(trials),
         "## Wall time",
         table(
             ("stage", "seconds"),
-            [(name, _seconds(value)) for name, value in (*stages.items(), ("all", sum(stages.values())))],
+            [(name, _shown(value)) for name, value in (*stages.items(), ("all", sum(stages.values())))],
         ),
         *(["## Figures"] if figures else []),
-        *(image(figure, directory) for figure in figures),
+        *(image(figure, folder.path) for figure in figures),
     ]
-    write_text(path, "\n\n".join(blocks) + "\n")
-    return path
+    write_text(folder.path / "report.md", "\n\n".join(blocks) + "\n")
+    return figures
 
 
-def _what_was_run(config: ExperimentConfig, trials: pd.DataFrame, trace: str) -> Iterator[str]:
-    cluster, evaluation = config.cluster, config.evaluation
-    sizes = ", ".join(map(str, evaluation.servers or (cluster.servers,)))
-    parts = (
-        ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in config.splits.model_dump().items())
-        if config.splits
-        else "the trace's published ones, else the default ones"
-    )
+def _what_was_run(config: ExperimentConfig, trials: pd.DataFrame, record: IdentityRecord) -> Iterator[str]:
+    evaluation, validation = config.evaluation, config.validation
+    sizes = getattr(evaluation, config.about.case, None)
     yield "## What was run"
-    yield "\n".join(
-        [
-            f"- Trace: {inline(trace)}.",
-            f"- Cluster: {cluster.servers:,} servers of two NUMA nodes, each {cluster.node_cpu:g} CPU cores "
-            f"and {cluster.node_memory:g} GiB; a VM above {cluster.double_memory_threshold:g} GiB is split "
-            "over both nodes.",
-            f"- Shares of the trace where episodes start: {parts}.",
-            f"- Seed {config.seed} decides all settings and trials, seed {evaluation.seed} the evaluated "
-            "episodes.",
-            f"- Validation: mean total wait of {config.validation.episodes:,} episodes without the "
-            f"{config.validation.trim:.0%} at each end, every {config.validation.every:,} gradient steps; it "
-            "chooses the weights of a trial and the best trials.",
-            f"- Evaluation: the best {evaluation.top_k} trials of each method on {evaluation.episodes:,} "
-            f"{evaluation.split} episodes each; servers: {sizes}.",
-        ]
-    )
+    lines = [
+        *(inline(line) for line in config.about.what_was_run(config, record.identity())),
+        f"Seed {config.seed} decides all settings and trials, seed {evaluation.seed} the evaluated episodes.",
+        f"Validation: {config.about.measure.title} of {validation.episodes:,} episodes, every "
+        f"{validation.every:,} gradient steps; it chooses the weights of a trial and the best trials.",
+        f"Evaluation: the best {evaluation.top_k} trials of each method on {evaluation.episodes} "
+        f"{getattr(evaluation, 'split', '')} episodes each".rstrip()
+        + (f"; {config.about.case}: {', '.join(map(str, sizes))}." if sizes else "."),
+    ]
+    yield "\n".join(f"- {line}" for line in lines)
     rows = []
+    best = trials[f"best_{config.about.measure.column}"].astype(float)
+    better = config.about.measure.better
     for name, method in config.methods.items():
-        status = trials.loc[trials["method"] == name, "status"]
-        finished = int((status == "TERMINATED").sum())
-        rows.append((name, method.network, len(status) // method.seeds, method.seeds, len(status), finished))
-    header = ("method", "network", "configurations tried", "seeds of each", "trials", "finished")
-    yield table(header, rows, text_columns=2)
+        own = trials["method"] == name
+        status = trials.loc[own, "status"]
+        values = sorted(best[own].dropna(), reverse=better == "more")
+        rows.append(
+            (
+                *(name, method.algorithm, method.network, len(status) // method.seeds, method.seeds),
+                *(len(status), int((status == "TERMINATED").sum())),
+                ", ".join(map(config.about.measure.text.format, values[:_MOST_VALUES])),
+            )
+        )
+    header = ("method", "algorithm", "network", "configurations tried", "seeds of each", "trials", "finished")
+    yield table((*header, f"best {config.about.measure.title} of each"), rows, text_columns=3)
     source = shlex.quote(f"{config.output}/{config.name}/config.yaml")
     yield f"Run it again, under another name:\n\n```\npython -m spane_rllib.tune {source} " + (
         f"--set name={config.name[:94]}-again\n```"
     )
 
 
-def _method(name: str, method: MethodSettings, trials: pd.DataFrame, summary: pd.DataFrame) -> Iterator[str]:
+_MOST_VALUES = 12
+
+
+def _evaluation(problem: Problem, trials: pd.DataFrame, summary: pd.DataFrame) -> Iterator[str]:
+    """Every policy, best first."""
+    statistics = problem.statistics
+    method_of = dict(zip(trials["trial"], trials["method"], strict=True))
+    yield "## Evaluation"
+    yield f"Best first. {statistics.note}".rstrip()
+    ordered = summary.sort_values(statistics.headline, ascending=statistics.better == "less", kind="stable")
+    rows = [
+        (
+            row["policy"],
+            method_of.get(row["policy"], "heuristic"),
+            row[problem.case],
+            *_statistics(problem, row),
+        )
+        for _, row in ordered.sort_values(problem.case, kind="stable").iterrows()
+    ]
+    yield table(("policy", "method", problem.case, *_titles(problem)), rows, text_columns=2)
+
+
+def _method(
+    problem: Problem, name: str, method: MethodSettings, trials: pd.DataFrame, summary: pd.DataFrame
+) -> Iterator[str]:
     """The evaluated trials of a method: all of them, so that none is picked after the fact."""
     own = trials[trials["method"] == name].sort_values("rank", kind="stable")
     own = own[own["trial"].isin(summary["policy"])]
@@ -142,15 +169,15 @@ def _method(name: str, method: MethodSettings, trials: pd.DataFrame, summary: pd
     ]
     yield "Evaluated trials, best by validation first, with the hyper-parameters that were searched."
     yield table(
-        ("trial", "rank", "seed", "validation wait, s", "at gradient step", "time, s", *searched),
+        ("trial", "rank", "seed", problem.measure.title, "at gradient step", "time, s", *searched),
         [
             (
                 row["trial"],
                 f"{row['rank']:.0f}",
                 row["seed"],
-                _seconds(row["best_validation_wait_s"]),
-                _seconds(row["best_gradient_steps"]),
-                _seconds(row["time_s"]),
+                _shown(row[f"best_{problem.measure.column}"], problem.measure.text),
+                _shown(row["best_gradient_steps"]),
+                _shown(row["time_s"]),
                 *(_value(row[key]) for key in searched),
             )
             for _, row in own.iterrows()
@@ -158,17 +185,21 @@ def _method(name: str, method: MethodSettings, trials: pd.DataFrame, summary: pd
     )
     ranks = dict(zip(own["trial"], own["rank"], strict=True))
     rows = []
-    for servers, group in summary[summary["policy"].isin(ranks)].groupby("servers"):
+    for case, group in summary[summary["policy"].isin(ranks)].groupby(problem.case):
         ordered = group.sort_values("policy", key=lambda names: names.map(ranks))
-        rows += [(row["policy"], servers, *_statistics(row)) for _, row in ordered.iterrows()]
-        mean = ordered.drop(columns=["policy"]).mean()
-        rows.append((f"**mean of these {len(ordered)}**", servers, *_statistics(mean)))
+        rows += [(row["policy"], case, *_statistics(problem, row)) for _, row in ordered.iterrows()]
+        mean = ordered[list(problem.statistics.by_name)].mean()
+        rows.append((f"**mean of these {len(ordered)}**", case, *_statistics(problem, mean)))
     yield "The same trials on the evaluated episodes."
-    yield table(("trial", "servers", *STATISTICS.values()), rows)
+    yield table(("trial", problem.case, *_titles(problem)), rows)
 
 
-def _statistics(row: pd.Series) -> tuple[str, ...]:
-    return tuple(statistic_text(name, row[name]) for name in STATISTICS)
+def _titles(problem: Problem) -> list[str]:
+    return [statistic.title for statistic in problem.statistics.by_name.values()]
+
+
+def _statistics(problem: Problem, row: pd.Series) -> tuple[str, ...]:
+    return tuple(statistic.show(row[name]) for name, statistic in problem.statistics.by_name.items())
 
 
 def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
@@ -183,8 +214,8 @@ def _unfinished(trials: pd.DataFrame) -> Iterator[str]:
     yield table(("trial", "status", "reason"), list(rows), text_columns=3)
 
 
-def _seconds(value: float) -> str:
-    return "n/a" if pd.isna(value) else f"{value:,.0f}"
+def _shown(value: float, text: str = "{:,.0f}") -> str:
+    return "n/a" if pd.isna(value) else text.format(value)
 
 
 def _value(value: object) -> str:

@@ -16,8 +16,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable, write_text
 from spane_rllib.core.settings import Settings, user_error
+from spane_rllib.experiments.settings_files import dump_settings
 from spane_rllib.experiments.tuning.config import ExperimentConfig
-from spane_rllib.experiments.tuning.loading import dump_settings, load_experiment
+from spane_rllib.experiments.tuning.loading import load_experiment
 
 Content = TypeVar("Content")
 _STAGES = TypeAdapter(dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
@@ -35,9 +36,9 @@ class ResultsFolder:
         return self.path / "config.yaml"
 
     @property
-    def trace_file(self) -> Path:
-        """Name and hash of the trace, see `identity`."""
-        return self.path / "trace.json"
+    def identity_file(self) -> Path:
+        """Name and hash of the data, see `identity`."""
+        return self.path / "identity.json"
 
     @property
     def fixed_settings_file(self) -> Path:
@@ -59,13 +60,10 @@ class ResultsFolder:
         """Exported weights, `<method>/<trial>/`."""
         return self.path / "models"
 
-    def evaluation_part(self, policy: str, servers: int) -> Path:
-        """Episodes of one policy on one number of servers."""
-        return self.path / "evaluation" / f"{policy}-{servers}-servers.csv"
-
-    def evaluation_parts(self, policy: str) -> list[Path]:
-        """What there is of them, for any number of servers."""
-        return list(self.evaluation_part(policy, 0).parent.glob(f"{policy}-[0-9]*-servers.csv"))
+    @property
+    def parts(self) -> Path:
+        """Evaluated parts, see `parts.PartStore`."""
+        return self.path / "parts"
 
     @property
     def figures(self) -> Path:

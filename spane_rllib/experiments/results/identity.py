@@ -1,9 +1,12 @@
-"""What an experiment was begun with: it is only continued with the same trace and settings."""
+"""What an experiment was begun with: it is only continued with the same data and settings."""
 
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 from pydantic import Field, TypeAdapter
@@ -13,54 +16,72 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import write_text
 from spane_rllib.core.settings import Settings
 from spane_rllib.experiments.results.folder import ResultsFolder, read_json
-from spane_rllib.experiments.tuning.config import ExperimentConfig
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.problem import Identity
 
-# What may change in between: where and how it runs, and how much of it is evaluated. The trace has a check
-# of its own, by content, since the file may have moved.
-_FREE: Any = {
-    **dict.fromkeys(("name", "output", "keep_weights", "trace", "resources"), True),
-    "evaluation": {"top_k", "servers", "heuristics"},
-}
+# What may change in between: where and how it runs, and how much of it is evaluated. The data has a check of
+# its own, by content, since the file may have moved: see `Problem.changeable`.
+_FREE = (
+    "name",
+    "output",
+    "keep_weights",
+    "resources",
+    "workers",
+    "evaluation.top_k",
+    "evaluation.heuristics",
+)
 _ABSENT = object()
 _VERSION = "spane_rllib"  # of the package, among the fixed settings
 
 
-class TraceRecord(Settings):
-    """`trace.json`."""
+class IdentityRecord(Settings):
+    """`identity.json`: the data, and when and where the run began."""
 
     name: str
-    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="`VmTrace.sha256`")
-    vms: int = Field(ge=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="hash of the data's content")
+    size: int = Field(ge=0)
+    description: str
+    begun: str = Field(description="date")
+    machine: str
+
+    def identity(self) -> Identity:
+        """What the task was."""
+        return Identity(self.name, self.sha256, self.size, self.description)
 
 
-_TRACE = TypeAdapter(TraceRecord)
+_RECORD = TypeAdapter(IdentityRecord)
 _SETTINGS = TypeAdapter(dict[str, Any])
 
 
-def read_trace_record(folder: ResultsFolder) -> TraceRecord:
-    """The trace that the experiment was begun with; a `UserError` when the file is missing or damaged."""
-    return read_json(folder.trace_file, _TRACE)
+def read_identity(folder: ResultsFolder) -> IdentityRecord:
+    """What the run was begun with; a `UserError` when the file is missing or damaged."""
+    return read_json(folder.identity_file, _RECORD)
 
 
-def record_identity(folder: ResultsFolder, config: ExperimentConfig, trace: VmTrace) -> None:
+def record_identity(folder: ResultsFolder, config: Any, identity: Identity) -> None:
     """Write down, where that is not done yet, what `check_identity` compares with."""
-    if not folder.trace_file.exists():
-        record = TraceRecord(name=trace.name, sha256=trace.sha256, vms=len(trace))
-        write_text(folder.trace_file, record.model_dump_json(indent=2))
+    if not folder.identity_file.exists():
+        record = IdentityRecord(
+            name=identity.name,
+            sha256=identity.sha256,
+            size=identity.size,
+            description=identity.description,
+            begun=f"{date.today():%Y-%m-%d}",
+            machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        )
+        write_text(folder.identity_file, record.model_dump_json(indent=2))
     if not folder.fixed_settings_file.exists():
         settings = {_VERSION: __version__, **_fixed(config)}
         write_text(folder.fixed_settings_file, json.dumps(settings, indent=2))
 
 
-def check_identity(folder: ResultsFolder, config: ExperimentConfig, trace: VmTrace) -> None:
-    """Raise a `UserError` unless `folder` was begun with this trace, these settings and this version."""
-    if folder.trace_file.exists():
-        known = read_trace_record(folder)
-        if known.sha256 != trace.sha256:
+def check_identity(folder: ResultsFolder, config: Any, identity: Identity) -> None:
+    """Raise a `UserError` unless `folder` was begun with this data, these settings and this version."""
+    if folder.identity_file.exists():
+        known = read_identity(folder)
+        if known.sha256 != identity.sha256:
             raise UserError(
-                f"{folder.path} was made on trace {known.name} (sha256 {known.sha256[:12]}), but its "
-                f"trace.source now is {trace.name} (sha256 {trace.sha256[:12]}); give it the first one again"
+                f"{folder.path} was made on {known.name} (sha256 {known.sha256[:12]}), but its configuration "
+                f"now means {identity.name} (sha256 {identity.sha256[:12]}); give it the first one again"
             )
     if folder.fixed_settings_file.exists():
         before = read_json(folder.fixed_settings_file, _SETTINGS)
@@ -77,8 +98,15 @@ def check_identity(folder: ResultsFolder, config: ExperimentConfig, trace: VmTra
             )
 
 
-def _fixed(config: ExperimentConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json", exclude=_FREE)
+def _fixed(config: Any) -> dict[str, Any]:
+    fixed: dict[str, Any] = config.model_dump(mode="json")
+    for key in (*_FREE, *config.about.changeable):
+        *sections, last = key.split(".")
+        within: Any = fixed
+        for section in sections:
+            within = within.get(section, {})
+        within.pop(last, None)
+    return fixed
 
 
 def _differences(old: Any, new: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -11,13 +11,13 @@ import pandas as pd
 from ray.tune import ExperimentAnalysis, Result, ResultGrid
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.files import replacing
 from spane_rllib.core.settings import validated
 from spane_rllib.experiments.results.folder import ResultsFolder
-from spane_rllib.experiments.results.measures import WAITS, Measure, measure_in, measure_of
+from spane_rllib.experiments.results.tables import write_tables
 from spane_rllib.experiments.tuning.trials import TrialSettings
 from spane_rllib.experiments.tuning.tune_state import mend_state
-from spane_rllib.problems.vm_scheduling.networks.weights import load_model, save_model
+from spane_rllib.learning.models import copy_model
+from spane_rllib.problems.problem import Measure
 from spane_rllib.rllib.algorithm import MODEL_FOLDER
 
 
@@ -47,16 +47,17 @@ def _in_order(grid: ResultGrid) -> list[tuple[TrialSettings, Result]]:
 def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     """One row per trial, ranked within its method by the best validation.
 
-    Columns: method, trial, seed, status, error, gradient_steps, best_validation_wait_s (with a scenario
-    best_validation_allocations), best_gradient_steps,
-    time_s, rank, model (path in the results folder or ""), each hyper-parameter as options.* or training.*.
+    Columns: method, trial, seed, status, error, gradient_steps, best_<the measure's column>,
+    best_gradient_steps, time_s, rank, model (path in the results folder or ""), each hyper-parameter as
+    options.* or training.*.
 
     Raises:
         UserError: there is no trial that has reported.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
+    measure = None
     for trial, result in _in_order(grid):
-        metrics, measure = result.metrics or {}, measure_of(trial.training)
+        metrics, measure = result.metrics or {}, trial.about.measure
         model = model_directory(folder, trial)
         rows.append(
             {
@@ -79,10 +80,9 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
                 **_flat("training", trial.training.model_dump()),
             }
         )
-    if not rows:
+    if measure is None:
         raise UserError(f"{folder.path}: no trial has reported yet; --resume goes on with them")
     table = pd.DataFrame(rows)
-    measure = measure_in(table)
     for column in (f"best_{measure.column}", "best_gradient_steps", "time_s"):
         table[column] = table[column].astype(float)
     table["rank"] = table.groupby("method")[f"best_{measure.column}"].rank(
@@ -93,19 +93,20 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
 
 def curve_table(grid: ResultGrid) -> pd.DataFrame:
     """One row per trial and training iteration: validation, return, loss over gradient steps."""
-    parts, measure = [], WAITS
+    parts = []
+    columns = ["trial", "method"]
     for trial, result in _in_order(grid):
-        frame, measure = result.metrics_dataframe, measure_of(trial.training)
+        frame, measure = result.metrics_dataframe, trial.about.measure
+        names = _curve_columns(measure)
+        columns = ["trial", "method", *names.values()]
         if frame is None or measure.metric not in frame:
             continue
         # A trial that was restarted from a checkpoint reports some iterations twice; the last one counts.
         frame = frame.drop_duplicates("training_iteration", keep="last")
-        names = _curve_columns(measure)
         part = frame.reindex(columns=list(names)).rename(columns=names)
         part.insert(0, "method", trial.method)
         part.insert(0, "trial", trial.name)
         parts.append(part.dropna(subset=[measure.column]))
-    columns = ["trial", "method", *_curve_columns(measure).values()]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
@@ -130,23 +131,19 @@ def export_models(grid: ResultGrid, folder: ResultsFolder, names: set[str]) -> N
         target = model_directory(folder, trial)
         if trial.name in names and result.checkpoint is not None and not target.is_dir():
             with result.checkpoint.as_directory() as checkpoint:
-                save_model(target, *load_model(Path(checkpoint) / MODEL_FOLDER))
+                copy_model(Path(checkpoint) / MODEL_FOLDER, target)
 
 
 def drop_early_exports(grid: ResultGrid, folder: ResultsFolder) -> None:
-    """Remove weights and evaluations of trials that resuming goes on with."""
+    """Remove the weights of trials that resuming goes on with."""
     for trial in (trial_of(result) for result in _begun(grid) if result.error or is_unfinished(result)):
         shutil.rmtree(model_directory(folder, trial), ignore_errors=True)
-        for part in folder.evaluation_parts(trial.name):
-            part.unlink()
 
 
 def write_trial_tables(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     """Write `trials.csv` and `curves.csv`; returns the former."""
     trials = trial_table(grid, folder)
-    for name, frame in (("trials.csv", trials), ("curves.csv", curve_table(grid))):
-        with replacing(folder.path / name) as temporary:
-            frame.to_csv(temporary, index=False)
+    write_tables(folder.path, {"trials": trials, "curves": curve_table(grid)})
     return trials
 
 

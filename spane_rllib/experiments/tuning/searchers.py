@@ -11,10 +11,10 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
 from ray.tune.search import Searcher
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS, Measure
 from spane_rllib.experiments.tuning.config import ExperimentConfig, SearchSettings
 from spane_rllib.experiments.tuning.search_space import Distribution
 from spane_rllib.experiments.tuning.trials import draw_trials, make_trial, searched_keys
+from spane_rllib.problems.problem import Measure
 
 _MAX_INVALID = 100
 
@@ -26,7 +26,7 @@ class MethodAsha(FIFOScheduler):
     validation is not among the best 1/`reduction_factor` seen there.
     """
 
-    def __init__(self, settings: SearchSettings, max_steps: int, measure: Measure = WAITS) -> None:
+    def __init__(self, settings: SearchSettings, max_steps: int, measure: Measure) -> None:
         super().__init__()
         self._arguments = {
             "time_attr": "gradient_steps",
@@ -64,14 +64,14 @@ class MethodAsha(FIFOScheduler):
 
 
 class OptunaTrials(Searcher):
-    """Trials whose sampled keys Optuna's TPE suggests from the waits of the method's earlier trials.
+    """Trials whose sampled keys Optuna's TPE suggests from the validation of the method's earlier trials.
 
     Names, seeds and fixed keys are those of `trials.draw_trials`. The suggestions are seeded; with several
     trials at once they also depend on the order in which those finish.
     """
 
     def __init__(self, config: ExperimentConfig) -> None:
-        measure = ALLOCATIONS if config.scenario else WAITS
+        measure = config.about.measure
         super().__init__(metric=f"best_{measure.metric}", mode=measure.mode)
         import optuna
 
@@ -127,20 +127,20 @@ class OptunaTrials(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tune's hook: learn from the trial's best validation wait."""
-        wait = None if error else (result or {}).get(self.metric)
+        """Tune's hook: learn from the trial's best validation."""
+        value = None if error else (result or {}).get(self.metric)
         if trial_id in self._running:
-            self._learn(trial_id, wait)
+            self._learn(trial_id, value)
 
-    def _learn(self, trial_id: str, wait: float | None) -> None:
+    def _learn(self, trial_id: str, value: float | None) -> None:
         import optuna
 
         name, number = self._running.pop(trial_id)
-        if wait is None:
+        if value is None:
             self._studies[name].tell(number, state=optuna.trial.TrialState.FAIL)
         else:
-            self._studies[name].tell(number, wait)
-        self._events.append((trial_id, wait))
+            self._studies[name].tell(number, value)
+        self._events.append((trial_id, value))
 
     def save(self, checkpoint_path: str) -> None:
         """Write what `restore` reads: what was suggested and learned, in order, as JSON."""

@@ -12,12 +12,11 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
 from spane_rllib.core.errors import one_line
 from spane_rllib.core.settings import validated
+from spane_rllib.core.shared import provide
 from spane_rllib.experiments.tuning.trials import TrialSettings
 from spane_rllib.experiments.tuning.watching import Gauges
-from spane_rllib.problems.vm_scheduling.traces.loading import provide_trace
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
-from spane_rllib.rllib.algorithm import VMSchedulingDQN
-from spane_rllib.rllib.algorithm_config import VMSchedulingDQNConfig
+from spane_rllib.rllib.algorithm import SchedulingAlgorithm
+from spane_rllib.rllib.algorithm_config import SchedulingConfig
 
 # RLlib reports several hundred values per iteration; at hundreds of trials they would fill the disk.
 _KEPT_METRICS = (
@@ -33,34 +32,28 @@ _KEPT_METRICS = (
     "entropy",
     "kl",
     "temperature",
-    "episode_wait",
-    "validation_wait",
     "validation_gap",
-    "best_validation_wait",
-    "episode_allocations",
-    "validation_allocations",
-    "best_validation_allocations",
     "best_gradient_steps",
     "replay_size",
-    "placements_per_s",
+    "decisions_per_s",
     "seconds",
     "done",
 )
 
 
 def algorithm_config(
-    trial: TrialSettings, env_config: Mapping[str, Any], validation: Mapping[str, Any]
-) -> VMSchedulingDQNConfig:
+    trial: TrialSettings, environment: str, env_config: Mapping[str, Any], validation: Mapping[str, Any]
+) -> SchedulingConfig:
     """The algorithm of `trial`.
 
     Args:
         trial: what to train.
-        env_config: keywords of `VMSchedulingEnv` or `AllocationEnv`: trace, splits, cluster or scenario.
-        validation: fields of `ValidationSettings`.
+        environment, env_config: id and keywords of the environment, as of `Task.environment`.
+        validation: fields of the problem's validation settings.
     """
     return (
-        VMSchedulingDQNConfig()
-        .environment(env_config=dict(env_config))
+        SchedulingConfig()
+        .environment(environment, env_config=dict(env_config))
         .training(algorithm=trial.algorithm, **trial.training.model_dump())
         .training(gradient_steps_per_iteration=validation["every"])
         .network(trial.network, **trial.options)
@@ -69,37 +62,42 @@ def algorithm_config(
     )
 
 
-class TrialTrainable(VMSchedulingDQN):
-    """`VMSchedulingDQN` built from a small `param_space`, with slim results.
+class TrialTrainable(SchedulingAlgorithm):
+    """`SchedulingAlgorithm` built from a small `param_space`, with slim results.
 
-    The param space is {"trial": `TrialSettings` as JSON values, "env_config", "validation"} as of
-    `algorithm_config`. The trace itself arrives through Ray's object store, one copy per node, by
-    `tune.with_parameters(TrialTrainable, trace=...)`.
+    The param space is {"trial": `TrialSettings` as JSON values, "environment", "env_config", "validation"} as
+    of `algorithm_config`, and "gpus" reserved. Large data arrives through Ray's object store, one copy per
+    node, by `tune.with_parameters(TrialTrainable, shared=...)`, see `Task.shared`.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        # RLlib builds its environment within setup(), so the trace has to be there by its name before that.
+        # RLlib builds its environment within setup(), so the data has to be there by name before that.
         self._param_space = dict(config or {})
-        self._gauges = Gauges()
+        self._measure = self._trial().about.measure
+        self._gauges = Gauges(self._measure)
         self._notice = ""
         super().__init__(self._algorithm_config(), **kwargs)
 
-    def _algorithm_config(self) -> VMSchedulingDQNConfig:
+    def _trial(self) -> TrialSettings:
+        return validated(TrialSettings, self._param_space["trial"], "trial")
+
+    def _algorithm_config(self) -> SchedulingConfig:
         space = self._param_space
-        trial = validated(TrialSettings, space["trial"], "trial")
-        config = algorithm_config(trial, space["env_config"], space["validation"])
+        config = algorithm_config(
+            self._trial(), space["environment"], space["env_config"], space["validation"]
+        ).resources(num_gpus=space.get("gpus", 0))
         config.algo_class = type(self)
         return config
 
-    def setup(self, config: AlgorithmConfig, trace: VmTrace | None = None) -> None:
-        """Take `trace` for the one that `env_config` names, and build the algorithm."""
+    def setup(self, config: AlgorithmConfig, shared: Mapping[str, Any] | None = None) -> None:
+        """Make known what `env_config` names, and build the algorithm."""
         torch.set_num_threads(1)
-        if trace is not None:
-            provide_trace(self._param_space["env_config"]["trace"], trace)
+        for name, value in (shared or {}).items():
+            provide(name, value)
         super().setup(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
-        """See `VMSchedulingDQN.reset_config`."""
+        """See `SchedulingAlgorithm.reset_config`."""
         self._param_space = dict(new_config)
         return super().reset_config(self._algorithm_config())
 
@@ -139,7 +137,8 @@ class TrialTrainable(VMSchedulingDQN):
         trial = self._param_space["trial"]
         self._gauges.set(result, trial["name"], trial["method"])
         returns = result["env_runners"]
-        kept = {name: result[name] for name in _KEPT_METRICS if name in result}
+        measured = (f"episode_{self._measure.name}", self._measure.metric, f"best_{self._measure.metric}")
+        kept = {name: result[name] for name in (*_KEPT_METRICS, *measured) if name in result}
         if self._notice:
             kept["notice"], self._notice = self._notice, ""
         return kept | {

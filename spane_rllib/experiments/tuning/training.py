@@ -10,7 +10,6 @@ from ray import tune
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.results.folder import ResultsFolder
-from spane_rllib.experiments.results.measures import ALLOCATIONS, WAITS
 from spane_rllib.experiments.results.trial_tables import has_trials, is_unfinished
 from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.searchers import MethodAsha, OptunaTrials
@@ -18,9 +17,7 @@ from spane_rllib.experiments.tuning.trainable import TrialTrainable
 from spane_rllib.experiments.tuning.trials import TrialSettings
 from spane_rllib.experiments.tuning.tune_state import ResultFiles, StateArchive
 from spane_rllib.experiments.tuning.watching import TrainingProgress, trackers
-from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
-from spane_rllib.problems.vm_scheduling.traces.splits import SPLIT_NAMES, Splits
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.problems.problem import Task
 
 
 class Interrupted(Exception):
@@ -37,13 +34,7 @@ _QUIET_TUNE = {
 
 
 def train(
-    config: ExperimentConfig,
-    folder: ResultsFolder,
-    trials: list[TrialSettings],
-    trace: VmTrace,
-    splits: Splits,
-    resume: bool,
-    scenario: AllocationScenario | None = None,
+    config: ExperimentConfig, folder: ResultsFolder, trials: list[TrialSettings], task: Task, resume: bool
 ) -> tune.ResultGrid:
     """Run (or, with `resume`, continue) the trials in `folder.tune`.
 
@@ -52,23 +43,20 @@ def train(
         Interrupted: by Ctrl-C; Tune has saved its state.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET_TUNE.items()})
+    resources = {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial}
     trainable: Any = tune.with_resources(
-        tune.with_parameters(TrialTrainable, trace=trace), {"cpu": config.resources.cpus_per_trial}
+        tune.with_parameters(TrialTrainable, shared=dict(task.shared)),
+        {name: amount for name, amount in resources.items() if amount},
     )
-    steps = [trial.training.gradient_steps for trial in trials]
-    measure = WAITS if scenario is None else ALLOCATIONS
+    steps = [int(getattr(trial.training, "gradient_steps", 0)) for trial in trials]
+    measure = config.about.measure
     suggested = config.search.algorithm == "optuna"
-    problem = config.cluster.model_dump()
-    if scenario is not None:
-        problem = {"scenario": scenario.model_dump(mode="json", exclude_unset=True)}
+    environment, keywords = task.environment
     param_space: dict[str, Any] = {
-        "env_config": {
-            # A name for the trace that with_parameters ships: workers need not find the file.
-            "trace": f"content:{trace.sha256}",
-            "splits": {name: list(splits.range_of(name)) for name in SPLIT_NAMES},
-            **problem,
-        },
+        "environment": environment,
+        "env_config": keywords,
         "validation": config.validation.model_dump(),
+        "gpus": config.resources.gpus_per_trial,
     }
     if not suggested:
         param_space["trial"] = tune.grid_search([trial.model_dump(mode="json") for trial in trials])

@@ -12,35 +12,50 @@ import numpy as np
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.settings import Settings, user_error
+from spane_rllib.core.settings import Settings, one_of, user_error
 from spane_rllib.experiments.tuning.config import MAX_TRIALS, ExperimentConfig, MethodSettings
 from spane_rllib.experiments.tuning.search_space import Distribution
-from spane_rllib.learning.policy_settings import ALGORITHMS, SHARED_KEYS, AlgorithmName, AlgorithmSettings
-from spane_rllib.problems.vm_scheduling.networks.options import NETWORK_OPTIONS, NetworkKind
+from spane_rllib.problems.problem import Problem
+from spane_rllib.problems.registry import find_problem, network_options
 
 
 class TrialSettings(Settings):
     """One training run with nothing left open; `model_dump(mode="json")` and `model_validate` are inverse."""
 
+    problem: str = Field(description="What is scheduled.")
     name: str = Field(description="Unique in the experiment: method and index.")
     method: str = Field(description="Name of the method.")
     index: int = Field(description="Number of the trial within its method, from 0.")
-    seed: int = Field(description="Seed of the trial's weights, episode starts, exploration and replay.")
-    network: NetworkKind = Field(description="Kind of network.")
-    algorithm: AlgorithmName = Field(default="dqn", description="What trains it.")
+    seed: int = Field(description="Seed of the trial's weights, episodes, exploration and replay.")
+    network: str = Field(description="Kind of network.")
+    algorithm: str = Field(description="What trains it.")
     options: dict[str, Any] = Field(description="All options of the network.")
-    training: SerializeAsAny[AlgorithmSettings] = Field(description="Hyper-parameters of the algorithm.")
+    training: SerializeAsAny[Settings] = Field(description="Hyper-parameters of the algorithm.")
+
+    @property
+    def about(self) -> Problem:
+        """The problem."""
+        return find_problem(self.problem)
+
+    @field_validator("algorithm")
+    @classmethod
+    def _check_algorithm(cls, algorithm: str, info: ValidationInfo) -> str:
+        problem = info.data.get("problem")
+        return one_of(algorithm, find_problem(problem).algorithms) if problem else algorithm
 
     @field_validator("options", mode="before")
     @classmethod
     def _complete_options(cls, options: Any, info: ValidationInfo) -> dict[str, Any]:
-        return NETWORK_OPTIONS[info.data["network"]].model_validate(options).model_dump()
+        problem = find_problem(info.data["problem"])
+        return network_options(problem, info.data["network"]).model_validate(options).model_dump()
 
     @field_validator("training", mode="before")
     @classmethod
     def _read_training(cls, training: Any, info: ValidationInfo) -> Any:
         algorithm = info.data.get("algorithm")
-        return ALGORITHMS[algorithm].model_validate(training) if algorithm else training
+        if not algorithm:
+            return training
+        return find_problem(info.data["problem"]).algorithms[algorithm].model_validate(training)
 
 
 def draw_trials(config: ExperimentConfig) -> list[TrialSettings]:
@@ -106,11 +121,10 @@ def make_trial(
     """Trial `index` of the method `name` with these `values`; raises `UserError` if they do not fit."""
     where = f"methods.{name}: trial {index}"
     method = config.methods[name]
-    shared = config.training.model_dump()
-    if method.algorithm != "dqn":
-        shared = {key: shared[key] for key in SHARED_KEYS}
+    shared = config.training[method.algorithm].model_dump()
     try:
         trial = TrialSettings(
+            problem=config.problem,
             name=f"{name}-{index:04d}",
             method=name,
             index=index,
@@ -118,15 +132,16 @@ def make_trial(
             network=method.network,
             algorithm=method.algorithm,
             options={key: value for (section, key), value in values.items() if section == "options"},
-            training=ALGORITHMS[method.algorithm].model_validate(
+            training=config.about.algorithms[method.algorithm].model_validate(
                 shared | {key: value for (section, key), value in values.items() if section == "training"}
             ),
         )
     except ValidationError as error:
         raise user_error(error, where) from error
-    if config.validation.every > trial.training.gradient_steps:
+    steps = getattr(trial.training, "gradient_steps", config.validation.every)
+    if config.validation.every > steps:
         raise UserError(
-            f"{where}: validation.every {config.validation.every} exceeds training.gradient_steps "
-            f"{trial.training.gradient_steps}, so no validation would take place"
+            f"{where}: validation.every {config.validation.every} exceeds training.gradient_steps {steps}, "
+            "so no validation would take place"
         )
     return trial

@@ -12,14 +12,12 @@ from ray import tune
 from ray.util.metrics import Gauge
 
 from spane_rllib.core.console import Progress
-from spane_rllib.experiments.results.measures import WAITS, Measure
 from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.problems.problem import Measure
 
 _GAUGES = {
-    "validation_wait": "Trimmed mean of the total wait in validation, seconds",
-    "validation_allocations": "Mean number of VMs placed in validation",
-    "validation_gap": "validation_wait over its proven lower bound",
-    "placements_per_s": "VMs placed per second of training",
+    "validation_gap": "The validation over its proven lower bound",
+    "decisions_per_s": "Decisions per second of training",
     "replay_size": "Decisions in the replay memory",
 }
 
@@ -27,10 +25,11 @@ _GAUGES = {
 class Gauges:
     """Results of the trials of this process, exported by Ray as `ray_spane_rllib_*` with trial and method."""
 
-    def __init__(self) -> None:
+    def __init__(self, measure: Measure) -> None:
+        described = {measure.metric: f"Validation by what is measured: {measure.title}", **_GAUGES}
         self._gauges = {
             name: Gauge(f"spane_rllib_{name}", description, tag_keys=("trial", "method"))
-            for name, description in _GAUGES.items()
+            for name, description in described.items()
             if ray.is_initialized()  # without Ray there is nobody to export to
         }
 
@@ -44,7 +43,7 @@ class Gauges:
 class TrainingProgress(tune.Callback):
     """Shows gradient steps of all trials together, speed, and the best validation so far."""
 
-    def __init__(self, total_steps: int, trials: int, measure: Measure = WAITS) -> None:
+    def __init__(self, total_steps: int, trials: int, measure: Measure) -> None:
         self._total, self._trials, self._measure = total_steps, trials, measure
         self._steps: dict[str, int] = {}
         self._speed: dict[str, float] = {}
@@ -63,7 +62,7 @@ class TrainingProgress(tune.Callback):
         if "notice" in result:
             print(f"{name}: {result['notice']}", file=sys.stderr)
         self._steps[name] = result.get("gradient_steps", 0)
-        self._speed[name] = result.get("placements_per_s", 0.0)
+        self._speed[name] = result.get("decisions_per_s", 0.0)
         self._replay = max(self._replay, result.get("replay_size", 0))
         if result.get("done"):
             self._finished.add(name)
@@ -85,16 +84,14 @@ class TrainingProgress(tune.Callback):
 
     def _note(self) -> str:
         best = ", ".join(
-            f"{method} {self._shown(value)}" + (f" ({gap:.2f} x bound)" if math.isfinite(gap) else "")
+            f"{method} {self._measure.text.format(value)}"
+            + (f" ({gap:.2f} x bound)" if math.isfinite(gap) else "")
             for method, (value, gap) in self._best.items()
         )
         return (
             f"{len(self._finished)}/{self._trials} trials; best validation: {best}; "
-            f"{sum(self._speed.values()):,.0f} placements/s; replay up to {self._replay:,}"
+            f"{sum(self._speed.values()):,.0f} decisions/s; replay up to {self._replay:,}"
         )
-
-    def _shown(self, value: float) -> str:
-        return f"{value:,.0f} s" if self._measure == WAITS else f"{value:,.1f} VMs"
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; clocks of this process mean nothing in another.

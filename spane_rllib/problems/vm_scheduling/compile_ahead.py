@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.learning.policy_settings import PpoSettings
-from spane_rllib.learning.settings import TrainingSettings
+from spane_rllib.learning.begin import begin_run
+from spane_rllib.problems.vm_scheduling.allocations.algorithms import PpoSettings
+from spane_rllib.problems.vm_scheduling.allocations.rollouts import AllocationRollouts
 from spane_rllib.problems.vm_scheduling.allocations.scenario import load_scenario
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy
-from spane_rllib.problems.vm_scheduling.run import Validation
-from spane_rllib.problems.vm_scheduling.runs import begin_run
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
+from spane_rllib.problems.vm_scheduling.slot_rollouts import SlotRollouts
 from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
+from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
+from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
 
 def compile_ahead(allocations: bool = False) -> None:
@@ -23,15 +25,13 @@ def compile_ahead(allocations: bool = False) -> None:
     """
     trace, starts = synthesize(vms=2_000), np.array([0, 1])
     if allocations:
-        workload: Workload = AllocationWorkload(trace, load_scenario("fading").with_servers(2))
-        vm_counts = np.full(len(starts), len(workload))
-        settings: PpoSettings | TrainingSettings = PpoSettings(
-            gradient_steps=1, lanes=2, episodes_per_start=2, reward="allocation"
+        chosen = PpoSettings(gradient_steps=1, lanes=2, episodes_per_start=2)
+        scenario = load_scenario("fading").with_servers(2)
+        rollouts: SlotRollouts = AllocationRollouts(
+            AllocationWorkload(trace, scenario), (0, 100), chosen, starts
         )
     else:
-        workload = Workload(trace, Cluster(servers=2))
-        vm_counts = probe_vm_counts(workload, workload.cluster, starts)
-        settings = TrainingSettings(
+        settings = DqnSettings(
             gradient_steps=1,
             warmup_episodes=1,
             lanes=2,
@@ -40,8 +40,8 @@ def compile_ahead(allocations: bool = False) -> None:
             n_step=2,
             reward_baseline="sbf",
         )
-    cluster = workload.cluster
-    HeuristicPolicy("fgd").play(workload, cluster, starts, vm_counts, seed=0)
-    network = build_network("spane", {}, cluster.servers, seed=0)
-    validation = Validation(starts, every=1)
-    begin_run(network, settings, workload, cluster, (0, 100), validation, seed=0).run_until(1)
+        cluster = Cluster(servers=2)
+        rollouts = WaitRollouts(Workload(trace, cluster), cluster, (0, 100), settings, starts, trim=0.0)
+    HeuristicPolicy("fgd").play(rollouts.workload, rollouts.cluster, *rollouts.validation_starts, seed=0)
+    network = build_network("spane", {}, rollouts.cluster.servers, seed=0)
+    begin_run(network, rollouts.settings, rollouts, every=1, seed=0).run_until(1)

@@ -27,7 +27,7 @@ INFEASIBLE_ACTION = ("error", "terminate")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem(ABC):
+class SlotInstance(ABC):
     """The keywords that all environments share; the environments document them.
 
     Raises:
@@ -51,7 +51,7 @@ class Problem(ABC):
             )
         self.start_range  # noqa: B018  # reads and checks the trace and the splits
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Problem:
+    def __deepcopy__(self, memo: dict[int, object]) -> SlotInstance:
         return self  # never changes; copies of an environment share the trace
 
     @property

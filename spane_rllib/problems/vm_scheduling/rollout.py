@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +107,13 @@ class RecordedEpisode:
     servers_after: Float32Array  # (T, N, 2, 2) what the next decision sees
     total_wait: float  # seconds
     log_probability: Float32Array  # (T,) of the actions where they were sampled from a policy, else 0
+    start: int  # row of the first VM
     status: int  # of the lane at the end: FINISHED, STUCK or CAPPED
+
+    @property
+    def observation(self) -> dict[str, npt.NDArray[Any]]:
+        """What the decisions saw, by name."""
+        return {"servers": self.servers, "request": self.request, "action_mask": self.action_mask}
 
 
 class _Record(NamedTuple):
@@ -171,6 +177,7 @@ class _RecordedRollout:
                 servers_after=record.servers[lane, 1 : length + 1],
                 total_wait=float(self._state.clocks[lane, TOTAL_WAIT]),
                 log_probability=record.log_probability[lane, :length],
+                start=int(counters[START]),
                 status=int(counters[STATUS]),
             )
 
@@ -181,25 +188,33 @@ class ExploringRollout(_RecordedRollout):
     Args:
         workload, cluster: what is simulated.
         lanes: episodes side by side.
-        random: decides which actions are random.
     """
 
-    def __init__(self, workload: Workload, cluster: Cluster, lanes: int, random: np.random.Generator) -> None:
-        super().__init__(workload, cluster, lanes)
-        self._random = random
-
     def play(
-        self, network: CompiledQNetwork, epsilon: float, starts: Rows, vm_counts: Rows
+        self,
+        network: CompiledQNetwork,
+        epsilon: float,
+        starts: Rows,
+        vm_counts: Rows,
+        random: np.random.Generator,
     ) -> Iterator[RecordedEpisode]:
         """Play one episode per start, at most one per lane; each action is random with chance `epsilon`."""
-        return self._play(network, False, epsilon, starts, vm_counts)
+        return self._play(network, False, epsilon, starts, vm_counts, random)
 
-    def sample(self, network: CompiledQNetwork, starts: Rows, vm_counts: Rows) -> Iterator[RecordedEpisode]:
+    def sample(
+        self, network: CompiledQNetwork, starts: Rows, vm_counts: Rows, random: np.random.Generator
+    ) -> Iterator[RecordedEpisode]:
         """The same with actions drawn from the softmax of the network's values over the feasible slots."""
-        return self._play(network, True, 0.0, starts, vm_counts)
+        return self._play(network, True, 0.0, starts, vm_counts, random)
 
     def _play(
-        self, network: CompiledQNetwork, sampled: bool, epsilon: float, starts: Rows, vm_counts: Rows
+        self,
+        network: CompiledQNetwork,
+        sampled: bool,
+        epsilon: float,
+        starts: Rows,
+        vm_counts: Rows,
+        random: np.random.Generator,
     ) -> Iterator[RecordedEpisode]:
         network.check_servers(self._cluster.servers)
         starts, vm_counts = self._prepare(starts, vm_counts)
@@ -213,7 +228,7 @@ class ExploringRollout(_RecordedRollout):
             vm_counts,
             sampled,
             epsilon,
-            self._random,
+            random,
             self._record,
         )
         return self._recorded(len(starts))

@@ -1,11 +1,9 @@
-"""The single environment of any `Problem`: an agent chooses the slot of one VM after the other."""
+"""The single environment of any `SlotInstance`: an agent chooses the slot of one VM after the other."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
-from inspect import signature
-from typing import Any, TypeVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -13,7 +11,7 @@ import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.instance import Problem
+from spane_rllib.problems.vm_scheduling.instance import SlotInstance
 from spane_rllib.problems.vm_scheduling.simulator import Lanes
 from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
 from spane_rllib.problems.vm_scheduling.simulator.rules import RUNNING, STATUS
@@ -26,14 +24,14 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # as Gymnasium declares it
 
-    def __init__(self, problem: Problem, render_mode: None) -> None:
+    def __init__(self, instance: SlotInstance, render_mode: None) -> None:
         if render_mode is not None:
             raise UserError(f"render_mode: {render_mode!r} is not allowed; only None is")
-        self.problem = problem
-        self.observation_space = problem.observation_space
-        self.action_space = problem.action_space
-        self._lanes = Lanes(problem.workload, problem.cluster)
-        self._slots = problem.cluster.slots
+        self.instance = instance
+        self.observation_space = instance.observation_space
+        self.action_space = instance.action_space
+        self._lanes = Lanes(instance.workload, instance.cluster)
+        self._slots = instance.cluster.slots
         self._actions = np.zeros(1, np.int64)
 
     def reset(
@@ -41,7 +39,7 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Begin an episode; see "Starting State" for `options`."""
         super().reset(seed=seed)
-        starts, vm_counts = self.problem.episodes([self.np_random], options)
+        starts, vm_counts = self.instance.episodes([self.np_random], options)
         self._lanes.reset([0], starts, vm_counts)
         return self._observe(), self._describe()[1]
 
@@ -57,11 +55,11 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
         if 0 <= slot < self._slots and lanes.observations.action_mask[0, slot]:
             self._actions[0] = slot
             lanes.step(self._actions)
-            reward = self.problem.rewards(lanes).item()
+            reward = self.instance.rewards(lanes).item()
         else:
             reward = self._refuse(slot)
         status, info = self._describe()
-        truncated = status == self.problem.truncated_status
+        truncated = status == self.instance.truncated_status
         return self._observe(), reward, status != RUNNING and not truncated, truncated, info
 
     def _refuse(self, slot: int) -> float:
@@ -69,9 +67,9 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
         lanes = self._lanes
         if not lanes.running[0]:
             raise ResetNeeded("no episode is running; call reset() first")
-        if self.problem.infeasible_action == "error":
+        if self.instance.infeasible_action == "error":
             raise InfeasibleAction(lanes.explain(0, slot))
-        reward = self.problem.infeasible_rewards(lanes, np.zeros(1, np.int64)).item()
+        reward = self.instance.infeasible_rewards(lanes, np.zeros(1, np.int64)).item()
         lanes.stop([0])
         return reward
 
@@ -87,20 +85,4 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
         """The status of the lane and the info."""
         state = self._lanes.state
         (counters,), (clocks,) = state.counters.tolist(), state.clocks.tolist()
-        return counters[STATUS], self.problem.describe(counters, clocks)
-
-
-Env = TypeVar("Env", bound=SlotEnv)
-
-
-def from_keywords(env: Callable[..., Env], keywords: Mapping[str, Any]) -> Env:
-    """`env(**keywords)`.
-
-    Raises:
-        UserError: an unknown key, or a value that is not allowed.
-    """
-    allowed = list(signature(env).parameters)
-    unknown = [key for key in keywords if key not in allowed]
-    if unknown:
-        raise UserError(f"env_config: {unknown[0]!r} is not known; allowed are {', '.join(allowed)}")
-    return env(**keywords)
+        return counters[STATUS], self.instance.describe(counters, clocks)

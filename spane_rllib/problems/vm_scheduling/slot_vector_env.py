@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.instance import Problem, Rewards
+from spane_rllib.problems.vm_scheduling.instance import Rewards, SlotInstance
 from spane_rllib.problems.vm_scheduling.simulator import Lanes
 from spane_rllib.problems.vm_scheduling.simulator.rules import RUNNING
 from spane_rllib.problems.vm_scheduling.slot_env import Observation
@@ -40,7 +40,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
     hold for the first episode of every lane. `infos` has its keys, in Gymnasium's vector format.
     """
 
-    problem_class: type[Problem]
+    instance_class: type[SlotInstance]
 
     def __init__(
         self,
@@ -59,16 +59,16 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
         name = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
         if name not in modes:
             raise UserError(f"autoreset_mode: {name!r} is not one of {', '.join(modes)}")
-        self.problem = self.problem_class(**settings)
+        self.instance = self.instance_class(**settings)
         self.num_envs = int(num_envs)
         self.metadata = {"render_modes": [], "autoreset_mode": modes[name]}
-        self.single_observation_space = self.problem.observation_space
-        self.single_action_space = self.problem.action_space
+        self.single_observation_space = self.instance.observation_space
+        self.single_action_space = self.instance.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._same_step = modes[name] is AutoresetMode.SAME_STEP
         self._copy = copy
-        self._lanes = Lanes(self.problem.workload, self.problem.cluster, self.num_envs)
+        self._lanes = Lanes(self.instance.workload, self.instance.cluster, self.num_envs)
         self._generators = [seeding.np_random()[0] for _ in range(self.num_envs)]
         self._ended: Flags | None = None  # lanes whose episode has ended; None before the first reset
 
@@ -105,9 +105,9 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
                 f"actions: {actions.dtype} of shape {actions.shape}; give {self.num_envs} whole numbers"
             )
         actions = np.ascontiguousarray(actions, np.int64)
-        refused = self._refuse(actions) if self.problem.infeasible_action == "terminate" else None
+        refused = self._refuse(actions) if self.instance.infeasible_action == "terminate" else None
         lanes.step(actions)
-        rewards = self.problem.rewards(lanes).copy()  # a user's function may return what it is given
+        rewards = self.instance.rewards(lanes).copy()  # a user's function may return what it is given
         if refused is not None:
             rewards[refused[0]] = refused[1]
 
@@ -116,7 +116,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
             self._begin(np.flatnonzero(self._ended))
             rewards[self._ended] = 0.0
         status = lanes.status
-        truncated = status == self.problem.truncated_status
+        truncated = status == self.instance.truncated_status
         terminated = (status != RUNNING) & ~truncated
         ended = terminated | truncated
         if self._same_step and ended.any():
@@ -127,7 +127,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
         return self._observe(), rewards, terminated, truncated, infos
 
     def _begin(self, lanes: npt.NDArray[np.int64], options: dict[str, Any] | None = None) -> None:
-        starts, vm_counts = self.problem.episodes([self._generators[lane] for lane in lanes], options)
+        starts, vm_counts = self.instance.episodes([self._generators[lane] for lane in lanes], options)
         self._lanes.reset(lanes, starts, vm_counts)
 
     def _refuse(self, actions: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Rewards] | None:
@@ -139,7 +139,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
         refused = np.flatnonzero(self._lanes.running & ~(exists & (mask == 1)))
         if not len(refused):
             return None
-        rewards = self.problem.infeasible_rewards(self._lanes, refused)
+        rewards = self.instance.infeasible_rewards(self._lanes, refused)
         self._lanes.stop(refused)
         return refused, rewards
 
@@ -150,7 +150,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
     def _describe(self, which: Flags | None = None) -> dict[str, Any]:
         """The infos of the lanes in `which` (all by default), zero in the others."""
         state = self._lanes.state
-        infos = self.problem.describe(state.counters.T.copy(), state.clocks.T.copy())
+        infos = self.instance.describe(state.counters.T.copy(), state.clocks.T.copy())
         if which is None:
             which = np.ones(self.num_envs, np.bool_)
         else:

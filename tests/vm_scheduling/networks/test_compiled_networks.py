@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,8 @@ spane_options = st.fixed_dictionaries(
         "advantage_width": widths,
         "advantage_depth": depths,
         "aggregations": st.lists(st.sampled_from(["mean", "max", "std"]), min_size=1, unique=True),
+        "encoder_output": st.sampled_from(["linear", "relu"]),
+        "standard_deviation": st.sampled_from(["sample", "population"]),
     }
 )
 mlp_options = st.fixed_dictionaries({"width": widths, "depth": depths})
@@ -45,7 +49,7 @@ def with_random_biases(network, seed):
 
 def torch_q_values(network, states, request):
     with torch.no_grad():
-        return network(torch.from_numpy(states), torch.from_numpy(request)).numpy()
+        return network({"servers": torch.from_numpy(states), "request": torch.from_numpy(request)}).numpy()
 
 
 @settings(max_examples=150)
@@ -57,6 +61,24 @@ def test_equal_to_torch(network, servers, rows, seed):
     q = CompiledQNetwork(network).q_values(states, request)
     assert q.shape == expected.shape and q.dtype == np.float32
     assert np.abs(q - expected).max(initial=0) <= 1e-5 * max(1, np.abs(expected).max(initial=0))
+
+
+@pytest.mark.parametrize("servers", range(1, 10))
+@pytest.mark.parametrize("encoder_output", ["linear", "relu"])
+@pytest.mark.parametrize("standard_deviation", ["sample", "population"])
+def test_equal_to_torch_for_every_form_of_spane(servers, encoder_output, standard_deviation):
+    names = ("mean", "max", "std")
+    for aggregations in (subset for size in (1, 2, 3) for subset in combinations(names, size)):
+        options = {
+            "aggregations": aggregations,
+            "encoder_output": encoder_output,
+            "standard_deviation": standard_deviation,
+        }
+        network = with_random_biases(build_network("spane", options, 5, seed=servers), servers)
+        states, request = observations(20, servers, seed=servers)
+        states[0] = states[0, 0]  # equal servers
+        q = CompiledQNetwork(network).q_values(states, request)
+        np.testing.assert_allclose(q, torch_q_values(network, states, request), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("options", [{}, ALL])

@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.networks import weights as weights_module
+from spane_rllib.learning import models as weights_module
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.networks.weights import (
     ModelMetadata,
@@ -19,6 +19,7 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
     load_model,
     save_model,
 )
+from spane_rllib.problems.vm_scheduling.pretrained import model_folder
 
 METADATA = ModelMetadata(
     servers=5,
@@ -123,6 +124,35 @@ def edit_json(**changes):
     return tamper
 
 
+def test_a_model_of_format_version_1_plays_as_it_did(tmp_path):
+    network = build_network("spane", {"aggregations": ["mean", "max", "std"]}, 5, 3)
+    save_model(tmp_path / "model", network, METADATA)
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["format_version"] == 2
+    edit_json(format_version=1, options__encoder_output=..., options__standard_deviation=...)(
+        tmp_path / "model"
+    )
+    loaded, metadata = load_model(tmp_path / "model")
+    servers, request = torch.arange(12.0).reshape(1, 3, 2, 2) / 12, torch.tensor([[0.25, 0.5, 1.0]])
+    # What the version that wrote this format computed.
+    expected = torch.tensor([[0.5180737, 0.8340567, 0.2185189, 0.5292383, -0.0917039, 0.5413742]])
+    torch.testing.assert_close(loaded({"servers": servers, "request": request}), expected, atol=1e-6, rtol=0)
+    assert (network({"servers": servers, "request": request}) - expected).abs().max() > 0.1
+
+    save_model(tmp_path / "copy", loaded, metadata)
+    again, _ = load_model(tmp_path / "copy")
+    assert (again.encoder_rectified, again.correction) == (True, 0)
+    assert torch.equal(
+        again({"servers": servers, "request": request}), loaded({"servers": servers, "request": request})
+    )
+
+
+def test_the_shipped_network_of_format_version_1_plays_as_it_did():
+    network, _ = load_model(model_folder("spane@pretrained"))
+    servers, request = torch.arange(12.0).reshape(1, 3, 2, 2) / 12, torch.tensor([[0.25, 0.5, 1.0]])
+    expected = torch.tensor([[-0.5018273, 0.3718640, -0.8217020, 0.2161292, -0.6885979, 0.1474751]])
+    torch.testing.assert_close(network({"servers": servers, "request": request}), expected, atol=1e-5, rtol=0)
+
+
 def edit_tensors(change):
     def tamper(folder):
         state = safetensors.torch.load_file(folder / "weights.safetensors")
@@ -161,7 +191,7 @@ TAMPERED = {
     "truncated json": (truncate(J, 100), "Invalid JSON"),
     "huge json": (write(J, b" " * (2 << 20)), "larger than"),
     "huge number": (write(J, b'{"format_version": ' + b"9" * 5000 + b"}"), "number out of range"),
-    "newer format": (edit_json(format_version=2), "format_version: must be 1, got 2"),
+    "newer format": (edit_json(format_version=3), "format_version: must be 1 or 2, got 3"),
     "missing key": (edit_json(kind=...), "kind: missing"),
     "missing nested key": (edit_json(metadata__trace__sha256=...), "metadata.trace.sha256: missing"),
     "unknown key": (edit_json(pickle="x"), "pickle: unknown key"),

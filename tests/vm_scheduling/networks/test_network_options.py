@@ -14,6 +14,8 @@ def test_defaults_are_the_published_ones():
         advantage_width=16,
         advantage_depth=1,
         aggregations=("mean",),
+        encoder_output="linear",
+        standard_deviation="sample",
     )
     assert parse_options("mlp", {}) == MlpOptions(width=32, depth=2)
 
@@ -53,6 +55,9 @@ def test_aggregations_have_one_order():
             5,
             "aggregations.0: must be 'mean', 'max' or 'std', got ['mean']",
         ),
+        ("spane", {"encoder_output": "tanh"}, 5, "encoder_output: must be 'linear' or 'relu', got 'tanh'"),
+        ("spane", {"encoder_output": None}, 5, "encoder_output: must be 'linear' or 'relu', got None"),
+        ("spane", {"standard_deviation": 1}, 5, "must be 'sample' or 'population', got 1"),
         ("spane", {}, 0, "servers: network spane needs a whole number of at least 1, got 0"),
         ("mlp", {}, 4097, "servers: network mlp needs a whole number from 1 to 4096, got 4097"),
         ("mlp", {}, 5.0, "servers: network mlp needs a whole number from 1 to 4096, got 5.0"),

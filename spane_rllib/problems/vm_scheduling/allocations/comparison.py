@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spane_rllib.problems.vm_scheduling.waits.statistics import Resamples, interval
+from spane_rllib.core.bootstrap import Resamples, interval
 
 if TYPE_CHECKING:
     import pandas as pd

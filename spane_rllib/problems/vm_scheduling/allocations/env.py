@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-from spane_rllib.problems.vm_scheduling.allocations.problem import AllocationProblem
+from spane_rllib.problems.environments import from_keywords
+from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
 from spane_rllib.problems.vm_scheduling.allocations.rewards import RewardFunction
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
-from spane_rllib.problems.vm_scheduling.slot_env import SlotEnv, from_keywords
+from spane_rllib.problems.vm_scheduling.slot_env import SlotEnv
 from spane_rllib.problems.vm_scheduling.traces.splits import Splits
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
@@ -111,7 +112,7 @@ class AllocationEnv(SlotEnv):
         infeasible_action: str = "error",
         render_mode: None = None,
     ) -> None:
-        problem = AllocationProblem(
+        instance = AllocationInstance(
             scenario=scenario,
             servers=servers,
             trace=trace,
@@ -120,7 +121,7 @@ class AllocationEnv(SlotEnv):
             reward=reward,
             infeasible_action=infeasible_action,
         )
-        super().__init__(problem, render_mode)
+        super().__init__(instance, render_mode)
 
 
 def create_env(config: Mapping[str, Any]) -> AllocationEnv:

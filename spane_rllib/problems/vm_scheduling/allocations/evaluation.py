@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spane_rllib.core.bootstrap import Numbers, Resamples
 from spane_rllib.core.console import format_table
 from spane_rllib.problems.vm_scheduling.allocations.results import AllocationResults
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload
@@ -76,6 +77,25 @@ def summarize(episodes: pd.DataFrame) -> pd.DataFrame:
         )
         rows.append(dict(zip(SUMMARY_COLUMNS, values, strict=True)))
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS)).fillna(0.0)
+
+
+def estimate(episodes: pd.DataFrame, resamples: Resamples) -> dict[str, Numbers]:
+    """(1 + R,) values of the statistics of `AllocationProblem`, of the episodes and of each resample."""
+    allocations = episodes["allocations"].to_numpy(np.float64)
+    mean, count = resamples.means(allocations), resamples.episodes
+    [median] = resamples.trimmed_means(allocations, (0.5,))
+    # Around the mean of the sample, so that large numbers do not cancel.
+    centred = allocations - mean[0]
+    variance = resamples.means(centred**2) - (mean - mean[0]) ** 2
+    spread = np.sqrt(np.maximum(variance, 0.0) * count / np.maximum(count - 1, 1))
+    return {
+        "allocations_mean": mean,
+        "allocations_std": spread,
+        "allocations_median": median,
+        "cpu_rate_mean": resamples.means(episodes["cpu_rate"]),
+        "memory_rate_mean": resamples.means(episodes["memory_rate"]),
+        "full_share": resamples.means(episodes["ended_by"] == "full"),
+    }
 
 
 def summary_table(summary: pd.DataFrame) -> str:

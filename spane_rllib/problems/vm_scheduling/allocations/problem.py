@@ -1,113 +1,210 @@
-"""What the allocation environments are about: scenario, trace, where episodes start and what is rewarded."""
+"""The other objective of VM scheduling: place VMs until the first that fits nowhere (VMAgent)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from os import PathLike
-from typing import Any
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
+from pydantic import Field
 
-from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.allocations.results import expansions
-from spane_rllib.problems.vm_scheduling.allocations.rewards import REWARDS, RewardFunction
-from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario, load_scenario
-from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload, compile_allocations
-from spane_rllib.problems.vm_scheduling.instance import Problem, Rewards, Rows, check_whole
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes
-from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
-from spane_rllib.problems.vm_scheduling.simulator.rules import (
-    CAPPED,
-    CPU_RATE,
-    HEAD,
-    MEMORY_RATE,
-    NOW,
-    SERVER_SECONDS,
-    SERVERS,
-    START,
-    STOP,
+from spane_rllib.core.settings import PathText, Settings
+from spane_rllib.problems.environments import EnvironmentSpec
+from spane_rllib.problems.problem import Evaluation, Identity, Measure, Problem, Statistic, Statistics
+from spane_rllib.problems.vm_scheduling import arguments, environments
+from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
+from spane_rllib.problems.vm_scheduling.settings import (
+    SlotEvaluationSettings,
+    SlotInstanceSettings,
+    TraceSettings,
 )
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spane_rllib.core.bootstrap import Numbers, Resamples
+    from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
 
 
-@dataclass(frozen=True, kw_only=True)
+class AllocationTraceSettings(TraceSettings):
+    """Which VM trace the experiment runs on."""
+
+    never_ending: Literal["drop", "keep"] = Field(
+        default="keep", description="VMs without a deletion: leave them out, or let them run for ever."
+    )
+
+
+class AllocationInstanceSettings(SlotInstanceSettings):
+    """What is scheduled."""
+
+    trace: AllocationTraceSettings = Field(
+        default_factory=AllocationTraceSettings, description="Which VM trace."
+    )
+    scenario: PathText = Field(
+        default="fading",
+        description="`fading`, `recovering`, another preset or the YAML file of a scenario "
+        "(docs/scenarios.md).",
+    )
+
+
 class AllocationProblem(Problem):
-    """The keywords that `AllocationEnv` and `AllocationVectorEnv` share; the former documents them.
+    """See the module."""
 
-    Raises:
-        UserError: a value is not allowed, or the trace cannot be read or does not fit the servers.
-    """
+    name = "vm_allocations"
+    title = "VMs on multi-NUMA servers of a scenario: place as many as possible"
+    measure = Measure("allocations", "", "validation allocations", "more", "{:,.1f} VMs")
+    environments: Mapping[str, EnvironmentSpec] = environments.ALLOCATIONS
+    instance = AllocationInstanceSettings
+    evaluation = SlotEvaluationSettings
+    algorithms: Mapping[str, type[Settings]] = ALGORITHMS
+    networks = NETWORK_OPTIONS
+    baselines = HEURISTICS
+    statistics = Statistics(
+        by_name={
+            "allocations_mean": Statistic("VMs", "{:,.1f}", "more"),
+            "allocations_std": Statistic("standard deviation", "{:,.1f}", None),
+            "allocations_median": Statistic("median", "{:,.1f}", "more"),
+            "cpu_rate_mean": Statistic("CPU", "{:.1%}", "more"),
+            "memory_rate_mean": Statistic("memory", "{:.1%}", "more"),
+            "full_share": Statistic("full", "{:.1%}", None),
+        },
+        headline="allocations_mean",
+        compared=("allocations_mean", "allocations_median"),
+        value="allocations",
+        value_title="VMs placed in an episode",
+        verbs=("places more", "as many", "fewer"),
+        note="VMs placed until the first that fits nowhere; CPU and memory: used share of the servers then; "
+        "full: episodes that ended so, not by a cap or the end of the trace.",
+        block_rows=2000,
+        blocks="start rows",
+        reference="fgd",
+        figure="allocations",
+    )
+    episode_columns: Mapping[str, type] = {
+        "scenario": str,
+        "policy": str,
+        "servers": int,
+        "start": int,
+        "allocations": int,
+        "cpu_rate": float,
+        "memory_rate": float,
+        "expansions": int,
+        "server_hours": float,
+        "hours": float,
+        "ended_by": str,
+    }
+    case = "servers"
+    case_text = "{} servers"
+    pair = "start"
+    changeable = ("trace", "evaluation.servers")
+    marks = frozenset({"scenario"})
 
-    scenario: AllocationScenario | Mapping[str, Any] | str | PathLike[str] = "fading"
-    servers: int | None = None
-    reward: str | RewardFunction = "allocation"
+    def check(self, config: Any) -> None:
+        """The scenario can have these sizes, networks of a fixed size too, and something is evaluated."""
+        from spane_rllib.core.errors import UserError
+        from spane_rllib.problems.vm_scheduling.allocations.scenario import load_scenario
 
-    length_option = "max_decisions"
-    truncated_status = CAPPED
+        try:
+            scenario = load_scenario(config.scenario)
+            sizes = [scenario.with_servers(servers) for servers in config.evaluation.servers or ()]
+        except UserError as error:
+            raise ValueError(f"scenario: {error}") from error
+        largest = scenario.max_servers
+        fixed = [name for name, method in config.methods.items() if method.network == "mlp"]
+        if fixed and largest > MAX_MLP_SERVERS:
+            raise ValueError(
+                f"methods.{fixed[0]}: network mlp can have at most {MAX_MLP_SERVERS} servers, but "
+                f"{scenario.name} has {largest}"
+            )
+        playable = [size.max_servers == largest for size in sizes or [scenario]]
+        if len(fixed) == len(config.methods) and not config.evaluation.heuristics and not any(playable):
+            raise ValueError(
+                "evaluation: nothing to evaluate; there are no heuristics, and network mlp can only play "
+                f"clusters of up to {largest} servers as {scenario.name} is, which evaluation.servers "
+                f"{list(config.evaluation.servers)} leaves out"
+            )
 
-    def __post_init__(self) -> None:
-        if not callable(self.reward) and self.reward not in tuple(REWARDS):
-            raise UserError(f"reward: {self.reward!r} is not one of {', '.join(REWARDS)}")
-        super().__post_init__()
+    def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> AllocationTask:
+        """See `Problem.load`."""
+        from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
+        from spane_rllib.problems.vm_scheduling.allocations.scenario import load_scenario
+        from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
+        from spane_rllib.problems.vm_scheduling.data import configured_splits, configured_trace
 
-    @cached_property
-    def settings(self) -> AllocationScenario:
-        """The scenario, with the number of servers asked for."""
-        if not isinstance(self.scenario, AllocationScenario | Mapping | str | PathLike):
-            raise UserError(f"scenario: {self.scenario!r} is not allowed; give a preset or a YAML file")
-        scenario = load_scenario(self.scenario)
-        if self.servers is None:
-            return scenario
-        check_whole("servers", self.servers, 1)
-        return scenario.with_servers(int(self.servers))
+        scenario = load_scenario(settings.scenario)
+        trace = configured_trace(settings.trace, scenario.double.applies, scenario.node_sizes())
+        splits = configured_splits(settings.splits, trace)
+        return AllocationTask(self, AllocationInstance(trace=trace, splits=splits, scenario=scenario))
 
-    @cached_property
-    def workload(self) -> AllocationWorkload:
-        """The compiled trace, VMs that are never deleted included; environments of one process share it."""
-        return compile_allocations(load_trace(self.trace, never_ending="keep"), self.settings)
+    def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> AllocationTask:
+        """See `Problem.load_environment`."""
+        from spane_rllib.problems.environments import from_keywords
+        from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
+        from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
 
-    @property
-    def cluster(self) -> Cluster:
-        """All servers there can be."""
-        return self.workload.cluster
+        fixed = self.environments[environment].keywords
+        return AllocationTask(self, from_keywords(AllocationInstance, {**fixed, **keywords}))
 
-    @cached_property
-    def reward_function(self) -> RewardFunction:
-        """The reward as a function."""
-        return self.reward if callable(self.reward) else REWARDS[self.reward]
+    def keywords_of(self, settings: Any) -> dict[str, Any]:
+        """The reward."""
+        return {"reward": settings.reward}
 
-    @cached_property
-    def _cpu_shares(self) -> npt.NDArray[np.float64]:
-        return self.workload.trace.cpu / (NODES_PER_SERVER * self.cluster.node_cpu)
+    def compile_ahead(self) -> None:
+        """See `Problem.compile_ahead`."""
+        from spane_rllib.problems.vm_scheduling.compile_ahead import compile_ahead
 
-    def default_lengths(self, starts: Rows) -> Rows:
-        """The cap of the scenario, else all that is left of the trace."""
-        return np.full(len(starts), self.settings.max_decisions or len(self.workload))
+        compile_ahead(allocations=True)
 
-    def rewards(self, lanes: Lanes) -> Rewards:
-        """See `Problem.rewards`."""
-        placed = self._cpu_shares[lanes.state.counters[:, HEAD] - 1]
-        return self.reward_function(placed, lanes.observations.servers)
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """See `Problem.add_arguments`."""
+        arguments.add_arguments(parser)
 
-    def infeasible_rewards(self, lanes: Lanes, refused: Rows) -> Rewards:
-        """0: nothing is placed, and what the rest of the episode would have brought is lost."""
-        return np.zeros(len(refused))
+    def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
+        """See `Problem.evaluation_of`; the scenario is `fading` where none is given."""
+        if parsed.scenario is None and not parsed.published_table:
+            parsed.scenario = "fading"
+        return arguments.evaluation_of(parsed)
 
-    def describe(self, counters: Any, clocks: Any) -> dict[str, Any]:
-        """See `Problem.describe`."""
-        start, head, servers = counters[START], counters[HEAD], counters[SERVERS]
-        return {
-            "time": clocks[NOW],
-            "vm": head,
-            "allocations": head - start,
-            "servers": servers,
-            "expansions": expansions(servers, self.settings),
-            "server_hours": clocks[SERVER_SECONDS] / 3600,
-            "cpu_rate": clocks[CPU_RATE],
-            "memory_rate": clocks[MEMORY_RATE],
-            "start": start,
-            "max_decisions": counters[STOP] - start,
-        }
+    def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
+        """See `Problem.job_arguments`."""
+        return arguments.job_arguments(parsed)
+
+    def placed(self, settings: Any, data: str | None = None) -> Any:
+        """See `Problem.placed`."""
+        return arguments.placed(settings, data)
+
+    def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
+        """See `Problem.summarize`."""
+        from spane_rllib.problems.vm_scheduling.allocations.evaluation import summarize
+
+        return summarize(episodes)
+
+    def summary_text(self, summary: pd.DataFrame) -> str:
+        """See `Problem.summary_text`."""
+        from spane_rllib.problems.vm_scheduling.allocations.evaluation import summary_table
+
+        return summary_table(summary)
+
+    def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, Numbers]:
+        """See `Problem.estimate`."""
+        from spane_rllib.problems.vm_scheduling.allocations.evaluation import estimate
+
+        return estimate(episodes, resamples)
+
+    def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:
+        """See `Problem.what_was_run`."""
+        yield f"Scenario: {config.scenario}."
+        yield f"Trace: {identity.description}."
+
+    def report(
+        self, episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame
+    ) -> Iterator[str | tuple[str, pd.DataFrame]]:
+        """See `Problem.report`."""
+        from spane_rllib.problems.vm_scheduling.allocations.report import report
+
+        return report(episodes, summary, trials)
+
+
+ALLOCATIONS = AllocationProblem()

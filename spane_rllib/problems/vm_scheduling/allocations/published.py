@@ -9,17 +9,17 @@ Two things in the published code differ from its description, so ours is played 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spane_rllib.core.console import format_table
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.allocations.evaluation import evaluate_policy
+from spane_rllib.problems.problem import Case, Part
 from spane_rllib.problems.vm_scheduling.allocations.scenario import load_scenario
+from spane_rllib.problems.vm_scheduling.allocations.task import AllocationEvaluation, AllocationTask
 from spane_rllib.problems.vm_scheduling.allocations.workload import compile_allocations
-from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, Rows
+from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, Policy, Rows
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ PUBLISHED_VMS = 125_430
 AS_RUN = {"FF": "first-fit", "BF": "best-fit-vmagent"}
 AS_DESCRIBED = {"FF": "first-fit", "BF": "best-fit"}
 _WITHOUT_DELETIONS = "{} without deletions"
+_NAMES = {name for name, _, _ in PUBLISHED}
 _FIRST_EVENT, _LAST_EVENT = 1000, 9999
 
 
@@ -65,26 +66,54 @@ def published_starts(trace: VmTrace, count: int, seed: int) -> Rows:
     return np.searchsorted(events, drawn)
 
 
-def play_published(trace: VmTrace, starts: Rows) -> Iterator[pd.DataFrame]:
-    """The episodes of every scenario, number of servers and heuristic of the table, one pair at a time."""
-    for name, servers in dict.fromkeys(key[:2] for key in PUBLISHED):
-        described = load_scenario(name).with_servers(servers)
-        as_run = described.model_copy(update={"deletions": False})
-        for scenario, policies, called in (
-            (as_run, AS_RUN, _WITHOUT_DELETIONS.format(name)),
-            (described, AS_DESCRIBED, name),
-        ):
-            workload = compile_allocations(trace, scenario)
-            for policy in policies.values():
-                yield evaluate_policy(HeuristicPolicy(policy), workload, starts, name=called)
+class PublishedEvaluation(AllocationEvaluation):
+    """The episodes of every scenario, number of servers and heuristic of the table, both ways.
 
+    Args:
+        task: on the trace; its scenario does not matter.
+        episodes, seed: how many starts are drawn, and how.
+    """
 
-EVALUATIONS = 2 * len(PUBLISHED)
-"""Frames of `play_published`."""
+    policies = tuple(
+        HeuristicPolicy(name) for name in dict.fromkeys([*AS_RUN.values(), *AS_DESCRIBED.values()])
+    )
+
+    def __init__(self, task: AllocationTask, episodes: int, seed: int) -> None:
+        starts = published_starts(task.trace, episodes, seed)
+        super().__init__(task, None, starts, seed=0)
+        self._scenarios = {}
+        self._called: dict[Case, str] = {}
+        for name, servers in dict.fromkeys(key[:2] for key in PUBLISHED):
+            described = load_scenario(name).with_servers(servers)
+            for way, scenario in (
+                (_WITHOUT_DELETIONS.format(name), described.model_copy(update={"deletions": False})),
+                (name, described),
+            ):
+                case = f"{way}, {servers} servers"
+                self._scenarios[case], self._called[case] = scenario, way
+        self.cases = tuple(self._scenarios)
+
+    def refusal(self, policy: Policy, case: Case) -> str:
+        """Each way has its own heuristics."""
+        played = AS_DESCRIBED if self._called[case] in _NAMES else AS_RUN
+        return "" if policy.name in played.values() else "is not part of the table"
+
+    def _identity(self, case: Case) -> dict[str, Any]:
+        # In Fading both ways are the same scenario, by another name.
+        return super()._identity(case) | {"called": self._called[case]}
+
+    def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
+        """See `Evaluation.play`."""
+        frame = super().play(part, first, last)
+        return frame.assign(scenario=self._called[part.case])
+
+    def summary_text(self, summary: pd.DataFrame) -> str:
+        """The published figures beside ours."""
+        return f"{comparison_table(summary)}\n\n{differences(self.task.trace)}"
 
 
 def comparison_table(summary: pd.DataFrame) -> str:
-    """The published figures beside ours, as text; `summary` is that of all episodes of `play_published`."""
+    """The published figures beside ours, as text; `summary` is that of all episodes."""
     ours = {(row.scenario, row.servers, row.policy): row for row in summary.itertuples(index=False)}
 
     def figures(scenario: str, servers: int, policy: str) -> tuple[str, str, str]:

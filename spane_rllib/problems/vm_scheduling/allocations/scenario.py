@@ -136,14 +136,9 @@ def load_scenario(
         return source
     if isinstance(source, Mapping):
         return _validated(dict(source), "scenario")
-    path = find_yaml(source, PRESETS)
+    path = find_yaml(source, presets_in(PRESETS))
     where, data = read_mapping(path, "server_groups: ..., double: ..., deletions: ...")
     return _validated({"name": path.stem} | data, where)
-
-
-def scenario_names() -> list[str]:
-    """The presets."""
-    return presets_in(PRESETS)
 
 
 def _validated(data: dict[str, Any], where: str) -> AllocationScenario:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
+from spane_rllib.problems.vm_scheduling.simulator.rules import CPU, DOUBLE
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
@@ -43,6 +44,13 @@ class AllocationWorkload(Workload):
         """Raise a `ValueError` unless `cluster` is that of the scenario."""
         if cluster != self.cluster:
             raise ValueError(f"the workload was compiled for {self.cluster}, not {cluster}")
+
+    @cached_property
+    def cpu_shares(self) -> npt.NDArray[np.float64]:
+        """(rows,) cores of every VM as a share of the largest server's, with the digits observations have."""
+        need = self.arrays.need
+        cores = (need[:, CPU] * (1 + need[:, DOUBLE])).astype(np.float32)
+        return cores / np.float32(self.arrays.capacity[CPU]) / np.float64(NODES_PER_SERVER)
 
     def _compile(
         self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], sizes: npt.NDArray[np.int32]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
+from spane_rllib.learning.networks import CategoricalPolicy
+from spane_rllib.learning.tensors import Tensors
 from spane_rllib.problems.vm_scheduling.networks.options import NetworkOptions
 
 SERVER_FEATURES = 4
@@ -16,10 +17,10 @@ REQUEST_FEATURES = 3
 NODES_PER_SERVER = 2
 
 
-class QNetwork(nn.Module):
+class QNetwork(CategoricalPolicy, nn.Module):
     """A network from observations to the value of each slot.
 
-    `network(servers, request)` takes `servers` (B, N, 2, 2), the remaining share of each NUMA node's CPU and
+    `network(observation)` takes `servers` (B, N, 2, 2), the remaining share of each NUMA node's CPU and
     memory, and `request` (B, 3), CPU and memory as shares of a node's capacity and the double flag; it
     returns (B, 2N) Q-values, unmasked, of slot `2 * server + node`.
 
@@ -36,7 +37,7 @@ class QNetwork(nn.Module):
         super().__init__()
         self._options = options
 
-    def value_and_advantage(self, servers: Tensor, request: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_advantage(self, observation: Tensors) -> tuple[Tensor, Tensor]:
         """State value (B, 1) and advantages (B, 2N), as the two heads compute them.
 
         Raises:
@@ -44,9 +45,9 @@ class QNetwork(nn.Module):
         """
         raise NotImplementedError
 
-    def forward(self, servers: Tensor, request: Tensor) -> Tensor:
+    def forward(self, observation: Tensors) -> Tensor:
         """Q-values (B, 2N) of `servers` (B, N, 2, 2) and `request` (B, 3); see `value_and_advantage`."""
-        return combine(*self.value_and_advantage(servers, request))
+        return combine(*self.value_and_advantage(observation))
 
     def options(self) -> dict[str, Any]:
         """The options that build this network again, as plain values."""
@@ -62,22 +63,9 @@ def hidden_layers(inputs: int, width: int, depth: int) -> list[nn.Module]:
     return layers
 
 
-def linear_layers(module: nn.Module) -> list[nn.Linear]:
-    """The linear layers of `module`, in order."""
-    return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
-
-
 def combine(value: Tensor, advantage: Tensor) -> Tensor:
     """Dueling Q-values from value (B, 1) and advantage (B, 2N): their mean over the slots is the value.
 
     Wang et al., Dueling Network Architectures for Deep Reinforcement Learning, ICML 2016, equation 9.
     """
     return value + advantage - advantage.mean(dim=1, keepdim=True)
-
-
-def initialise(network: nn.Module, seed: int) -> None:
-    """Draw the weights (Kaiming, for ReLU) from `seed` alone and set the biases to zero."""
-    generator = torch.Generator().manual_seed(seed)
-    for layer in linear_layers(network):
-        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
-        nn.init.zeros_(layer.bias)

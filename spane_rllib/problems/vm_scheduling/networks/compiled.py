@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from spane_rllib.problems.vm_scheduling.networks.base import SERVER_FEATURES, QNetwork
 from spane_rllib.problems.vm_scheduling.networks.kernels import batch_greedy_actions, batch_q_values
-from spane_rllib.problems.vm_scheduling.networks.mlp import check_servers
+from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork, check_servers
 from spane_rllib.problems.vm_scheduling.networks.packing import PackedWeights
+from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
 
 Float32Array = npt.NDArray[np.float32]
+
+
+def has_kernels(network: nn.Module) -> TypeGuard[QNetwork]:
+    """Whether there is a compiled forward pass of `network`."""
+    # Not isinstance: a subclass may compute anything else.
+    return type(network) in (SpaneNetwork, MlpNetwork)
 
 
 class CompiledQNetwork:

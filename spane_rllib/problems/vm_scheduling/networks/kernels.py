@@ -52,8 +52,9 @@ def _layers(
 
 
 @compiled
-def _aggregate(values, embeddings, stride, servers, width, aggregations, out):
+def _aggregate(values, embeddings, stride, servers, width, aggregations, correction, out):
     """Write the cluster embedding, mean, max and standard deviation in this order if wanted, at `out`."""
+    divisor = np.float32(max(servers - correction, 1))
     for feature in range(width):
         values[out + feature] = values[embeddings + feature]
     for server in range(1, servers):
@@ -77,7 +78,7 @@ def _aggregate(values, embeddings, stride, servers, width, aggregations, out):
             for server in range(servers):
                 difference = values[embeddings + server * stride + feature] - mean
                 squares += difference * difference
-            values[position] = np.sqrt(squares / np.float32(servers))
+            values[position] = np.sqrt(squares / divisor)
 
 
 @compiled
@@ -94,7 +95,7 @@ def row_q_values(weights, layout, servers, request, values, q):
     weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
     request, values, q = borrowed(request), borrowed(values), borrowed(q)
     kind, value_head, advantage_head = layout[0, 0], layout[0, 1], layout[0, 2]
-    width, aggregations, widest = layout[1, 0], layout[1, 1], layout[1, 2]
+    width, aggregations, widest, correction = layout[1, 0], layout[1, 1], layout[1, 2], layout[1, 3]
     count = len(servers) // SERVER_FEATURES
     slots = NODES_PER_SERVER * count
     embeddings = len(servers) + REQUEST_FEATURES
@@ -108,10 +109,10 @@ def row_q_values(weights, layout, servers, request, values, q):
         values[i] = servers[i]
     if kind == SPANE:
         _layers(
-            weights, layout, BODY, value_head - BODY, True,
+            weights, layout, BODY, value_head - BODY, layout[0, 3] != 0,
             values, 0, SERVER_FEATURES, embeddings, widest, count, spare,
         )  # fmt: skip
-        _aggregate(values, embeddings, widest, count, width, aggregations, shared)
+        _aggregate(values, embeddings, widest, count, width, aggregations, correction, shared)
         request_at = shared + layout[value_head, 0] - REQUEST_FEATURES
         for i in range(REQUEST_FEATURES):
             values[request_at + i] = request[i]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.learning.tensors import Tensors
 from spane_rllib.problems.vm_scheduling.networks.base import (
     NODES_PER_SERVER,
     REQUEST_FEATURES,
@@ -38,8 +39,9 @@ class MlpNetwork(QNetwork):
         self.value = nn.Linear(slots, 1)
         self.advantage = nn.Linear(slots, slots)
 
-    def value_and_advantage(self, servers: Tensor, request: Tensor) -> tuple[Tensor, Tensor]:
+    def value_and_advantage(self, observation: Tensors) -> tuple[Tensor, Tensor]:
         """See `QNetwork.value_and_advantage`."""
+        servers, request = observation["servers"], observation["request"]
         check_servers(self, servers.shape[1])
         features = self.trunk(torch.cat([servers.flatten(1), request], dim=1))
         return self.value(features), self.advantage(features)

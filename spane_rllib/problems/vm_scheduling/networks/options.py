@@ -16,6 +16,8 @@ from spane_rllib.core.settings import Settings, distinct, suggestion, validated
 
 NetworkKind = Literal["spane", "mlp"]
 Aggregation = Literal["mean", "max", "std"]
+EncoderOutput = Literal["linear", "relu"]
+StandardDeviation = Literal["sample", "population"]
 NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 
@@ -51,6 +53,14 @@ class SpaneOptions(Settings):
     ] = Field(
         default=("mean",),
         description="How encoded servers become one vector: mean, max, std or several, joined in this order.",
+    )
+    encoder_output: EncoderOutput = Field(
+        default="linear",
+        description="How the server encoder ends: in its last linear layer or in a ReLU after it.",
+    )
+    standard_deviation: StandardDeviation = Field(
+        default="sample",
+        description="Of the aggregation std: over servers - 1 (one server has 0), or over servers.",
     )
 
     @property

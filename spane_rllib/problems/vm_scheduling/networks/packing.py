@@ -7,7 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from spane_rllib.problems.vm_scheduling.networks.base import QNetwork, linear_layers
+from spane_rllib.learning.networks import linear_layers
+from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
 from spane_rllib.problems.vm_scheduling.networks.dense import BLOCK
 from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork
 from spane_rllib.problems.vm_scheduling.networks.options import AGGREGATIONS
@@ -22,11 +23,12 @@ class PackedWeights:
     """Weights and layout of a network, with no Python object left in them.
 
     Attributes:
-        layout: (2 + layers, 4) int64. Row 0: SPANE or MLP, first rows of the value and of the advantage head.
-            Row 1: width of the server embedding, bit set of aggregations (bit i is `AGGREGATIONS[i]`), widest
-            layer. From row 2 on one row per layer: inputs, outputs in whole blocks, offset of the biases,
-            offset of the weights. SPANE's first advantage layer is two: the columns of the shared features
-            with the bias, then the columns of the server embedding.
+        layout: (2 + layers, 4) int64. Row 0: SPANE or MLP, first rows of the value and of the advantage head,
+            whether a ReLU ends the server encoder. Row 1: width of the server embedding, bit set of
+            aggregations (bit i is `AGGREGATIONS[i]`), widest layer, correction of the standard deviation.
+            From row 2 on one row per layer: inputs, outputs in whole blocks, offset of the biases, offset of
+            the weights. SPANE's first advantage layer is two: the columns of the shared features with the
+            bias, then the columns of the server embedding.
         weights: float32 vector, biases and weights of each layer as `dense` reads them.
     """
 
@@ -42,6 +44,7 @@ class PackedWeights:
         layers = [(numbers[layer.weight], numbers[layer.bias]) for layer in linear_layers(network)]
         if isinstance(network, SpaneNetwork):
             kind, width = SPANE, network.server_width
+            rectified, correction = int(network.encoder_rectified), network.correction
             aggregations = sum(1 << AGGREGATIONS.index(name) for name in network.aggregations)
             value_head = len(linear_layers(network.server))
             advantage_head = value_head + len(linear_layers(network.value))
@@ -51,7 +54,7 @@ class PackedWeights:
                 (weight[:, :width], np.zeros_like(bias)),
             ]
         elif isinstance(network, MlpNetwork):
-            kind, width, aggregations = MLP, 0, 0
+            kind, width, aggregations, rectified, correction = MLP, 0, 0, 0, 0
             value_head = len(linear_layers(network.trunk))
             advantage_head = value_head + 1
         else:
@@ -69,7 +72,11 @@ class PackedWeights:
             offset += padded * (1 + inputs)
         widest = max(padded for _, padded, _, _ in table)
         self.layout = np.array(
-            [(kind, BODY + value_head, BODY + advantage_head, 0), (width, aggregations, widest, 0), *table],
+            [
+                (kind, BODY + value_head, BODY + advantage_head, rectified),
+                (width, aggregations, widest, correction),
+                *table,
+            ],
             dtype=np.int64,
         )
         self._source = np.concatenate(pieces)

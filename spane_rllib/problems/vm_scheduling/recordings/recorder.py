@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from spane_rllib import __version__
-from spane_rllib.core.compiling import borrowed, compiled
 from spane_rllib.core.console import Progress
 from spane_rllib.core.errors import one_line
-from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy, ScorePolicy
+from spane_rllib.problems.vm_scheduling.policies import Policy
 from spane_rllib.problems.vm_scheduling.recordings.schedule import (
     NOWHERE,
     Events,
@@ -25,10 +23,7 @@ from spane_rllib.problems.vm_scheduling.recordings.schedule import (
 )
 from spane_rllib.problems.vm_scheduling.recordings.schedule_file import write_schedule
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes, Workload, probe_vm_counts
-from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
-from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
-from spane_rllib.problems.vm_scheduling.simulator.rules import NOW, STOP, LaneState
-from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
+from spane_rllib.problems.vm_scheduling.simulator.rules import NOW, STOP
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 Decide = Callable[[Lanes], int]
@@ -176,33 +171,8 @@ def decisions(policy: Policy, lanes: Lanes, start: int, seed: int) -> Iterator[i
 
     Yields the slot of every VM before it is placed there.
     """
-    decide = _decider(policy, lanes, start, seed)
+    decide = policy.decider(lanes, start, seed)
     while lanes.running[0]:
         slot = decide(lanes)
         yield slot
         lanes.step(np.array([slot]))
-
-
-def _decider(policy: Policy, lanes: Lanes, start: int, seed: int) -> Decide:
-    if isinstance(policy, HeuristicPolicy | ScorePolicy):
-        workload, cluster = lanes.workload, lanes.cluster
-        code, fragmentation = policy.heuristic(workload).compile(workload, cluster.servers)
-        random = np.array([seed << 32 ^ start], np.uint64)  # as `episodes._run_episodes` begins an episode
-        return lambda lanes: _choose(code, workload.arrays, lanes.state, random, fragmentation)
-    if isinstance(policy, NetworkPolicy):
-        from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
-
-        network = CompiledQNetwork(policy.network)
-        return lambda lanes: int(network.greedy_actions(*lanes.observations)[0])
-    raise TypeError(f"cannot record decisions of a {type(policy).__name__}")
-
-
-@compiled
-def _choose(
-    code: int,
-    work: WorkloadArrays,
-    state: LaneState,
-    random: npt.NDArray[np.uint64],
-    fragmentation: FragmentationArrays,
-) -> int:
-    return choose(code, borrowed(work), borrowed(state), 0, random, borrowed(fragmentation))

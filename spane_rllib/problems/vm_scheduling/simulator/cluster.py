@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from spane_rllib.core.errors import UserError
 
 NODES_PER_SERVER = 2
@@ -41,3 +44,7 @@ class Cluster:
     def slots(self) -> int:
         """Number of NUMA nodes, which is the number of actions."""
         return NODES_PER_SERVER * self.servers
+
+    def is_double(self, cpu: npt.ArrayLike, memory: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether VMs of so many cores and GiB are split over both nodes of a server."""
+        return np.asarray(memory) > self.double_memory_threshold

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
+from spane_rllib.problems.vm_scheduling.traces.placement import placeable
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 # How many parts of a core or GiB the simulator may have to tell apart, tried in this order.
@@ -66,8 +67,7 @@ class Workload:
         need[:, 0] = np.rint(trace.cpu * share)
         need[:, 1] = np.rint(trace.memory * share)
         need[:, 2] = double
-        fits = (need[:, None, :2] <= sizes).all(axis=2).any(axis=1)
-        too_large = np.flatnonzero(~fits)
+        too_large = np.flatnonzero(~placeable(trace, double, nodes))
         if len(too_large):
             vm = int(too_large[0])
             raise UserError(
@@ -91,7 +91,7 @@ class Workload:
 
     def is_double(self, cpu: npt.ArrayLike, memory: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether VMs of so many cores and GiB are split over both nodes of a server."""
-        return np.asarray(memory) > self.cluster.double_memory_threshold
+        return self.cluster.is_double(cpu, memory)
 
     def _compile(
         self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], sizes: npt.NDArray[np.int32]

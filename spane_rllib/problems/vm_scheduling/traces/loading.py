@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.shared import provided
 from spane_rllib.datasets.catalog import DATASETS
 from spane_rllib.datasets.text import reading
 from spane_rllib.problems.vm_scheduling.traces.readers import NeverEnding, read_trace
@@ -33,7 +34,8 @@ def load_trace(
     Args:
         source: a `VmTrace` (returned as is); the path of a trace file, or of a folder that holds exactly one
             known dataset; "synthetic" or "synthetic:vms=20000,seed=3"; None or "auto" for what the
-            environment variable SPANE_RLLIB_DATA names when something readable is there, else "synthetic".
+            environment variable SPANE_RLLIB_DATA names when something readable is there, else "synthetic";
+            before all of these, what `core.shared.provide` has given that name.
         skip_invalid, never_ending: see `readers.read_trace`.
 
     Raises:
@@ -41,10 +43,10 @@ def load_trace(
     """
     if isinstance(source, VmTrace):
         return source
+    shared = provided("auto" if source is None else os.fspath(source))
+    if isinstance(shared, VmTrace):
+        return shared
     with _lock:
-        provided = _traces.get(_provided_key(source))
-        if provided is not None:
-            return provided
         resolved = resolve_source(source)
         if isinstance(resolved, Path):
             status = resolved.stat()
@@ -58,15 +60,6 @@ def load_trace(
                 else synthesize(**resolved)
             )
         return _traces[key]
-
-
-def provide_trace(source: Source, trace: VmTrace) -> None:
-    """Make `load_trace(source)` return `trace` in this process.
-
-    For workers that are handed a trace in shared memory and need not, or cannot, read the file.
-    """
-    with _lock:
-        _traces[_provided_key(source)] = trace
 
 
 def describe_source(trace: VmTrace) -> str:
@@ -88,10 +81,6 @@ def resolve_source(source: Source) -> Path | dict[str, int]:
         if path.exists():
             return path
     raise UserError(f"no trace at {text}; give a file, a folder with a known dataset, or synthetic")
-
-
-def _provided_key(source: Source) -> Key:
-    return ("provided", None if source is None or source == "auto" else os.fspath(source))
 
 
 def _resolve_auto() -> Path | dict[str, int]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from spane_rllib.problems.environments import from_keywords
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EXTRA_VMS
-from spane_rllib.problems.vm_scheduling.slot_env import SlotEnv, from_keywords
+from spane_rllib.problems.vm_scheduling.slot_env import SlotEnv
 from spane_rllib.problems.vm_scheduling.traces.splits import Splits
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
-from spane_rllib.problems.vm_scheduling.waits.instance import Scenario
+from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
 from spane_rllib.problems.vm_scheduling.waits.rewards import RewardFunction
 
 
@@ -117,7 +118,7 @@ class VMSchedulingEnv(SlotEnv):
         extra_vms: int = EXTRA_VMS,
         render_mode: None = None,
     ) -> None:
-        problem = Scenario(
+        instance = WaitInstance(
             trace=trace,
             servers=servers,
             node_cpu=node_cpu,
@@ -129,7 +130,7 @@ class VMSchedulingEnv(SlotEnv):
             infeasible_action=infeasible_action,
             extra_vms=extra_vms,
         )
-        super().__init__(problem, render_mode)
+        super().__init__(instance, render_mode)
 
 
 def create_env(config: Mapping[str, Any]) -> VMSchedulingEnv:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.console import format_table
-from spane_rllib.core.errors import UserError
-from spane_rllib.core.files import replacing
 from spane_rllib.problems.vm_scheduling.policies import Policy
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
-from spane_rllib.problems.vm_scheduling.waits.statistics import Resamples, wait_statistics
+from spane_rllib.problems.vm_scheduling.simulator import (
+    Cluster,
+    EpisodeResults,
+    Workload,
+    lower_bounds,
+    probe_vm_counts,
+)
+from spane_rllib.problems.vm_scheduling.waits.statistics import wait_statistics
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EPISODE_COLUMNS = (
-    "policy",
-    "servers",
-    "start",
-    "vm_count",
-    "total_wait_s",
-    "mean_wait_s",
-    "max_wait_s",
-    "return",
-    "lower_bound_s",
-)
 SUMMARY_COLUMNS = (
     "policy",
     "servers",
@@ -46,7 +38,6 @@ SUMMARY_COLUMNS = (
     "gap_trimmed_mean_10",
     "gap_mean",
 )
-_REMEDY = "delete it, and --resume makes it again"
 
 
 def evaluate_policy(
@@ -57,28 +48,29 @@ def evaluate_policy(
     seed: int = 0,
     bounds: npt.NDArray[np.float64] | None = None,
 ) -> pd.DataFrame:
-    """Run `policy` from every start; one row per episode with the columns `EPISODE_COLUMNS`.
+    """Run `policy` from every start; one row per episode with the columns `WaitProblem.episode_columns`.
 
     `bounds` are the lower bounds of the same starts where they are known already.
     """
     import pandas as pd
 
     vm_counts = probe_vm_counts(workload, cluster, starts)
-    results = policy.run(workload, cluster, starts, vm_counts, seed)
+    results = EpisodeResults.of_state(*policy.play(workload, cluster, starts, vm_counts, seed))
     if bounds is None:
         bounds = lower_bounds(workload, cluster, starts, vm_counts)
-    columns = (
-        policy.name,
-        cluster.servers,
-        starts,
-        vm_counts,
-        results.total_wait,
-        results.total_wait / results.placed,
-        results.max_wait,
-        results.episode_return,
-        bounds,
+    return pd.DataFrame(
+        {
+            "policy": policy.name,
+            "servers": cluster.servers,
+            "start": starts,
+            "vm_count": vm_counts,
+            "total_wait_s": results.total_wait,
+            "mean_wait_s": results.total_wait / results.placed,
+            "max_wait_s": results.max_wait,
+            "return": results.episode_return,
+            "lower_bound_s": bounds,
+        }
     )
-    return pd.DataFrame(dict(zip(EPISODE_COLUMNS, columns, strict=True)))
 
 
 def summarize(episodes: pd.DataFrame) -> pd.DataFrame:
@@ -114,44 +106,3 @@ def summary_table(summary: pd.DataFrame) -> str:
     ordered = summary.sort_values(["servers", "trimmed_mean_10_s"], kind="stable")
     rows = [tuple(row) for row in ordered.itertuples(index=False)]
     return format_table(header, rows)
-
-
-def read_episodes(file: Path) -> pd.DataFrame:
-    """A table of episodes with the columns `EPISODE_COLUMNS`; a `UserError` when it is none.
-
-    Numbers are exactly those that were written.
-    """
-    return _read_table(file, EPISODE_COLUMNS)
-
-
-def read_summary(directory: Path) -> pd.DataFrame:
-    """The `summary.csv` that `write_tables` wrote; a `UserError` when it is damaged."""
-    return _read_table(directory / "summary.csv", SUMMARY_COLUMNS)
-
-
-def _read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    counts = ("servers", "start", "vm_count", "episodes")
-    types = {"policy": "str"} | {name: "int64" for name in columns if name in counts}
-    # pandas' own parser of numbers is fast and may be off by one unit in the last place.
-    exact = {name: float for name in columns if name not in types}
-    try:
-        with np.errstate(invalid="ignore"):  # an infinite count is refused, not warned of
-            table = pd.read_csv(file, dtype=types, converters=exact)
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    except (ValueError, OverflowError) as error:
-        raise UserError(f"{file} is damaged ({error}); {_REMEDY}") from error
-    if missing := [name for name in columns if name not in table]:
-        raise UserError(f"{file} is damaged (no column {missing[0]}); {_REMEDY}")
-    if table.empty or table[list(columns)].isna().any(axis=None):
-        raise UserError(f"{file} is damaged (no rows, or values are missing); {_REMEDY}")
-    return table
-
-
-def write_tables(directory: Path, episodes: pd.DataFrame, summary: pd.DataFrame) -> None:
-    """Write `episodes.csv` and `summary.csv`, each in one step."""
-    for name, frame in (("episodes.csv", episodes), ("summary.csv", summary)):
-        with replacing(directory / name) as temporary:
-            frame.to_csv(temporary, index=False)

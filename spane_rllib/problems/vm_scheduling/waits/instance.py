@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.instance import Problem, Rewards, Rows, check_whole
+from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Lanes,
@@ -37,7 +37,7 @@ UNPLACED_WAIT = 30 * 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scenario(Problem):
+class WaitInstance(SlotInstance):
     """The keywords that `VMSchedulingEnv` and `VMSchedulingVectorEnv` share; the former documents them.
 
     Raises:
@@ -84,7 +84,7 @@ class Scenario(Problem):
         return probe_vm_counts(self.workload, self.cluster, starts, self.extra_vms)
 
     def rewards(self, lanes: Lanes) -> Rewards:
-        """See `Problem.rewards`."""
+        """See `SlotInstance.rewards`."""
         return self.reward_function(lanes.wait, lanes.observations.servers)
 
     def infeasible_rewards(self, lanes: Lanes, refused: Rows) -> Rewards:
@@ -98,7 +98,7 @@ class Scenario(Problem):
         return self.reward_function(waits, lanes.observations.servers[refused]) * unplaced
 
     def describe(self, counters: Any, clocks: Any) -> dict[str, Any]:
-        """See `Problem.describe`."""
+        """See `SlotInstance.describe`."""
         start, head = counters[START], counters[HEAD]
         return {
             "wait": clocks[WAIT],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from spane_rllib.problems.vm_scheduling.slot_vector_env import SlotVectorEnv
-from spane_rllib.problems.vm_scheduling.waits.instance import Scenario
+from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
 
 
 class VMSchedulingVectorEnv(SlotVectorEnv):
     """The vectorized `VMSchedulingEnv`; see `SlotVectorEnv` for the arguments."""
 
-    problem_class = Scenario
+    instance_class = WaitInstance

@@ -1,0 +1,98 @@
+"""What is scheduled, as configurations say it: a trace, servers, and where episodes start."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, Strict, model_validator
+
+from spane_rllib.core.settings import Interval, PathText, Seed, Settings, distinct
+from spane_rllib.problems.problem import EpisodeSettings
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
+
+CATASTROPHE_S = 300_000.0
+"""Total wait of an episode, seconds, above which it is called a catastrophe."""
+
+ServerCount = Annotated[int, Field(ge=1, le=10_000)]
+ServerCounts = Annotated[
+    tuple[ServerCount, ...], Strict(False), Field(min_length=1), AfterValidator(distinct)
+]
+
+
+class TraceSettings(Settings):
+    """Which VM trace the experiment runs on."""
+
+    source: PathText = Field(
+        default="auto",
+        description="`auto` (the environment variable SPANE_RLLIB_DATA where set, else a synthetic trace), "
+        "`synthetic`, or the path of a trace file or of a folder that holds one known dataset.",
+    )
+    synthetic_vms: int = Field(
+        default=120_000, ge=100, le=10_000_000, description="VMs in a synthetic trace."
+    )
+    synthetic_seed: Seed = Field(default=0, description="Seed of a synthetic trace.")
+    never_ending: Literal["drop", "keep"] = Field(
+        default="drop", description="VMs without a deletion: leave them out, or let them run for ever."
+    )
+    skip_invalid: bool = Field(
+        default=False, description="Skip and count invalid rows of a trace file, not stop at one."
+    )
+
+
+class ClusterSettings(Settings):
+    """The cluster trained on: equal servers of two NUMA nodes each. Defaults: reference."""
+
+    servers: ServerCount = Field(default=5, description="Servers.")
+    node_cpu: float = Field(default=40.0, gt=0, le=1_000_000, description="CPU cores of one NUMA node.")
+    node_memory: float = Field(default=90.0, gt=0, le=1_000_000, description="Memory of one NUMA node, GiB.")
+    double_memory_threshold: float = Field(
+        default=10.0,
+        ge=0,
+        le=1_000_000,
+        description="A VM with more memory than this, GiB, is split over both nodes of a server.",
+    )
+
+
+class SplitSettings(Settings):
+    """Where episodes start: disjoint half-open shares of the trace's rows, in order of arrival."""
+
+    train: Interval = Field(default=(0.0, 0.43), description="Starts of training episodes, [from, to).")
+    validation: Interval = Field(
+        default=(0.43, 0.6), description="Starts of validation episodes, [from, to)."
+    )
+    test: Interval = Field(default=(0.6, 0.945), description="Starts of test episodes, [from, to).")
+
+    @model_validator(mode="after")
+    def _check_disjoint(self) -> SplitSettings:
+        parts = sorted((getattr(self, name), name) for name in SplitSettings.model_fields)
+        for (before, first), (after, second) in pairwise(parts):
+            if after[0] < before[1]:
+                raise ValueError(f"{first} {list(before)} and {second} {list(after)} overlap")
+        return self
+
+
+class SlotInstanceSettings(Settings):
+    """What waits and allocations have in common."""
+
+    trace: TraceSettings = Field(default_factory=TraceSettings, description="Which VM trace.")
+    splits: SplitSettings | None = Field(
+        default=None,
+        description="Shares of the trace to start episodes in; null: the published split of a known dataset, "
+        "else the default shares.",
+    )
+
+
+class SlotEvaluationSettings(EpisodeSettings):
+    """What policies play in the final comparison."""
+
+    split: Literal["train", "validation", "test"] = Field(
+        default="test", description="Part of the trace where episodes start."
+    )
+    servers: ServerCounts | None = Field(
+        default=None,
+        description="Cluster sizes, servers; null: the size trained on. `mlp` can only play that one.",
+    )
+    heuristics: Annotated[tuple[HeuristicName, ...], Strict(False), AfterValidator(distinct)] = Field(
+        default=tuple(HEURISTICS), description="Heuristics to compare with."
+    )

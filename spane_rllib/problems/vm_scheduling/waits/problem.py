@@ -1,0 +1,231 @@
+"""The first problem: VMs of a trace wait as little as possible (SPANE, arXiv 2504.14946)."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from spane_rllib.core.settings import Settings
+from spane_rllib.problems.environments import EnvironmentSpec
+from spane_rllib.problems.problem import (
+    Evaluation,
+    Identity,
+    Measure,
+    Problem,
+    Statistic,
+    Statistics,
+    ValidationSettings,
+)
+from spane_rllib.problems.search import SearchMethod
+from spane_rllib.problems.vm_scheduling import arguments, environments
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
+from spane_rllib.problems.vm_scheduling.score_search.settings import PlacementScoreSearch
+from spane_rllib.problems.vm_scheduling.settings import (
+    CATASTROPHE_S,
+    ClusterSettings,
+    SlotEvaluationSettings,
+    SlotInstanceSettings,
+)
+from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from spane_rllib.core.bootstrap import Numbers, Resamples
+    from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
+
+
+class WaitInstanceSettings(SlotInstanceSettings):
+    """What is scheduled."""
+
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The cluster trained on.")
+
+
+class WaitValidationSettings(ValidationSettings):
+    """Episodes that choose the best weights of a trial and the best trials of a method."""
+
+    trim: float = Field(
+        default=0.1,
+        ge=0,
+        lt=0.5,
+        description="Share of episodes dropped at each end of the mean total wait (reference: 0.1).",
+    )
+
+
+class WaitProblem(Problem):
+    """See the module."""
+
+    name = "vm_scheduling"
+    title = "VMs on multi-NUMA servers, first come, first served: wait as little as possible"
+    measure = Measure("wait", "_s", "validation wait, s", "less", "{:,.0f} s", logarithmic=True)
+    environments: Mapping[str, EnvironmentSpec] = environments.WAITS
+    instance = WaitInstanceSettings
+    validation = WaitValidationSettings
+    evaluation = SlotEvaluationSettings
+    algorithms: Mapping[str, type[Settings]] = ALGORITHMS
+    networks = NETWORK_OPTIONS
+    baselines = HEURISTICS
+    searches: Mapping[str, SearchMethod] = {"score": PlacementScoreSearch()}
+    statistics = Statistics(
+        by_name={
+            "trimmed_mean_05_s": Statistic("trim 5%, s", "{:,.0f}"),
+            "trimmed_mean_10_s": Statistic("trim 10%, s", "{:,.0f}"),
+            "trimmed_mean_20_s": Statistic("trim 20%, s", "{:,.0f}"),
+            "mean_s": Statistic("mean, s", "{:,.0f}"),
+            "median_s": Statistic("median, s", "{:,.0f}"),
+            "mean_log1p": Statistic("mean log1p", "{:.3f}"),
+            "catastrophe_rate": Statistic("catastrophes", "{:.1%}"),
+            "zero_wait_rate": Statistic("zero wait", "{:.1%}", "more"),
+            "gap_trimmed_mean_10": Statistic("trim 10% / lower bound", "{:.2f}", derived=True),
+            "gap_mean": Statistic("mean / lower bound", "{:.2f}", derived=True),
+        },
+        headline="trimmed_mean_10_s",
+        compared=("trimmed_mean_10_s", "trimmed_mean_20_s", "mean_s", "mean_log1p"),
+        value="total_wait_s",
+        value_title="total wait of an episode, s",
+        tie=1e-6,
+        verbs=("waits less", "as long", "longer"),
+        block_rows=2000,
+        blocks="start rows",
+        reference="keep-64",
+        bound="lower_bound_trimmed_mean_10_s",
+        note=(
+            "A trimmed mean drops the named share of episodes at each end; a catastrophe is an episode with "
+            f"a total wait of more than {CATASTROPHE_S:,.0f} s; mean log1p is the mean of log(1 + total wait "
+            "in seconds); the lower bound holds for every policy without migration."
+        ),
+        figure="trimmed_means",
+    )
+    episode_columns: Mapping[str, type] = {
+        "policy": str,
+        "servers": int,
+        "start": int,
+        "vm_count": int,
+        "total_wait_s": float,
+        "mean_wait_s": float,
+        "max_wait_s": float,
+        "return": float,
+        "lower_bound_s": float,
+    }
+    case = "servers"
+    case_text = "{} servers"
+    pair = "start"
+    changeable = ("trace", "evaluation.servers")
+
+    def check(self, config: Any) -> None:
+        """Networks of a fixed size can have so many servers, and something is evaluated."""
+        servers = config.cluster.servers
+        fixed = [name for name, method in config.methods.items() if method.network == "mlp"]
+        if fixed and servers > MAX_MLP_SERVERS:
+            raise ValueError(
+                f"methods.{fixed[0]}: network mlp can have at most {MAX_MLP_SERVERS} servers, but "
+                f"cluster.servers is {servers}"
+            )
+        evaluated = config.evaluation.servers or (servers,)
+        if (
+            len(fixed) == len(config.methods)
+            and not config.evaluation.heuristics
+            and servers not in evaluated
+        ):
+            raise ValueError(
+                "evaluation: nothing to evaluate; there are no heuristics, and network mlp can only play the "
+                f"cluster.servers {servers}, which evaluation.servers {list(evaluated)} leaves out"
+            )
+
+    def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> WaitTask:
+        """See `Problem.load`."""
+        from spane_rllib.problems.vm_scheduling.data import configured_splits, configured_trace
+        from spane_rllib.problems.vm_scheduling.simulator import Cluster
+        from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
+        from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
+
+        cluster = Cluster(**settings.cluster.model_dump())
+        trace = configured_trace(settings.trace, cluster.is_double, [(cluster.node_cpu, cluster.node_memory)])
+        splits = configured_splits(settings.splits, trace)
+        return WaitTask(self, WaitInstance(trace=trace, splits=splits, **settings.cluster.model_dump()))
+
+    def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> WaitTask:
+        """See `Problem.load_environment`."""
+        from spane_rllib.problems.environments import from_keywords
+        from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
+        from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
+
+        return WaitTask(self, from_keywords(WaitInstance, keywords))
+
+    def keywords_of(self, settings: Any) -> dict[str, Any]:
+        """The reward."""
+        return {"reward": settings.reward}
+
+    def compile_ahead(self) -> None:
+        """See `Problem.compile_ahead`."""
+        from spane_rllib.problems.vm_scheduling.compile_ahead import compile_ahead
+
+        compile_ahead()
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """See `Problem.add_arguments`."""
+        arguments.add_arguments(parser)
+
+    def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
+        """See `Problem.evaluation_of`; with `--scenario`, that of allocations."""
+        return arguments.evaluation_of(parsed)
+
+    def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
+        """See `Problem.job_arguments`."""
+        return arguments.job_arguments(parsed)
+
+    def placed(self, settings: Any, data: str | None = None) -> Any:
+        """See `Problem.placed`."""
+        return arguments.placed(settings, data)
+
+    def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
+        """See `Problem.summarize`."""
+        from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize
+
+        return summarize(episodes)
+
+    def summary_text(self, summary: pd.DataFrame) -> str:
+        """See `Problem.summary_text`."""
+        from spane_rllib.problems.vm_scheduling.waits.evaluation import summary_table
+
+        return summary_table(summary)
+
+    def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, Numbers]:
+        """See `Problem.estimate`."""
+        from spane_rllib.problems.vm_scheduling.waits.statistics import wait_statistics
+
+        return wait_statistics(episodes["total_wait_s"], episodes["lower_bound_s"], resamples)
+
+    def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:
+        """See `Problem.what_was_run`."""
+        cluster = config.cluster
+        yield f"Trace: {identity.description}."
+        yield (
+            f"Cluster: {cluster.servers:,} servers of two NUMA nodes, each {cluster.node_cpu:g} CPU cores "
+            f"and {cluster.node_memory:g} GiB; a VM above {cluster.double_memory_threshold:g} GiB is split "
+            "over both nodes."
+        )
+        parts = (
+            ", ".join(
+                f"{name} {low:g} to {high:g}" for name, (low, high) in config.splits.model_dump().items()
+            )
+            if config.splits
+            else "the trace's published ones, else the default ones"
+        )
+        yield f"Shares of the trace where episodes start: {parts}."
+
+    def report(
+        self, episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame
+    ) -> Iterator[str | tuple[str, Figure]]:
+        """See `Problem.report`."""
+        from spane_rllib.problems.vm_scheduling.waits.report import report
+
+        return report(episodes, summary, trials)
+
+
+WAITS = WaitProblem()

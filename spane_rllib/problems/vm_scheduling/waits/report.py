@@ -1,0 +1,31 @@
+"""What a report says of evaluated waits: what is noteworthy, and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import cycle
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from spane_rllib.core.plotting import HEURISTIC_COLOUR, PALETTE
+from spane_rllib.problems.vm_scheduling.waits.figures import trimmed_means, wait_distribution
+from spane_rllib.problems.vm_scheduling.waits.reading import read_results
+
+
+def report(
+    episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame
+) -> Iterator[str | tuple[str, Figure]]:
+    """See `Problem.report`."""
+    method_of = dict(zip(trials["trial"], trials["method"], strict=True))
+    best_trials = list(trials.loc[trials["rank"] == 1, "trial"])
+    yield "## Reading"
+    yield from read_results(summary, episodes, method_of, best_trials)
+    methods = dict(zip(trials["method"].unique(), cycle(PALETTE)))
+    colours = {policy: methods.get(method_of.get(policy)) for policy in episodes["policy"].unique()}
+    ordered = summary.sort_values("trimmed_mean_10_s", kind="stable")
+    legend = [Patch(color=colour, label=method) for method, colour in methods.items()]
+    legend.append(Patch(color=HEURISTIC_COLOUR, label="heuristic"))
+    yield "wait_distribution", wait_distribution(episodes, ordered, colours, legend)
+    yield "trimmed_means", trimmed_means(ordered, colours, legend)

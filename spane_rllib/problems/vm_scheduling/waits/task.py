@@ -1,0 +1,84 @@
+"""Waits as a task: a trace on a cluster, episodes from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spane_rllib.problems.problem import Case, Part, Problem
+from spane_rllib.problems.vm_scheduling.policies import Policy, Rows
+from spane_rllib.problems.vm_scheduling.simulator import Cluster
+from spane_rllib.problems.vm_scheduling.task import SlotEvaluation, SlotTask, starts_of
+from spane_rllib.problems.vm_scheduling.waits.evaluation import evaluate_policy
+from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from spane_rllib.learning.run import Run
+
+
+class WaitTask(SlotTask):
+    """See `SlotTask`."""
+
+    instance: WaitInstance
+
+    def __init__(self, problem: Problem, instance: WaitInstance) -> None:
+        super().__init__(problem, instance)
+
+    def _server_keywords(self) -> dict[str, Any]:
+        return asdict(self.instance.cluster)
+
+    def begin_run(
+        self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
+    ) -> Run:
+        """See `Task.begin_run`."""
+        from spane_rllib.learning.begin import begin_run
+        from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
+
+        instance = self.instance
+        rollouts = WaitRollouts(
+            instance.workload,
+            instance.cluster,
+            instance.split_rows.train,
+            settings,
+            self._validation_starts(validation),
+            validation.trim,
+        )
+        return begin_run(network, settings, rollouts, validation.every, seed, target)
+
+    def evaluation(self, settings: Any) -> WaitEvaluation:
+        """See `Task.evaluation`."""
+        sizes = settings.servers or (self.instance.cluster.servers,)
+        source = f"the {settings.split} split"
+        return WaitEvaluation(self, sizes, starts_of(self, settings), settings.seed, source)
+
+
+class WaitEvaluation(SlotEvaluation):
+    """See `SlotEvaluation`."""
+
+    def cluster_of(self, case: Case) -> Cluster:
+        """See `SlotEvaluation.cluster_of`."""
+        return replace(self.task.instance.cluster, servers=int(case))
+
+    def _identity(self, case: Case) -> dict[str, Any]:
+        return {"cluster": asdict(self.cluster_of(case))}
+
+    def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
+        """See `Evaluation.play`."""
+        return evaluate_policy(
+            part.policy,
+            self.task.instance.workload,
+            self.cluster_of(part.case),
+            self.pairs[first:last],
+            self.seed,
+        )
+
+    def _record(self, policies: Sequence[Policy], case: Case, starts: Rows, folder: Path) -> Iterator[Path]:
+        from spane_rllib.problems.vm_scheduling.recordings.recorder import record_episodes
+
+        workload, cluster = self.task.instance.workload, self.cluster_of(case)
+        return record_episodes(policies, workload, cluster, starts, folder, self.seed)
