@@ -21,8 +21,6 @@ from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.parts import PartStore
 from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 Tamper = Callable[[Path], object]
 CONFIG = """
 name: tiny

@@ -1,4 +1,4 @@
-"""The command line of commands that play episodes of whatever problem it names."""
+"""Command lines that name a problem: its own options are among theirs."""
 
 from __future__ import annotations
 
