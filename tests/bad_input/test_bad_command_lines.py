@@ -203,15 +203,7 @@ def files(place: Path) -> None:
     (place / "empty").mkdir()
 
 
-@pytest.fixture(autouse=True)
-def broken_module(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`broken_module` can be found, and fails."""
-    folder = tmp_path_factory.mktemp("modules")
-    (folder / "broken_module.py").write_text("raise ValueError('two\\nlines')\n")
-    monkeypatch.syspath_prepend(folder)
-
-
-@pytest.mark.usefixtures("files")
+@pytest.mark.usefixtures("files", "broken_module")
 @pytest.mark.parametrize(("line", "expected"), TABLE, ids=[line[:70] for line, _ in TABLE])
 def test_bad_command_line(refuse: Refuse, line: str, expected: str) -> None:
     assert expected in refuse(*shlex.split(line))
