@@ -1,4 +1,4 @@
-"""Items arrive one after the other; each goes into a bin with room for it. The fewer bins are used, the better."""
+"""Items arrive one after the other, each goes into a bin with room for it: use as few bins as possible."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from spane_rllib.core.errors import UserError
 Observation = dict[str, npt.NDArray[Any]]
 
 
-def draw_sizes(
-    random: np.random.Generator, items: int, smallest: int, largest: int
-) -> npt.NDArray[np.int64]:
+def draw_sizes(random: np.random.Generator, items: int, smallest: int, largest: int) -> npt.NDArray[np.int64]:
     """The instance generator: (items,) sizes in whole percent of a bin, each as likely as the others."""
     return random.integers(smallest, largest + 1, items)
 

@@ -1,4 +1,4 @@
-"""The problem: what everything else in spane_rllib asks for. Light; what is heavy is imported when it is needed."""
+"""What spane_rllib asks of a problem. Light: what is heavy is imported when it is needed."""
 
 from __future__ import annotations
 

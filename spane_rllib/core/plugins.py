@@ -51,7 +51,7 @@ def load_plugin(text: str) -> Any:
 
 
 def check_named(text: str) -> None:
-    """Raise a `UserError` unless the user has named `module:Name`: `load_plugin` has loaded it, or `ALLOWED`."""
+    """Raise a `UserError` unless the user has named `module:Name`, to `load_plugin` or in `ALLOWED`."""
     if text not in _named and text not in os.environ.get(ALLOWED, "").split(","):
         raise UserError(
             one_line(f"{text} is code of somebody's own; if you know it, allow it: {ALLOWED}={text}")

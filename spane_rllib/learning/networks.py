@@ -83,8 +83,8 @@ def sample_logits(logits: Tensor, action_mask: Tensor, random: torch.Generator) 
     return action, chosen(log_probabilities, action)
 
 
-def greedy_actions(network: nn.Module, observation: Arrays) -> npt.NDArray[np.int64]:
-    """The feasible actions a network takes: its `greedy` ones or, if it has none, those of highest value.
+def greedy_actions(network: Any, observation: Arrays) -> npt.NDArray[np.int64]:
+    """The feasible actions that a network takes: its `greedy` ones, or those of highest value.
 
     Args:
         network: see the module.
@@ -95,8 +95,10 @@ def greedy_actions(network: nn.Module, observation: Arrays) -> npt.NDArray[np.in
     """
     tensors = to_tensors(observation, device_of(network))
     with torch.no_grad():
-        greedy: Callable[[Tensors], Tensor] | None = getattr(network, "greedy", None)
-        action = greedy(tensors) if greedy else masked_argmax(network(tensors), tensors[MASK])
+        if hasattr(network, "greedy"):
+            action = network.greedy(tensors)
+        else:
+            action = masked_argmax(network(tensors), tensors[MASK])
     return action.cpu().numpy()
 
 

@@ -37,8 +37,8 @@ class EnvironmentProblem(Problem):
     Training takes seeds below 2^31, validation and evaluation two other ranges.
 
     Beside the attributes of `Problem` that have no default (not those set here), a subclass gives `case`, the
-    field of `instance` that evaluations may vary: in `evaluation.<case>`, a list, if it has that field, and by
-    `--<case>`, which may be repeated.
+    field of `instance` that evaluations may vary: by `evaluation.<case>`, a list, if `evaluation` has that
+    field, and by `--<case>`, which may be repeated.
     """
 
     case: ClassVar[str]
@@ -80,9 +80,9 @@ class EnvironmentProblem(Problem):
         """One of `baselines`, a function of an observation."""
 
     @property
-    def spec(self) -> tuple[str, str]:
-        """Id and entry point of the environment."""
-        return next((name, spec.entry_point) for name, spec in self.environments.items())
+    def environment(self) -> str:
+        """Id of the environment."""
+        return next(iter(self.environments))
 
     def check(self, config: Any) -> None:
         """Only baselines that there are can be compared with."""
@@ -95,7 +95,7 @@ class EnvironmentProblem(Problem):
     def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> EnvironmentTask:
         """See `Problem.load`."""
         keywords = settings.model_dump(mode="json", include=set(self.instance.model_fields))
-        return self.load_environment(self.spec[0], keywords)
+        return self.load_environment(self.environment, keywords)
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> EnvironmentTask:
         """See `Problem.load_environment`."""

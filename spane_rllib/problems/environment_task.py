@@ -26,7 +26,6 @@ from spane_rllib.learning.models import ModelFile, Provenance, load_model, model
 from spane_rllib.learning.networks import build_own, greedy_actions, remember, seeded
 from spane_rllib.learning.run import Run
 from spane_rllib.problems.acting import ActingPolicy, checked_action, load_acting_policy
-from spane_rllib.problems.environments import register_environments
 from spane_rllib.problems.parts import array_digest, part_key
 from spane_rllib.problems.problem import Case, Evaluation, Identity, Part, Task
 
@@ -87,7 +86,7 @@ class EnvironmentTask(Task):
     @property
     def environment(self) -> tuple[str, dict[str, Any]]:
         """See `Task.environment`."""
-        return self.problem.spec[0], self.keywords
+        return self.problem.environment, self.keywords
 
     @property
     def case(self) -> Case:
@@ -96,8 +95,7 @@ class EnvironmentTask(Task):
 
     def make(self) -> gymnasium.Env[Any, Any]:
         """A new environment."""
-        register_environments(self.problem.environments)  # in a process that has not looked for the problem
-        return gymnasium.make(self.problem.spec[0], **self.keywords)
+        return self.problem.environments[self.problem.environment].make(self.keywords)
 
     def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
         """See `Task.build_network`; one of the user's own is called with its options and the spaces."""
@@ -130,7 +128,9 @@ class EnvironmentTask(Task):
         """What an episode came to, from its last info."""
         name = self.problem.measure.name
         if name not in info:
-            raise UserError(f"environment {self.problem.spec[0]}: the info of the last step has no {name!r}")
+            raise UserError(
+                f"environment {self.problem.environment}: the info of the last step has no {name!r}"
+            )
         return float(info[name])
 
     def save_model(
@@ -218,7 +218,8 @@ class EnvironmentEvaluation(Evaluation):
     def part(self, policy: EnvironmentPolicy, case: Case) -> Part:
         """See `Evaluation.part`."""
         problem = self.task.problem
-        code = (__name__, type(problem).__module__, problem.spec[1].partition(":")[0])
+        entry_point = problem.environments[problem.environment].entry_point
+        code = __name__, type(problem).__module__, entry_point.partition(":")[0]
         key = part_key(
             *code,
             problem=problem.name,

@@ -32,9 +32,13 @@ def _offered() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)} | ours
 
 
+_named: list[str] = []
+"""`module:OBJECT` of the problems that were found by it in this process."""
+
+
 def problem_names() -> list[str]:
     """What `find_problem` knows."""
-    return list(_offered())
+    return [*_offered(), *_named]
 
 
 @cache
@@ -56,6 +60,8 @@ def find_problem(name: str) -> Problem:
     if not isinstance(problem, Problem):
         raise UserError(f"problem {name}: {type(problem).__name__} is not a Problem")
     register_environments(problem.environments)
+    if is_plugin(name):
+        _named.append(name)
     return problem
 
 
