@@ -66,7 +66,7 @@ def search_settings(problem: Problem, search: str) -> type[SearchConfig]:
         search=(str, Field(default=search, description=fields["search"].description)),
     )
     config.about = problem
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def load_search(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> SearchConfig:

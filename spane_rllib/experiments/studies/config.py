@@ -90,7 +90,7 @@ def study_settings(problem: Problem) -> type[StudyConfig]:
         reference=(PathText, Field(default=problem.statistics.reference, description=reference)),
     )
     config.about = problem
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def load_study(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> StudyConfig:
