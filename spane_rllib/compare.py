@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.core.console import format_table, problem_parser, run_command, whole_number
+from spane_rllib.core.console import format_table, run_command, whole_number
+from spane_rllib.problems.parser import problem_parser
 from spane_rllib.problems.problem import Problem
 
 _EPILOG = """Baselines of the problem {name}: {baselines}.

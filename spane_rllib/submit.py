@@ -12,15 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spane_rllib.core.console import (
-    Parser,
-    configured_parser,
-    problem_parser,
-    run_command,
-    whole_number,
-)
+from spane_rllib.core.console import Parser, configured_parser, run_command, whole_number
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import suggestion
+from spane_rllib.problems.parser import problem_parser
 from spane_rllib.problems.problem import Problem
 
 _COMMANDS = """commands:

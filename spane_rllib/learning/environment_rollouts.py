@@ -13,9 +13,9 @@ from torch import nn
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.learning.batch import MASK, Arrays, Augmentation, Batch
-from spane_rllib.learning.networks import sample_logits
+from spane_rllib.learning.networks import greedy_actions, sample_logits
 from spane_rllib.learning.rollouts import Episode, Floats
-from spane_rllib.learning.tensors import device_of, masked_argmax, to_tensors
+from spane_rllib.learning.tensors import device_of, to_tensors
 
 Environment = gymnasium.Env[Any, Any]
 Reset = Mapping[str, Any]
@@ -146,14 +146,9 @@ class EnvironmentRollouts:
         return episodes
 
 
-def _greedy(network: Any, observation: Arrays) -> Choices:
-    tensors = to_tensors(observation, device_of(network))
-    with torch.no_grad():
-        if hasattr(network, "greedy"):
-            action = network.greedy(tensors)
-        else:
-            action = masked_argmax(network(tensors), tensors[MASK])
-    return action.cpu().numpy(), np.zeros(len(action), np.float32)
+def _greedy(network: nn.Module, observation: Arrays) -> Choices:
+    action = greedy_actions(network, observation)
+    return action, np.zeros(len(action), np.float32)
 
 
 class _Lane:

@@ -8,13 +8,27 @@ one choice of A actions the last three; factored and autoregressive heads answer
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from spane_rllib.learning.batch import MASK
-from spane_rllib.learning.tensors import Tensors, chosen, entropy, masked_argmax, masked_log_softmax
+from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.core.plugins import load_plugin
+from spane_rllib.core.settings import Settings
+from spane_rllib.learning.batch import MASK, Arrays
+from spane_rllib.learning.tensors import (
+    Tensors,
+    chosen,
+    device_of,
+    entropy,
+    masked_argmax,
+    masked_log_softmax,
+    to_tensors,
+)
 
 
 class Policy(Protocol):
@@ -69,6 +83,25 @@ def sample_logits(logits: Tensor, action_mask: Tensor, random: torch.Generator) 
     return action, chosen(log_probabilities, action)
 
 
+def greedy_actions(network: Any, observation: Arrays) -> npt.NDArray[np.int64]:
+    """The feasible actions that a network takes: its `greedy` ones, or those of highest value.
+
+    Args:
+        network: see the module.
+        observation: arrays with the decisions as their first axis.
+
+    Returns:
+        (B,), or (B, A) actions of A parts.
+    """
+    tensors = to_tensors(observation, device_of(network))
+    with torch.no_grad():
+        if hasattr(network, "greedy"):
+            action = network.greedy(tensors)
+        else:
+            action = masked_argmax(network(tensors), tensors[MASK])
+    return action.cpu().numpy()
+
+
 def linear_layers(module: nn.Module) -> list[nn.Linear]:
     """The linear layers of `module`, in order."""
     return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
@@ -81,3 +114,38 @@ def initialise(network: nn.Module, seed: int) -> None:
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+def seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """What `make` makes, with weights that `seed` alone decides; torch's global random state is as before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return make()
+
+
+def build_own(kind: str, options: Settings, built_for: Any, seed: int) -> nn.Module:
+    """A network of the user's own, `module:Class`, called with `options` and what it is built for.
+
+    Raises:
+        UserError: it is no network, or cannot be built.
+    """
+    make = load_plugin(kind)
+    if not (isinstance(make, type) and issubclass(make, nn.Module)):
+        raise UserError(f"network {kind}: needs to be a subclass of torch.nn.Module")
+    try:
+        network = seeded(lambda: make(options, built_for), seed)
+    except Exception as error:  # of code that is not ours
+        raise UserError(one_line(f"network {kind}: cannot be built: {error!r}")) from error
+    return remember(network, kind, options)
+
+
+def remember(network: nn.Module, kind: str, options: Settings) -> nn.Module:
+    """`network`, which knows from now on what it was built from, for `built_from`."""
+    network._built_from = kind, options.model_dump(mode="json")  # type: ignore[assignment]
+    return network
+
+
+def built_from(network: Any) -> tuple[str, dict[str, Any]]:
+    """Kind and options of a network."""
+    known = getattr(network, "_built_from", None)
+    return known or (network.kind, network.options())

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.plugins import load_plugin
+from spane_rllib.core.plugins import load_plugin, plugin_identity
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,8 +38,13 @@ def load_acting_policy(text: str) -> Acting:
     make = load_plugin(text)
     if not callable(make) or not callable(getattr(make, "act", None)):
         raise UserError(f"policy {text}: needs to be a class with a method act(observation)")
-    try:
-        source = Path(inspect.getfile(make)).read_bytes()
-    except (OSError, TypeError):  # made in an interactive session
-        source = b""
-    return Acting(make, f"{text} {hashlib.sha256(source).hexdigest()}")
+    return Acting(make, plugin_identity(text))
+
+
+def checked_action(action: Any, mask: npt.NDArray[Any], policy: str) -> int:
+    """`action` as a number; a `UserError` where `policy` may not choose it."""
+    import numpy as np
+
+    if not (isinstance(action, int | np.integer) and 0 <= action < len(mask) and mask[action]):
+        raise UserError(f"policy {policy}: chose {action!r}, which is not a feasible action")
+    return int(action)

@@ -9,14 +9,14 @@ from typing import Any
 from spane_rllib.core.sources import source_digest
 
 
-def part_key(module: str, **decisive: Any) -> str:
+def part_key(*modules: str, **decisive: Any) -> str:
     """16 hexadecimal digits of the hash of these values, which JSON must know, and of the code that plays.
 
     Args:
-        module: plays the episodes; its source and the sources of all that it imports count.
+        modules: play the episodes; their sources and the sources of all that they import count.
         decisive: what else decides the episodes.
     """
-    text = json.dumps({**decisive, "source": source_digest(module)}, sort_keys=True)
+    text = json.dumps({**decisive, "source": source_digest(*modules)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

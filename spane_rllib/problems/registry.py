@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from spane_rllib.core.errors import UserError, one_line
-from spane_rllib.core.plugins import is_plugin, load_plugin
+from spane_rllib.core.plugins import is_plugin, load_plugin, plugin_options
 from spane_rllib.core.settings import Settings, suggestion
 from spane_rllib.problems.environments import register_environments
 from spane_rllib.problems.problem import Problem
@@ -32,9 +32,13 @@ def _offered() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP)} | ours
 
 
+_named: list[str] = []
+"""`module:OBJECT` of the problems that were found by it in this process."""
+
+
 def problem_names() -> list[str]:
     """What `find_problem` knows."""
-    return list(_offered())
+    return [*_offered(), *_named]
 
 
 @cache
@@ -56,6 +60,8 @@ def find_problem(name: str) -> Problem:
     if not isinstance(problem, Problem):
         raise UserError(f"problem {name}: {type(problem).__name__} is not a Problem")
     register_environments(problem.environments)
+    if is_plugin(name):
+        _named.append(name)
     return problem
 
 
@@ -96,7 +102,4 @@ def network_options(problem: Problem, kind: str) -> type[Settings]:
         return problem.networks[kind]
     if not is_plugin(kind):
         raise UserError(f"network {kind!r} is unknown; {suggestion(kind, problem.networks)}, or module:Class")
-    options = getattr(load_plugin(kind), "Options", None)
-    if not (isinstance(options, type) and issubclass(options, Settings)):
-        raise UserError(f"network {kind}: needs an attribute Options, a subclass of spane_rllib's Settings")
-    return options
+    return plugin_options(kind)

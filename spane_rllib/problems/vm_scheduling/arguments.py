@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.problem import Evaluation
+from spane_rllib.problems.problem import Evaluation, Problem
 
 _DEFAULTS: dict[str, Any] = {
     "node_cpu": 40.0,
@@ -80,8 +80,13 @@ def _episode_count(text: str) -> int | Literal["all"]:
     return "all" if text == "all" else whole_number(1, 1_000_000)(text)
 
 
-def evaluation_of(arguments: argparse.Namespace) -> Evaluation:
+def evaluation_of(problem: Problem, arguments: argparse.Namespace, scenario: str | None = None) -> Evaluation:
     """The evaluation that the options name.
+
+    Args:
+        problem: waits, or allocations.
+        arguments: parsed.
+        scenario: of allocations where none is named; None for waits.
 
     Raises:
         UserError: options have no meaning together, or what they name cannot be read.
@@ -97,20 +102,19 @@ def evaluation_of(arguments: argparse.Namespace) -> Evaluation:
     for option, default in _DEFAULTS.items():
         if option not in given:
             setattr(arguments, option, default)
-    if arguments.published_table:
-        return _published(arguments)
-    return _of_scenario(arguments) if "scenario" in given else _of_waits(arguments)
+    if scenario is None:
+        return _of_waits(problem, arguments)
+    return (_published if arguments.published_table else _of_scenario)(problem, arguments, scenario)
 
 
-def _of_waits(arguments: argparse.Namespace) -> Evaluation:
+def _of_waits(problem: Problem, arguments: argparse.Namespace) -> Evaluation:
     from spane_rllib.problems.vm_scheduling.task import starts_of
     from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
-    from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
     from spane_rllib.problems.vm_scheduling.waits.task import WaitEvaluation, WaitTask
 
     sizes = tuple(dict.fromkeys(arguments.servers or [5]))
     task = WaitTask(
-        WAITS,
+        problem,
         WaitInstance(
             trace=arguments.trace,
             servers=sizes[0],
@@ -123,13 +127,14 @@ def _of_waits(arguments: argparse.Namespace) -> Evaluation:
     return WaitEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
 
 
-def _of_scenario(arguments: argparse.Namespace) -> Evaluation:
+def _of_scenario(problem: Problem, arguments: argparse.Namespace, scenario: str) -> Evaluation:
     from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
-    from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
     from spane_rllib.problems.vm_scheduling.allocations.task import AllocationEvaluation, AllocationTask
     from spane_rllib.problems.vm_scheduling.task import starts_of
 
-    task = AllocationTask(ALLOCATIONS, AllocationInstance(scenario=arguments.scenario, trace=arguments.trace))
+    task = AllocationTask(
+        problem, AllocationInstance(scenario=arguments.scenario or scenario, trace=arguments.trace)
+    )
     sizes = tuple(dict.fromkeys(arguments.servers or ()))
     starts = starts_of(task, arguments, arguments.starts)
     return AllocationEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
@@ -139,13 +144,12 @@ def _source(arguments: argparse.Namespace) -> str:
     return arguments.starts or f"the {arguments.split} split"
 
 
-def _published(arguments: argparse.Namespace) -> Evaluation:
+def _published(problem: Problem, arguments: argparse.Namespace, _: str) -> Evaluation:
     from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
-    from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
     from spane_rllib.problems.vm_scheduling.allocations.published import PublishedEvaluation
     from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
 
-    task = AllocationTask(ALLOCATIONS, AllocationInstance(trace=arguments.trace))
+    task = AllocationTask(problem, AllocationInstance(trace=arguments.trace))
     return PublishedEvaluation(task, arguments.episodes, arguments.seed)
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spane_rllib.core.compiling import borrowed, compiled
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
-from spane_rllib.problems.acting import ActingPolicy, load_acting_policy
+from spane_rllib.problems.acting import ActingPolicy, checked_action, load_acting_policy
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.pretrained import model_folder, pretrained_names
 from spane_rllib.problems.vm_scheduling.simulator import (
@@ -32,7 +32,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import LaneState
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 if TYPE_CHECKING:
-    from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
+    from torch import nn
 
 Rows = npt.NDArray[np.int64]
 Decide = Callable[[Lanes], int]
@@ -123,44 +123,12 @@ class ScorePolicy(_RulePolicy):
         return Heuristic("fgd", self.score)
 
 
-@dataclass(frozen=True)
-class NetworkPolicy:
-    """A trained network that takes the feasible action of highest value."""
+class _SteppedPolicy(ABC):
+    """One that is asked for every decision; nothing of it is compiled."""
 
-    name: str
-    network: QNetwork
-    identity: str = ""
-
-    def accepts(self, servers: int) -> bool:
-        """Whether the network is made for any, or just that, number of servers."""
-        return self.network.fixed_servers in (None, servers)
-
-    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
-        """See `Policy.play`; deterministic, `seed` is not used."""
-        from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
-        from spane_rllib.problems.vm_scheduling.rollout import play_greedily
-
-        return play_greedily(CompiledQNetwork(self.network), workload, cluster, starts, vm_counts)
-
+    @abstractmethod
     def decider(self, lanes: Lanes, start: int, seed: int) -> Decide:
         """See `Policy.decider`."""
-        from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
-
-        network = CompiledQNetwork(self.network)
-        return lambda lanes: int(network.greedy_actions(*lanes.observations)[0])
-
-
-@dataclass(frozen=True)
-class OwnPolicy:
-    """A policy of the user's own, which sees what the environment shows; made anew for every episode."""
-
-    name: str
-    make: Callable[[], ActingPolicy]
-    identity: str = ""
-
-    def accepts(self, servers: int) -> bool:
-        """Any number, as far as we know."""
-        return True
 
     def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
         """See `Policy.play`; `seed` is not used."""
@@ -175,30 +143,73 @@ class OwnPolicy:
             clocks.append(lanes.state.clocks[0].copy())
         return Ends(np.stack(counters), np.stack(clocks))
 
+
+@dataclass(frozen=True)
+class NetworkPolicy(_SteppedPolicy):
+    """A trained network that takes the feasible action of highest value."""
+
+    name: str
+    network: nn.Module
+    identity: str = ""
+
+    def accepts(self, servers: int) -> bool:
+        """Whether the network is made for any, or just that, number of servers."""
+        return getattr(self.network, "fixed_servers", None) in (None, servers)
+
+    def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
+        """See `Policy.play`; deterministic, `seed` is not used."""
+        from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork, has_kernels
+        from spane_rllib.problems.vm_scheduling.rollout import play_greedily
+
+        if not has_kernels(self.network):
+            return super().play(workload, cluster, starts, vm_counts, seed)
+        return play_greedily(CompiledQNetwork(self.network), workload, cluster, starts, vm_counts)
+
+    def decider(self, lanes: Lanes, start: int, seed: int) -> Decide:
+        """See `Policy.decider`."""
+        from spane_rllib.learning.networks import greedy_actions
+        from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork, has_kernels
+
+        if not has_kernels(self.network):
+            return lambda lanes: int(greedy_actions(self.network, lanes.observations._asdict())[0])
+        network = CompiledQNetwork(self.network)
+        return lambda lanes: int(network.greedy_actions(*lanes.observations)[0])
+
+
+@dataclass(frozen=True)
+class OwnPolicy(_SteppedPolicy):
+    """A policy of the user's own, which sees what the environment shows; made anew for every episode."""
+
+    name: str
+    make: Callable[[], ActingPolicy]
+    identity: str = ""
+
+    def accepts(self, servers: int) -> bool:
+        """Any number, as far as we know."""
+        return True
+
     def decider(self, lanes: Lanes, start: int, seed: int) -> Decide:
         """See `Policy.decider`; a `UserError` for an action that is not feasible."""
         policy = self.make()
 
         def decide(lanes: Lanes) -> int:
             observation = {name: array[0].copy() for name, array in lanes.observations._asdict().items()}
-            action = policy.act(observation)
-            mask = observation["action_mask"]
-            if not (isinstance(action, int | np.integer) and 0 <= action < len(mask) and mask[action]):
-                raise UserError(f"policy {self.name}: chose {action!r}, which is not a feasible slot")
-            return int(action)
+            mask = observation["action_mask"].copy()
+            return checked_action(policy.act(observation), mask, self.name)
 
         return decide
 
 
 def model_policy(name: str, folder: Path) -> Policy:
     """The policy that takes what the model in `folder` rates best; a `UserError` for no valid model."""
+    from spane_rllib.learning.models import model_identity
     from spane_rllib.problems.vm_scheduling.networks.score import ScoreWeights
-    from spane_rllib.problems.vm_scheduling.networks.weights import load_model, model_digest
+    from spane_rllib.problems.vm_scheduling.networks.weights import load_model
 
     model, _ = load_model(folder)
     if isinstance(model, ScoreWeights):
-        return ScorePolicy(name, model.score(), model_digest(folder))
-    return NetworkPolicy(name, model, model_digest(folder))
+        return ScorePolicy(name, model.score(), model_identity(folder, model))
+    return NetworkPolicy(name, model, model_identity(folder, model))
 
 
 def load_policy(text: str, training_rows: int | None = None, name: str | None = None) -> Policy:

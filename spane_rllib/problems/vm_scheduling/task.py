@@ -6,15 +6,15 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from spane_rllib.problems.parts import array_digest, part_key
 from spane_rllib.problems.problem import Case, Evaluation, Identity, Part, Problem, Task
 from spane_rllib.problems.vm_scheduling.instance import SlotInstance
-from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.networks.weights import (
     ModelMetadata,
@@ -32,6 +32,9 @@ from spane_rllib.problems.vm_scheduling.traces.splits import (
     select_starts,
 )
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class SlotTask(Task):
@@ -82,7 +85,7 @@ class SlotTask(Task):
         splits = self.instance.split_rows
         return sample_starts(splits, "validation", validation.episodes, validation.seed)
 
-    def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> QNetwork:
+    def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
         """See `Task.build_network`."""
         return build_network(kind, options, self.instance.cluster.servers, seed)
 

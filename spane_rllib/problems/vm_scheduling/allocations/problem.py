@@ -99,7 +99,7 @@ class AllocationProblem(Problem):
     case_text = "{} servers"
     pair = "start"
     changeable = ("trace", "evaluation.servers")
-    marks = frozenset({"scenario"})
+    marks = frozenset({"scenario", "published-table"})
 
     def check(self, config: Any) -> None:
         """The scenario can have these sizes, networks of a fixed size too, and something is evaluated."""
@@ -140,9 +140,9 @@ class AllocationProblem(Problem):
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> AllocationTask:
         """See `Problem.load_environment`."""
+        from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
         from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
-        from spane_rllib.problems.vm_scheduling.slot_env import from_keywords
 
         fixed = self.environments[environment].keywords
         return AllocationTask(self, from_keywords(AllocationInstance, {**fixed, **keywords}))
@@ -163,9 +163,7 @@ class AllocationProblem(Problem):
 
     def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
         """See `Problem.evaluation_of`; the scenario is `fading` where none is given."""
-        if parsed.scenario is None and not parsed.published_table:
-            parsed.scenario = "fading"
-        return arguments.evaluation_of(parsed)
+        return arguments.evaluation_of(self, parsed, scenario="fading")
 
     def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
         """See `Problem.job_arguments`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
 Float32Array = npt.NDArray[np.float32]
 
 
-def has_kernels(network: nn.Module) -> bool:
+def has_kernels(network: nn.Module) -> TypeGuard[QNetwork]:
     """Whether there is a compiled forward pass of `network`."""
     # Not isinstance: a subclass may compute anything else.
     return type(network) in (SpaneNetwork, MlpNetwork)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import nn
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.learning.networks import initialise
+from spane_rllib.core.plugins import is_plugin, plugin_options
+from spane_rllib.core.settings import validated
+from spane_rllib.learning.networks import build_own, initialise
 from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
 from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, MlpOptions, parse_options
@@ -29,18 +32,21 @@ def network_skeleton(kind: str, options: Mapping[str, object], servers: int) -> 
         return MlpNetwork(parsed, servers) if isinstance(parsed, MlpOptions) else SpaneNetwork(parsed)
 
 
-def build_network(kind: str, options: Mapping[str, object], servers: int, seed: int) -> QNetwork:
+def build_network(kind: str, options: Mapping[str, object], servers: int, seed: int) -> nn.Module:
     """A network with weights drawn from `seed`; no global random state is read or changed.
 
     Args:
-        kind: one of `NETWORK_KINDS`.
-        options: fields of `SpaneOptions` or `MlpOptions`; those left out keep their default.
+        kind: one of `NETWORK_KINDS`, or `module:Class`, called with its options and `servers`.
+        options: fields of `SpaneOptions`, `MlpOptions` or `Class.Options`; those left out keep their default.
         servers: N, the servers of the cluster; `spane` takes any other number as well.
         seed: seed of the initial weights.
 
     Raises:
         UserError: unknown kind or option, or a bad value.
     """
+    if is_plugin(kind):
+        where = f"options of network {kind}"
+        return build_own(kind, validated(plugin_options(kind), options, where), servers, seed)
     network = network_skeleton(kind, options, servers).to_empty(device="cpu")
     initialise(network, seed)
     return network

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.problem import (
@@ -151,7 +152,7 @@ class WaitProblem(Problem):
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> WaitTask:
         """See `Problem.load_environment`."""
-        from spane_rllib.problems.vm_scheduling.slot_env import from_keywords
+        from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
 
@@ -172,8 +173,13 @@ class WaitProblem(Problem):
         arguments.add_arguments(parser)
 
     def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
-        """See `Problem.evaluation_of`; with `--scenario`, that of allocations."""
-        return arguments.evaluation_of(parsed)
+        """See `Problem.evaluation_of`."""
+        for option in ("scenario", "published_table"):
+            if getattr(parsed, option):
+                raise UserError(
+                    f"argument --{option.replace('_', '-')}: is of the problem vm_allocations; leave out --problem"
+                )
+        return arguments.evaluation_of(self, parsed)
 
     def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
         """See `Problem.job_arguments`."""
