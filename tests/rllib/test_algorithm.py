@@ -25,8 +25,6 @@ from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
 from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm
 from spane_rllib.rllib.algorithm_config import SchedulingConfig
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 VM_SCHEDULING = "spane_rllib/VMScheduling-v0"
 ENV_CONFIG = {"trace": "synthetic:vms=3000,seed=1", "servers": 2}
 OBSERVATION = ("servers", "request", "action_mask")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from spane_rllib import __version__
 from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.files import write_text
 from spane_rllib.core.markdown import image, inline, table
 from spane_rllib.core.plotting import save
+from spane_rllib.core.version import __version__
 from spane_rllib.experiments.results.tables import write_tables
 from spane_rllib.experiments.studies.comparison import (
     COMPARISON_HEADER,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from spane_rllib import __version__
 from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.files import write_text
 from spane_rllib.core.markdown import image, inline, table
+from spane_rllib.core.version import __version__
 from spane_rllib.experiments.studies.comparison import no_interval
 from spane_rllib.experiments.studies.comparison_report import bootstrap_text
 from spane_rllib.experiments.studies.config import StudyConfig

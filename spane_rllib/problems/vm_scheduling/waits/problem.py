@@ -177,7 +177,7 @@ class WaitProblem(Problem):
         for option in ("scenario", "published_table"):
             if getattr(parsed, option):
                 raise UserError(
-                    f"argument --{option.replace('_', '-')}: is of the problem vm_allocations; leave out --problem"
+                    f"argument --{option.replace('_', '-')}: is of vm_allocations; leave out --problem"
                 )
         return arguments.evaluation_of(self, parsed)
 
