@@ -126,7 +126,6 @@ TABLE = [
     # evaluate --scenario
     (f"{SCENARIO} --record file", "cannot write to file: Not a directory"),
     (f"{SCENARIO} --record-episodes 2", "argument --record-episodes: only allowed with argument --record"),
-    (f"{SCENARIO} --workers 2", "argument --workers: not allowed with argument --scenario"),
     (f"{SCENARIO} --node-memory 90", "argument --node-memory: not allowed with argument --scenario"),
     (f"{SCENARIO} --double-memory-threshold 1", "--double-memory-threshold: not allowed with argument --sc"),
     (f"{SCENARIO} --starts absent.txt", "cannot read absent.txt"),
@@ -138,7 +137,6 @@ TABLE = [
     (f"{PUBLISHED} --record-episodes 2", "--record-episodes: only allowed with argument --record"),
     (f"{PUBLISHED} --episodes all", "--episodes: all is not allowed with argument --published-table"),
     (f"{PUBLISHED} --starts absent.txt", "argument --starts: not allowed with argument --published-table"),
-    (f"{PUBLISHED} --workers 2", "argument --workers: not allowed with argument --published-table"),
     (f"{PUBLISHED} --servers 5", "argument --servers: not allowed with argument --published-table"),
     (f"{PUBLISHED} --output file", "cannot write to file: Not a directory"),
     # compare

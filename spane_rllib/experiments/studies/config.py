@@ -97,7 +97,7 @@ def load_study(source: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
     """Read a study.
 
     Args:
-        source: path of a YAML file, or the name of a preset (`wait_time` or `wait_time.yaml`).
+        source: path of a YAML file, or the name of a preset (`NAME` or `NAME.yaml`).
         overrides: `section.key=value` each, the value in YAML; they win over the file.
 
     Raises:
