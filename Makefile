@@ -16,7 +16,7 @@ demo: .venv/installed
 	else $(BIN)/python -m spane_rllib.tune quick; fi
 
 test: .venv/installed
-	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
 
 # The slow rest of the tests: kills, clusters, a browser, whole experiments.
 test-all: .venv/installed

@@ -209,27 +209,33 @@ def _tune(steps: int) -> float:
 
     from spane_rllib.experiments.tuning.trainable import TrialTrainable
     from spane_rllib.experiments.tuning.trials import TrialSettings
-    from spane_rllib.learning.settings import TrainingSettings
+    from spane_rllib.problems.registry import DEFAULT, find_problem
     from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    problem = find_problem(DEFAULT)
     trial = TrialSettings(
+        problem=DEFAULT,
         name="benchmark",
         method="spane",
         index=0,
         seed=0,
         network="spane",
+        algorithm="dqn",
         options={},
-        training=TrainingSettings(gradient_steps=steps),
+        training=problem.algorithms["dqn"](gradient_steps=steps),
     )
     space = {
         "trial": trial.model_dump(mode="json"),
+        "environment": next(iter(problem.environments)),
         "env_config": {"trace": "benchmark"},
         "validation": {"episodes": 150, "every": 250, "trim": 0.1, "seed": 0},
     }
     with _ray_on_any_core(), tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(TrialTrainable, trace=load_trace()), {"cpu": 1}),
+            tune.with_resources(
+                tune.with_parameters(TrialTrainable, shared={"benchmark": load_trace()}), {"cpu": 1}
+            ),
             param_space=space,
             run_config=tune.RunConfig(
                 storage_path=folder,

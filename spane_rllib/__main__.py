@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from spane_rllib import __version__
 from spane_rllib.core.console import run_command
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.version import __version__
 
 COMMANDS = {
     "data": "list, fetch, verify, convert, describe and synthesize VM traces",

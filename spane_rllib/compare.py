@@ -1,4 +1,4 @@
-"""`python -m spane_rllib.compare`: paired comparison of two scheduling policies by the time VMs wait."""
+"""`python -m spane_rllib.compare`: paired comparison of two policies of a problem."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.core.console import Parser, format_table, run_command, whole_number
-from spane_rllib.evaluate import add_episode_arguments, add_workers_argument, read_episodes
-from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.core.console import format_table, run_command, whole_number
+from spane_rllib.problems.parser import problem_parser
+from spane_rllib.problems.problem import Problem
 
-_EPILOG = """Both play the same episodes. Episodes overlap, so the intervals are from a bootstrap of blocks of
-2,000 start rows, the same blocks for both: docs/evaluation.md.
+_EPILOG = """Baselines of the problem {name}: {baselines}.
 
-Writes comparison.csv, episodes.csv, report.md and a figure per number of servers to --output."""
+Both play the same episodes. Neighbouring episodes may overlap, so the intervals are from a bootstrap of
+blocks of them, the same blocks for both: docs/evaluation.md.
+
+Writes comparison.csv, episodes.csv, report.md and figures to --output."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m spane_rllib.compare",
-        description="Compare two scheduling policies, episode by episode, by the time VMs wait.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _parser(argv: Sequence[str] | None) -> argparse.ArgumentParser:
+    parser = problem_parser(
+        "compare", "Compare two policies of a problem, episode by episode.", _EPILOG, argv
     )
     for name in ("a", "b"):
-        parser.add_argument(name, metavar=name.upper(), help="a heuristic, or the directory of a model")
-    add_episode_arguments(parser)
+        parser.add_argument(
+            name,
+            metavar=name.upper(),
+            help="a baseline, a shipped model (NAME@pretrained), the directory of a model, or module:Class",
+        )
     parser.add_argument("--output", metavar="DIR", help="folder for tables, report and figures")
     parser.add_argument(
         "--resamples",
@@ -35,28 +37,39 @@ def _parser() -> argparse.ArgumentParser:
         metavar="R",
         help="resamples of the bootstrap (2000)",
     )
-    add_workers_argument(parser)
+    parser.add_argument(
+        "--workers",
+        type=whole_number(0, 4096),
+        default=0,
+        metavar="W",
+        help="Ray tasks; 0 runs in this process (default)",
+    )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser(argv).parse_args(argv)
     from spane_rllib.core.errors import UserError
     from spane_rllib.core.files import check_writable
+    from spane_rllib.problems.registry import find_problem
 
-    if _same(arguments.a, arguments.b):
+    problem = find_problem(arguments.problem)
+    if _same(problem, arguments.a, arguments.b):
         raise UserError(f"A and B are the same policy, {arguments.a}; name two")
     if arguments.output is not None:
         check_writable(arguments.output)
-    episodes = read_episodes(arguments)
-    policies = episodes.load_policies([arguments.a, arguments.b])
+    evaluation = problem.evaluation_of(arguments)
+    if evaluation.policies:
+        raise UserError("these options say themselves who plays; use python -m spane_rllib.evaluate")
+    problem = evaluation.task.problem  # options may mean another one
+    policies = [evaluation.task.load_policy(text) for text in (arguments.a, arguments.b)]
 
     import numpy as np
 
     from spane_rllib.core.bootstrap import Resamples
-    from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
-    from spane_rllib.problems.vm_scheduling.waits.comparison import (
+    from spane_rllib.experiments.results.parts import joined, parts_of, play_parts
+    from spane_rllib.experiments.studies.comparison import (
         COMPARISON_HEADER,
         compare,
         comparison_rows,
@@ -65,31 +78,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         verdict,
     )
 
-    trace = describe_source(episodes.trace)
-    print(f"trace: {trace}", file=sys.stderr)
-    table = episodes.evaluate(policies, arguments.seed, arguments.workers)
-    resamples = Resamples.draw(np.sort(episodes.starts), arguments.resamples, arguments.seed)
+    parts = parts_of(evaluation, policies, strict=True)
+    print(evaluation.description, file=sys.stderr)
+    played = play_parts(evaluation, parts, workers=arguments.workers, label="evaluated")
+    table = joined(parts, lambda part: played[part.key])
+    statistics = problem.statistics
+    resamples = Resamples.draw(
+        np.sort(evaluation.pairs), arguments.resamples, arguments.seed or 0, statistics.block_rows
+    )
     pairs = []
-    for cluster in episodes.clusters:
-        played = table[table["servers"] == cluster.servers]
-        a, b = (estimate(played[played["policy"] == policy.name], resamples) for policy in policies)
-        pairs.append((a, b, compare(a, b)))
+    for case in evaluation.cases:
+        of_case = table[table[problem.case] == case]
+        a, b = (estimate(problem, of_case[of_case["policy"] == p.name], resamples) for p in policies)
+        pairs.append((a, b, compare(problem, a, b)))
     if arguments.output is not None:
-        from spane_rllib.experiments.reports.comparison_report import write_comparison
+        from spane_rllib.experiments.studies.comparison_report import write_comparison
 
-        which = arguments.starts or f"the {arguments.split} split"
-        description = f"Trace: {trace}; starts from {which}; seed {arguments.seed}."
-        write_comparison(Path(arguments.output), pairs, table, resamples, description)
+        write_comparison(Path(arguments.output), evaluation, pairs, table, resamples)
     for a, b, comparison in pairs:
-        print(f"A: {a.policy}, B: {b.policy}, {a.servers} servers, {len(a.waits):,} episodes")
-        print(format_table(COMPARISON_HEADER, comparison_rows(comparison)))
-        print(f"{episode_counts(comparison)}\n{verdict(comparison)}\n")
+        on = problem.case_text.format(a.case)
+        print(f"A: {a.policy}, B: {b.policy}, {on}, {len(a.values):,} episodes")
+        print(format_table(COMPARISON_HEADER, comparison_rows(statistics, comparison)))
+        print(f"{episode_counts(statistics, comparison)}\n{verdict(statistics, comparison)}\n")
     return 0
 
 
-def _same(a: str, b: str) -> bool:
-    """Whether both are one heuristic or, by whatever path, one directory."""
-    return a == b or (not {a, b} & HEURISTICS.keys() and Path(a).resolve() == Path(b).resolve())
+def _same(problem: Problem, a: str, b: str) -> bool:
+    """Whether both are one baseline or, by whatever path, one directory."""
+    return a == b or (not {a, b} & problem.baselines.keys() and Path(a).resolve() == Path(b).resolve())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.core.console import Progress, problem_parser, run_command, whole_number
+from spane_rllib.core.console import Progress, run_command, whole_number
+from spane_rllib.problems.parser import problem_parser
 
 _EPILOG = """Baselines of the problem {name}: {baselines}.
 

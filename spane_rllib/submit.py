@@ -1,4 +1,4 @@
-"""`python -m spane_rllib.submit`: the main job and wait-time evaluations as jobs of a Ray cluster."""
+"""`python -m spane_rllib.submit`: the main job and evaluations as jobs of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -11,82 +11,116 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from spane_rllib.core.console import run_command
+from spane_rllib.core.console import Parser, configured_parser, run_command, whole_number
 from spane_rllib.core.errors import UserError
-from spane_rllib.evaluate import add_episode_arguments
-from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.core.settings import suggestion
+from spane_rllib.problems.parser import problem_parser
+from spane_rllib.problems.problem import Problem
 
-if TYPE_CHECKING:
-    from spane_rllib.experiments.tuning.config import ExperimentConfig
+_COMMANDS = """commands:
+  tune       submit the main job and follow it
+  evaluate   evaluate models, one job each; wait-time is another name for it"""
 
-_TUNE_EPILOG = """The configuration is checked here and uploaded with the sources of this package; traces and
+_TUNE_EPILOG = """The configuration is checked here and uploaded with the sources of this package; data and
 results are passed by path and must lie on storage that the nodes share. Exit code: 0 the job succeeded, 1 it
 failed, 2 bad input or no cluster, 130 Ctrl-C (the job goes on)."""
 
-_WAIT_TIME_EPILOG = """One job per model and one for the heuristics; call it again after an interruption and
-only what is missing is evaluated. Writes the episodes.csv and summary.csv that python -m spane_rllib.evaluate
-would write. Models, trace and --output must lie on storage that the nodes share."""
+_EVALUATE_EPILOG = """Heuristics of the problem {name}: {baselines}.
+
+One job per model and one for the heuristics; call it again after an interruption and only what is missing is
+evaluated. Writes the episodes.csv and summary.csv that python -m spane_rllib.evaluate would write. Models,
+data and --output must lie on storage that the nodes share."""
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m spane_rllib.submit", description="Run the main job or evaluations on a Ray cluster."
+def _tune_parser() -> Parser:
+    parser = configured_parser(
+        "submit tune",
+        "Run the main job on a Ray cluster.",
+        _TUNE_EPILOG,
+        config="YAML file or name of a preset (default: quick)",
+        example="seed=1",
+        what="experiment",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    tune = commands.add_parser("tune", help="submit the main job and follow it", epilog=_TUNE_EPILOG)
-    tune.add_argument(
-        "config", nargs="?", metavar="CONFIG", help="YAML file or name of a preset (default: quick)"
-    )
-    tune.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override a key"
-    )
-    tune.add_argument("--resume", metavar="DIR", help="continue the experiment in this results folder")
-    tune.add_argument(
+    parser.add_argument(
         "--trace",
         metavar="PATH",
-        help="trace on shared storage (default: the one CONFIG names, else SPANE_RLLIB_DATA)",
+        help="data on shared storage (default: what CONFIG names)",
     )
-    tune.add_argument("--no-wait", action="store_true", help="submit and return")
+    parser.add_argument("--no-wait", action="store_true", help="submit and return")
+    _add_cluster_arguments(parser)
+    return parser
 
-    wait_time = commands.add_parser(
-        "wait-time", help="evaluate models, one job each", epilog=_WAIT_TIME_EPILOG
+
+def _evaluate_parser(command: str, argv: Sequence[str]) -> Parser:
+    parser = problem_parser(
+        f"submit {command}", "Evaluate models of a problem on a Ray cluster.", _EVALUATE_EPILOG, argv
     )
-    wait_time.add_argument("models", nargs="+", metavar="MODEL", help="directory of a trained model")
-    wait_time.add_argument(
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="directory of a trained model, a shipped one (NAME@pretrained), or module:Class",
+    )
+    parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder for results, on shared storage"
     )
-    add_episode_arguments(wait_time)
-    wait_time.add_argument(
+    parser.add_argument(
         "--heuristics", default="all", metavar="NAMES", help="all (default), none, or names with commas"
     )
-    wait_time.add_argument("--parallel", type=int, default=4, metavar="K", help="jobs at the same time (4)")
-    wait_time.add_argument(
-        "--retries", type=int, default=2, metavar="R", help="further attempts at a failed job (2)"
+    parser.add_argument(
+        "--parallel",
+        type=whole_number(1, 10_000),
+        default=4,
+        metavar="K",
+        help="jobs at the same time (4)",
     )
-    for command in (tune, wait_time):
-        command.add_argument(
-            "--address",
-            metavar="URL",
-            default=os.environ.get("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8265"),
-            help="Ray dashboard (default: RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265)",
-        )
-        sources = command.add_mutually_exclusive_group()
-        sources.add_argument("--working-dir", metavar="DIR", help="upload these sources too")
-        sources.add_argument(
-            "--installed", action="store_true", help="the nodes have the package; upload no sources"
-        )
-        command.add_argument(
-            "--max-upload", type=int, default=20, metavar="MIB", help="refuse to upload more (20)"
-        )
+    parser.add_argument(
+        "--retries",
+        type=whole_number(0, 1000),
+        default=2,
+        metavar="R",
+        help="further attempts at a failed job (2)",
+    )
+    _add_cluster_arguments(parser)
     return parser
+
+
+def _add_cluster_arguments(parser: Parser) -> None:
+    parser.add_argument(
+        "--address",
+        metavar="URL",
+        default=os.environ.get("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8265"),
+        help="Ray dashboard (default: RAY_API_SERVER_ADDRESS, else http://127.0.0.1:8265)",
+    )
+    sources = parser.add_mutually_exclusive_group()
+    sources.add_argument("--working-dir", metavar="DIR", help="upload these sources too")
+    sources.add_argument(
+        "--installed", action="store_true", help="the nodes have the package; upload no sources"
+    )
+    parser.add_argument(
+        "--max-upload",
+        type=whole_number(1, 100_000),
+        default=20,
+        metavar="MIB",
+        help="refuse to upload more (20)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
-    arguments = _parser().parse_args(argv)
-    return _submit_tune(arguments) if arguments.command == "tune" else _submit_wait_time(arguments)
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = Parser(
+        prog="python -m spane_rllib.submit",
+        description="Run the main job or evaluations on a Ray cluster.",
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=("tune", "evaluate", "wait-time"), metavar="COMMAND")
+    command, rest = parser.parse_args(words[:1]).command, words[1:]
+    if command == "tune":
+        return _submit_tune(_tune_parser().parse_args(rest))
+    return _submit_evaluation(command, _evaluate_parser(command, rest).parse_args(rest))
 
 
 @contextmanager
@@ -125,7 +159,10 @@ def _submit_tune(arguments: argparse.Namespace) -> int:
         config = folder.load_config()
         extra, what = {}, ["--resume", str(folder.path)]
     else:
-        config = _placed(load_experiment(arguments.config or "quick", arguments.overrides), arguments.trace)
+        config = load_experiment(arguments.config or "quick", arguments.overrides)
+        # The job runs in a folder of its own, which Ray removes.
+        config = config.about.placed(config, arguments.trace)
+        config = config.model_copy(update={"output": str(Path(config.output).expanduser().absolute())})
         folder = ResultsFolder(Path(config.output, config.name))
         extra = {"experiment.yaml": dump_settings(config)}
         what = ["experiment.yaml"]
@@ -141,7 +178,7 @@ def _submit_tune(arguments: argparse.Namespace) -> int:
                 "command": "tune",
                 "experiment": config.name,
                 "config_sha256": hashlib.sha256(dump_settings(config).encode()).hexdigest(),
-                "trace": config.trace.source,
+                "problem": config.problem,
                 "results": str(folder.path),
             },
         )
@@ -159,59 +196,49 @@ def _submit_tune(arguments: argparse.Namespace) -> int:
     return 0 if status.value == "SUCCEEDED" else 1
 
 
-def _placed(config: ExperimentConfig, trace: str | None) -> ExperimentConfig:
-    """`config` with paths that mean the same in the job, whose own folder Ray removes."""
-    from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
+def _submit_evaluation(command: str, arguments: argparse.Namespace) -> int:
+    from spane_rllib.problems.registry import find_problem
 
-    source = trace or config.trace.source
-    if source == "auto":
-        # By name, not by variable: a node without the file is to say so, not fall back to a synthetic trace.
-        source = os.environ.get(DATA_VARIABLE) or "synthetic"
-    if source.partition(":")[0] != "synthetic":
-        source = str(Path(source).expanduser().absolute())
-    return config.model_copy(
-        update={
-            "output": str(Path(config.output).expanduser().absolute()),
-            "trace": config.trace.model_copy(update={"source": source}),
-        }
-    )
-
-
-def _submit_wait_time(arguments: argparse.Namespace) -> int:
-    heuristics = _heuristics(arguments.heuristics)
-    for option, least in (("parallel", 1), ("retries", 0)):
-        if getattr(arguments, option) < least:
-            raise UserError(f"--{option}: {getattr(arguments, option)} is not allowed; give {least} or more")
+    problem = find_problem(arguments.problem)
+    heuristics = _heuristics(problem, arguments.heuristics)
     from spane_rllib.cluster.client import Jobs
-    from spane_rllib.cluster.parts import Part, collect, make_parts, run_parts
-    from spane_rllib.evaluate import read_episodes
-    from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
-    from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize, summary_table, write_tables
+    from spane_rllib.cluster.parts import EvaluationJob, collect, make_jobs, run_jobs
+    from spane_rllib.experiments.results.parts import PartStore
+    from spane_rllib.experiments.results.tables import write_tables
 
-    episodes = read_episodes(arguments)
+    evaluation = problem.evaluation_of(arguments)
+    if evaluation.policies:
+        raise UserError("these options say themselves who plays; use python -m spane_rllib.evaluate")
     output = Path(arguments.output).absolute()
-    parts = make_parts(arguments.models, heuristics, episodes, arguments.seed, output)
-    options = _episode_options(arguments)
-    print(f"trace: {describe_source(episodes.trace)}", file=sys.stderr)
-    jobs = Jobs(arguments.address)
+    store = PartStore(output / "parts", evaluation)
+    jobs = make_jobs(evaluation, list(dict.fromkeys(arguments.models)), heuristics)
+    options = ["--problem", arguments.problem, *problem.job_arguments(arguments)]
+    identity = evaluation.task.identity
+    print(evaluation.description, file=sys.stderr)
+    queue = Jobs(arguments.address)
     with _upload(arguments, {}) as working_dir:
 
-        def submit(part: Part) -> str:
-            policies = [word for policy in part.arguments for word in ("--policy", policy)]
-            command = ["python", "-m", "spane_rllib.evaluate", *policies, *options]
-            submission_id = jobs.submit(
-                f"wait-time-{Path(part.name).name}",
-                shlex.join([*command, "--output", str(part.folder)]),
+        def submit(job: EvaluationJob) -> str:
+            policies = [word for policy in job.policies for word in ("--policy", policy)]
+            submission_id = queue.submit(
+                f"{command}-{Path(job.name).name}",
+                shlex.join(
+                    [
+                        *("python", "-m", "spane_rllib.evaluate", *policies, *options),
+                        *("--parts", str(store.folder)),
+                    ]
+                ),
                 working_dir,
                 {
-                    "command": "wait-time",
-                    "model": part.name,
-                    "trace": episodes.trace.name,
-                    "trace_sha256": episodes.trace.sha256,
-                    "split": arguments.starts or arguments.split,
-                    "servers": ",".join(str(cluster.servers) for cluster in episodes.clusters),
-                    "part": part.key,
-                    "folder": str(part.folder),
+                    "command": command,
+                    "model": job.name,
+                    "problem": arguments.problem,
+                    "data": identity.name,
+                    "data_sha256": identity.sha256,
+                    "episodes": f"{len(evaluation.pairs)}; {evaluation.chosen}",
+                    evaluation.task.problem.case: ",".join(map(str, evaluation.cases)),
+                    "part": job.key,
+                    "folder": str(store.folder),
                 },
                 num_cpus=1,
             )
@@ -219,57 +246,34 @@ def _submit_wait_time(arguments: argparse.Namespace) -> int:
             return submission_id
 
         try:
-            failed = run_parts(jobs, parts, submit, parallel=arguments.parallel, retries=arguments.retries)
+            failed = run_jobs(
+                queue, jobs, store, submit, parallel=arguments.parallel, retries=arguments.retries
+            )
         except KeyboardInterrupt:
             print("\ninterrupted; submitted jobs go on, the same command continues", file=sys.stderr)
             return 130
     for name, submission_id in failed.items():
-        print(f"failed: {name}: {jobs.last_line(submission_id)}", file=sys.stderr)
-        print(f"  ray job logs --address {jobs.address} {submission_id}", file=sys.stderr)
+        print(f"failed: {name}: {queue.last_line(submission_id)}", file=sys.stderr)
+        print(f"  ray job logs --address {queue.address} {submission_id}", file=sys.stderr)
     if failed:
         print("what is finished is kept; the same command tries the rest again", file=sys.stderr)
         return 1
-    table = collect(parts)
-    summary = summarize(table)
-    write_tables(output, table, summary)
-    print(summary_table(summary))
+    episodes = collect(evaluation, jobs, store)
+    summary = evaluation.task.problem.summarize(episodes)
+    write_tables(output, {"episodes": episodes, "summary": summary})
+    print(evaluation.summary_text(summary))
     return 0
 
 
-def _heuristics(text: str) -> list[str]:
+def _heuristics(problem: Problem, text: str) -> list[str]:
     if text in ("all", "none"):
-        return list(HEURISTICS) if text == "all" else []
+        return list(problem.baselines) if text == "all" else []
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
-        if name not in HEURISTICS:
-            raise UserError(
-                f"--heuristics: {name!r} is not a heuristic; all, none, or: {', '.join(HEURISTICS)}"
-            )
+        if name not in problem.baselines:
+            hint = suggestion(name, problem.baselines)
+            raise UserError(f"--heuristics: {name!r} is not a heuristic; all, none, or some of them; {hint}")
     return names
-
-
-def _episode_options(arguments: argparse.Namespace) -> list[str]:
-    """The options of `add_episode_arguments` for a job, paths absolute and defaults spelt out."""
-    from spane_rllib.problems.vm_scheduling.traces.loading import resolve_source
-
-    source = resolve_source(arguments.trace)
-    if isinstance(source, dict):
-        trace = "synthetic:" + ",".join(f"{name}={value}" for name, value in source.items())
-    else:
-        trace = str(source)
-    options = {
-        "--trace": trace,
-        "--node-cpu": arguments.node_cpu,
-        "--node-memory": arguments.node_memory,
-        "--double-memory-threshold": arguments.double_memory_threshold,
-        "--seed": arguments.seed,
-    }
-    if arguments.starts is not None:
-        options["--starts"] = Path(arguments.starts).absolute()
-    else:
-        options |= {"--split": arguments.split, "--episodes": arguments.episodes}
-    servers = [("--servers", n) for n in dict.fromkeys(arguments.servers or [5])]
-    return [str(word) for pair in [*options.items(), *servers] for word in pair]
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, settings
 from time_limits import TEST_S
 
 ROOT = Path(__file__).parent
+START_RAY = {ROOT / "bad_input/test_bad_results_folders.py", ROOT / "rllib/test_algorithm.py"}
+FIRST = START_RAY | {ROOT / "vm_scheduling/test_policy_training.py"}
 
 # A busy machine, or a kernel that compiles at the first example, says nothing about the code.
 settings.register_profile("spane_rllib", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,16 +21,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = TEST_S
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the workers of pytest-xdist share the files out, one at a time; those that start Ray all to one."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
-    items.sort(key=_starts_early)
+    """Long files first: one that began last would leave the other workers idle."""
+    items.sort(key=lambda item: item.path not in FIRST)
 
 
-def _starts_early(item: pytest.Item) -> bool:
-    """False first: a long group that begins last would leave the other workers idle."""
-    marker = item.get_closest_marker("xdist_group")
-    return marker is None or marker.args != ("ray",)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With `--dist loadfile`: share the files out one at a time, but those that start Ray to one worker."""
+    if config.option.dist != "loadfile":
+        return None
+    assert all(file.is_file() for file in FIRST), "a file that is named above has moved"
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "Ray" if ROOT.parent / file in START_RAY else file
+
+    return Scheduling(config, log)

@@ -87,37 +87,6 @@ def configured_parser(
     return parser
 
 
-def problem_parser(command: str, description: str, epilog: str, argv: Sequence[str] | None) -> Parser:
-    """The parser of a command that plays episodes of a problem: `--problem`, and that problem's own options.
-
-    Args:
-        command: name of the module in the package.
-        epilog: may use {name}, {title} and {baselines} of the problem.
-        argv: the command line, in which the problem is named, or marked by an option of its own.
-    """
-    from spane_rllib.problems.registry import find_problem, marked_problem, problem_names
-
-    first = Parser(prog=f"python -m spane_rllib.{command}", add_help=False)
-    first.add_argument("--problem", metavar="NAME")
-    known, rest = first.parse_known_args(argv)
-    options = [word.partition("=")[0].removeprefix("--") for word in rest if word.startswith("--")]
-    problem = find_problem(known.problem) if known.problem else marked_problem(options)
-    parser = Parser(
-        prog=f"python -m spane_rllib.{command}",
-        description=description,
-        epilog=epilog.format(name=problem.name, title=problem.title, baselines=", ".join(problem.baselines)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--problem",
-        metavar="NAME",
-        default=problem.name,
-        help=f"{', '.join(problem_names())}, or module:OBJECT ({problem.name}); the options below are its",
-    )
-    problem.add_arguments(parser)
-    return parser
-
-
 def format_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A plain text table; numbers are right-aligned and floats get thousands separators and one decimal."""
 

@@ -16,10 +16,10 @@ from pydantic import Field, SerializeAsAny, ValidationError
 from safetensors import SafetensorError, deserialize
 from torch import Tensor, nn
 
-import spane_rllib
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.plugins import is_plugin, plugin_identity
 from spane_rllib.core.settings import Settings, user_error
+from spane_rllib.core.version import __version__
 from spane_rllib.learning.networks import built_from
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -38,7 +38,7 @@ class Provenance(Settings):
     seed: int | None = Field(description="of the training; None: not known")
     metrics: dict[str, float | None] = Field(default={}, description="results by name; None if not a number")
     training: dict[str, Any] = Field(default={}, description="settings it was trained with, JSON values")
-    package_version: str = Field(default_factory=lambda: spane_rllib.__version__)
+    package_version: str = Field(default_factory=lambda: __version__)
 
 
 Metadata = TypeVar("Metadata", bound=Provenance)

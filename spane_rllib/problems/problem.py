@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from spane_rllib.core.bootstrap import Resamples
     from spane_rllib.learning.run import Run
+    from spane_rllib.problems.search import SearchMethod
 
 MAX_EPISODES = 1_000_000
 
@@ -89,11 +90,18 @@ class Statistic:
         title: of its column, with the unit.
         text: format of one value for people.
         better: whether less or more of it is; None where it says nothing about the policy.
+        derived: whether it tells policies apart as another one does, of which it is a multiple.
     """
 
     title: str
     text: str = "{:,.3f}"
     better: Better | None = "less"
+    derived: bool = False
+
+    @property
+    def name(self) -> str:
+        """The title without the unit."""
+        return self.title.partition(", ")[0]
 
     def show(self, value: float) -> str:
         """`value` as tables show it."""
@@ -111,11 +119,16 @@ class Statistics:
         value: column of the episode table that is compared episode by episode; less or more of it is better
             as of the headline.
         tie: values of one episode that differ by no more are equal.
-        verbs: what is said of a policy whose value is better, equal and worse.
+        value_title: of it, with the unit.
+        verbs: what is said of a policy whose value is better, equal and worse; the last word of the first
+            stands for it in tables.
         note: what a reader of tables must know of the statistics.
         block_rows: episodes whose `Problem.pair` divided by this is the same are resampled together, since
             neighbours overlap. 1: every episode by itself.
+        blocks: what lies in a block.
         reference: the baseline that studies compare with.
+        bound: key of `Problem.estimate` and `summarize` that bounds the headline under any policy.
+        figure: name of the figure of headlines.
     """
 
     by_name: Mapping[str, Statistic]
@@ -123,15 +136,25 @@ class Statistics:
     compared: tuple[str, ...]
     value: str
     tie: float = 0.0
-    verbs: tuple[str, str, str] = ("is better", "is as good", "is worse")
+    value_title: str = ""
+    verbs: tuple[str, str, str] = ("is better", "as good", "worse")
     note: str = ""
     block_rows: int = 1
+    blocks: str = "episodes"
     reference: str = ""
+    bound: str = ""
+    figure: str = "headline"
 
     @property
     def better(self) -> Better:
         """Whether less or more of the headline is better."""
         return self.by_name[self.headline].better or "less"
+
+    @property
+    def beside_headline(self) -> list[str]:
+        """The statistics that fit on the headline's axis, itself among them."""
+        shown = self.by_name[self.headline]
+        return [name for name, s in self.by_name.items() if (s.text, s.better) == (shown.text, shown.better)]
 
 
 class ValidationSettings(Settings):
@@ -236,6 +259,8 @@ class Evaluation(ABC):
     """(E,) the values of `Problem.pair` of the episodes, in the order they are played."""
     policies: Sequence[Any] = ()
     """Who plays where the evaluation itself says so."""
+    chosen: str = ""
+    """How the episodes were chosen, as in "drawn with seed 0"."""
 
     def refusal(self, policy: Any, case: Case) -> str:
         """Why `policy` cannot play `case`, or nothing."""
@@ -365,6 +390,8 @@ class Problem(ABC):
     """A case for people."""
     pair: ClassVar[str] = "episode"
     """The column that tells episodes apart: policies are compared on equal values."""
+    searches: Mapping[str, SearchMethod] = {}
+    """Methods of direct search by name; the first is the default."""
     marks: frozenset[str] = frozenset()
     """Keys or options that mean this problem where none is named."""
     changeable: tuple[str, ...] = ()
@@ -402,6 +429,27 @@ class Problem(ABC):
     def evaluation_of(self, arguments: argparse.Namespace) -> Evaluation:
         """The evaluation that parsed options name; raises `UserError` as `load`, or where options clash."""
 
+    def job_arguments(self, arguments: argparse.Namespace) -> list[str]:
+        """The options of `add_arguments` for a process elsewhere that reads the same storage.
+
+        Paths are absolute and defaults spelt out; `evaluation_of` has read the `arguments` before.
+        """
+        raise UserError(f"problem {self.name}: jobs cannot evaluate it")
+
+    def placed(self, settings: Any, data: str | None = None) -> Any:
+        """A configuration whose paths mean the same in a process elsewhere that reads the same storage.
+
+        Args:
+            settings: with the fields of `instance`.
+            data: where the data is; None for what `settings` name.
+
+        Raises:
+            UserError: the problem has no data to place.
+        """
+        if data is not None:
+            raise UserError(f"problem {self.name}: reads no data; leave it out")
+        return settings
+
     # What is read from tables alone: no data, no Ray.
 
     @abstractmethod
@@ -425,7 +473,8 @@ class Problem(ABC):
     def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, npt.NDArray[np.float64]]:
         """(1 + R,) values of every statistic, of the episodes of one policy on one case and each resample.
 
-        `resamples` are of these episodes in the order of the table.
+        `resamples` are of these episodes in the order of the table. Further keys, as of a bound, are shown
+        without intervals.
         """
 
     def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:

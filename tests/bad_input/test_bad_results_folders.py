@@ -22,8 +22,6 @@ from spane_rllib.experiments.results.parts import is_evaluated
 from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
 from spane_rllib.problems.vm_scheduling.waits.evaluation import read_episodes
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 Tamper = Callable[[Path], object]
 CONFIG = """
 name: tiny

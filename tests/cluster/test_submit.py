@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import requests
-from test_wait_time_parts import write_model
+from test_evaluation_jobs import write_model
 from time_limits import ANSWER_S, COMMAND_S
 
 from spane_rllib.core.errors import UserError
@@ -25,6 +25,7 @@ from spane_rllib.submit import main
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = "synthetic:vms=3000,seed=0"
+LONG = ("--trace", "synthetic:vms=8000,seed=0")
 EXPERIMENT = """
 name: tiny
 trace: {source: synthetic, synthetic_vms: 3000}
@@ -166,7 +167,7 @@ def test_the_main_job_runs_to_its_report(head: Head) -> None:
     assert metadata == {
         "command": "tune",
         "experiment": "tiny",
-        "trace": "synthetic",
+        "problem": "vm_scheduling",
         "results": str(results),
     }
 
@@ -233,8 +234,9 @@ def test_wait_times_by_jobs_equal_those_of_evaluate(head: Head) -> None:
     jobs = [job for job in head.jobs() if job["submission_id"].startswith("wait-time-")]
     assert sorted(job["metadata"]["model"] for job in jobs) == ["heuristics", "models/trained"]
     for job in jobs:
-        assert len(job["metadata"]["trace_sha256"]) == 64
-        assert (job["metadata"]["split"], job["metadata"]["servers"]) == ("test", "2,1")
+        assert len(job["metadata"]["data_sha256"]) == 64
+        assert job["metadata"]["episodes"] == "5; starts from the test split; seed 3"
+        assert job["metadata"]["servers"] == "2,1"
 
     code, again, errors = head.submit(*command, "--installed")
     assert (code, again) == (0, expected), errors
@@ -251,10 +253,24 @@ def test_wait_times_by_jobs_equal_those_of_evaluate(head: Head) -> None:
         (["tune", "--address", "127.0.0.1:8265"], "give the URL of the Ray dashboard"),
         (["tune", "--address", "http://127.0.0.1:1"], "no Ray dashboard answers at http://127.0.0.1:1"),
         (["wait-time", "m", "--output", "o", "--heuristics", "worst"], "'worst' is not a heuristic"),
-        (["wait-time", "m", "--output", "o", "--parallel", "0"], "--parallel: 0 is not allowed"),
-        (["wait-time", "m", "--output", "o", "--retries", "-1"], "--retries: -1 is not allowed"),
+        (
+            ["wait-time", "m", "--output", "o", "--parallel", "0"],
+            "argument --parallel: must be a whole number from 1",
+        ),
+        (
+            ["wait-time", "m", "--output", "o", "--retries", "-1"],
+            "argument --retries: must be a whole number from 0",
+        ),
         (["wait-time", "m", "--output", "o", "--trace", "/absent"], "no trace at /absent"),
         (["wait-time", "m", "--output", "o", "--trace", TRACE], "policy 'm': neither"),
+        (["evaluate", "m", "--output", "o", "--trace", TRACE], "policy 'm': neither"),
+        (["evaluate", "m", "--output", "o", "--published-table", *LONG], "say themselves who plays"),
+        (["evaluate", "--output", "o"], "arguments are required: MODEL; see .* evaluate --help"),
+        (["evaluate", "m"], "arguments are required: --output"),
+        (["tune", "quick", "more"], "unrecognized arguments: more; see .*submit tune --help"),
+        (["tune", "--installed", "--working-dir", "."], "not allowed with argument --installed"),
+        (["serve"], "invalid choice: 'serve'"),
+        ([], "arguments are required: COMMAND; see python -m spane_rllib.submit --help"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_submitted(

@@ -17,7 +17,7 @@ from time_limits import COMMAND_S
 from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials
-from spane_rllib.learning.policy_settings import ALGORITHMS
+from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS
 from spane_rllib.problems.vm_scheduling.allocations.comparison import compare_allocations, verdict
 from spane_rllib.problems.vm_scheduling.allocations.env import AllocationEnv
 from spane_rllib.problems.vm_scheduling.policies import load_policy

@@ -10,11 +10,11 @@ import pytest
 from spane_rllib.core.strict_yaml import parse_yaml
 from spane_rllib.experiments.policy_search.config import load_search
 from spane_rllib.experiments.reports.configuration_reference import (
-    POLICY_SEARCH_SECTIONS,
-    STUDY_SECTIONS,
     common_sections,
     reference,
+    search_sections,
     sections_of,
+    study_sections,
 )
 from spane_rllib.experiments.settings_files import presets_of
 from spane_rllib.experiments.studies.config import load_study
@@ -154,7 +154,8 @@ def test_the_documentation_is_up_to_date() -> None:
 
 def test_every_key_is_described() -> None:
     own = [section for problem in our_problems() for section in sections_of(problem).values()]
-    others = (*common_sections().values(), *POLICY_SEARCH_SECTIONS.values(), *STUDY_SECTIONS.values())
+    searches = [section for problem in our_problems() for section in search_sections(problem).values()]
+    others = (*common_sections().values(), *searches, *study_sections().values())
     for section in (*own, *others):
         for key, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{key}"

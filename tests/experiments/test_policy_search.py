@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from spane_rllib.__main__ import main
-from spane_rllib.experiments.policy_search import job as search_job
+from spane_rllib.experiments.results import identity
 from spane_rllib.problems.vm_scheduling.networks.weights import load_model
 from spane_rllib.problems.vm_scheduling.policies import ScorePolicy, load_policy
 from spane_rllib.problems.vm_scheduling.score_search.search import (
@@ -21,6 +22,7 @@ from spane_rllib.problems.vm_scheduling.score_search.search import (
     draw_windows,
     relative_cost,
 )
+from spane_rllib.problems.vm_scheduling.score_search.task import ScoreSearchTask
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, FragmentationGradient
 from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
@@ -132,7 +134,7 @@ def test_an_interrupted_search_continues_as_if_nothing_had_happened(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = 0
-    judge = search_job.judge_scores
+    judge = ScoreSearchTask.judge
 
     def interrupt(*arguments: Any) -> list[float]:
         nonlocal judged
@@ -143,7 +145,7 @@ def test_an_interrupted_search_continues_as_if_nothing_had_happened(
 
     (tmp_path / "tiny.yaml").write_text(CONFIG)
     with monkeypatch.context() as patch:
-        patch.setattr(search_job, "judge_scores", interrupt)
+        patch.setattr(ScoreSearchTask, "judge", interrupt)
         assert main(["search", str(tmp_path / "tiny.yaml"), "--set", f"output={tmp_path}"]) == 130
     folder = tmp_path / "tiny"
     assert not (folder / "models" / "score" / "score-0001").exists()
@@ -157,6 +159,48 @@ def test_an_interrupted_search_continues_as_if_nothing_had_happened(
 @pytest.mark.slow
 def test_workers_do_not_change_what_is_found(finished: Path, tmp_path: Path) -> None:
     folder = run(tmp_path, "workers=2")
+    for name in TABLES:
+        assert (folder / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_only_the_same_search_is_continued(finished: Path, tmp_path: Path, capsys: Any) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(finished, folder)
+    config = (folder / "config.yaml").read_text(encoding="utf-8")
+    before = {name: (folder / name).read_bytes() for name in TABLES}
+
+    def refused(old: str, new: str) -> str:
+        assert old in config
+        (folder / "config.yaml").write_text(config.replace(old, new), encoding="utf-8")
+        capsys.readouterr()
+        assert main(["search", "--resume", str(folder)]) == 2
+        return str(capsys.readouterr().err)
+
+    assert "step is 0.4, but was 0.5 when the experiment began" in refused("step: 0.5", "step: 0.4")
+    assert "validation.other_episodes is 6, but was 5" in refused("other_episodes: 5", "other_episodes: 6")
+    assert "now means" in refused("synthetic:vms=12000", "synthetic:vms=11999")
+    assert {name: (folder / name).read_bytes() for name in TABLES} == before
+    # Where and how it runs is free.
+    (folder / "config.yaml").write_text(config.replace("name: tiny", "name: other"), encoding="utf-8")
+    assert main(["search", "--resume", str(folder)]) == 0
+    assert {name: (folder / name).read_bytes() for name in TABLES} == before
+
+
+def test_another_version_does_not_continue_a_search(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(finished, folder)
+    monkeypatch.setattr(identity, "__version__", "99.0")
+    assert main(["search", "--resume", str(folder)]) == 2
+    assert "was begun with spane_rllib" in capsys.readouterr().err
+
+
+def test_a_search_that_died_right_after_its_configuration_continues(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    shutil.copy(finished / "config.yaml", folder)
+    assert main(["search", "--resume", str(folder)]) == 0
     for name in TABLES:
         assert (folder / name).read_bytes() == (finished / name).read_bytes()
 
@@ -189,6 +233,9 @@ def test_damaged_histories_are_refused_or_cut(finished: Path, tmp_path: Path, ca
         (["--set", "step=0"], "step"),
         (["--set", "workers=-1"], "workers"),
         (["quick"], "did you mean|no such preset|unknown key"),
+        (["--set", "search=scores"], "'scores' is none of vm_scheduling; did you mean score?"),
+        (["--set", "problem=vm_allocations"], "vm_allocations: offers no direct search"),
+        (["--set", "problem=5"], "problem: must be the name of one, got 5"),
         (["--resume", "nowhere"], "no search there"),
         (["--resume", "nowhere", "--set", "seed=1"], "leave out CONFIG and --set"),
     ],

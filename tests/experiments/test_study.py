@@ -14,6 +14,7 @@ from spane_rllib.__main__ import main
 from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.experiments.results import parts
 from spane_rllib.experiments.studies import job as study_job
+from spane_rllib.experiments.studies.comparison import Estimate
 from spane_rllib.experiments.studies.models import Group
 from spane_rllib.experiments.studies.tables import group_table, selections
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
@@ -23,9 +24,9 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
     TraceIdentity,
     save_model,
 )
-from spane_rllib.problems.vm_scheduling.waits.comparison import Estimate
-from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS
-from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS
+from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
+
+STATISTICS = WAITS.statistics.by_name
 
 CONFIG = """
 name: tiny
@@ -84,7 +85,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 def test_every_policy_plays_every_size_it_accepts(results: Path) -> None:
     episodes, summary = (pd.read_csv(results / f"{name}.csv") for name in ("episodes", "summary"))
-    assert tuple(episodes.columns) == EPISODE_COLUMNS
+    assert list(episodes.columns) == list(WAITS.episode_columns)
     names = ["SPANE/spane-0002", "SPANE/spane-0000", "SPANE/spane-0001", "mlp"]
     names += ["trained/models/spane/spane-0002", "worst-fit", "sbf", "keep-64"]
     assert summary.loc[summary["servers"] == 2, "policy"].tolist() == names
@@ -137,7 +138,7 @@ def test_all_others_are_compared_with_the_reference(results: Path) -> None:
 
 def test_the_report_tells_what_was_left_out(results: Path) -> None:
     report = (results / "report.md").read_text(encoding="utf-8")
-    assert "Left out on 3 servers, being made for another number: mlp." in report
+    assert "Left out on 3 servers: mlp (was made for another number of servers than 3)." in report
     assert "SPANE: 1 of 4 trials have no weights." in report
     assert "episodes.csv is left out" not in report
     for figure in ("trimmed_means", "differences", "over_servers"):
@@ -152,16 +153,16 @@ def test_resuming_an_interrupted_study_evaluates_only_what_is_missing(
     monkeypatch.chdir(tmp_path)
     make_place(tmp_path)
     evaluated: list[tuple[str, int]] = []
-    evaluate = parts.evaluate_pairs
+    play = parts._play
 
-    def interrupted(pairs: Any, *arguments: Any, **options: Any) -> Iterator[Any]:
-        for pair, frame in evaluate(pairs, *arguments, **options):
+    def interrupted(*arguments: Any) -> Iterator[Any]:
+        for part, frame in play(*arguments):
             if len(evaluated) == 5:
                 raise KeyboardInterrupt
-            evaluated.append((pair[0].name, pair[1]))
-            yield pair, frame
+            evaluated.append((part.policy.name, part.case))
+            yield part, frame
 
-    monkeypatch.setattr(parts, "evaluate_pairs", interrupted)
+    monkeypatch.setattr(parts, "_play", interrupted)
     assert main(["study", "tiny.yaml"]) == 130
     assert "python -m spane_rllib.study --resume results/tiny" in capsys.readouterr().err
     folder = tmp_path / "results" / "tiny"
@@ -218,7 +219,9 @@ def test_the_trimmed_mean_over_models_drops_the_extremes_of_each_statistic() -> 
 
     values = {"a": 1.0, "b": 100.0, "c": 2.0, "d": 3.0, "e": 7.0, "f": 50.0}
     group = Group("g", tuple(values), ranked=True)
-    table = group_table([estimate(*item) for item in values.items()], [group], (6,)).set_index("selection")
+    table = group_table(WAITS, [estimate(*item) for item in values.items()], [group], (6,)).set_index(
+        "selection"
+    )
     row = table.loc["6-model trimmed (drop 2+2)"]
     assert (row["models"], row["mean_s"]) == (2, 5.0)  # (3 + 7) / 2
     low, high = np.quantile([50.0, -5.0], [0.025, 0.975])
@@ -235,3 +238,33 @@ def test_a_single_block_gives_figures_and_a_report_without_intervals(results: Pa
     assert of_sbf[0]["mean_s"].item() == of_sbf[1]["mean_s"].item()
     report = (tmp_path / "tiny" / "report.md").read_text(encoding="utf-8")
     assert "No interval: the episodes lie in one block" in report and "significant" not in report
+
+
+def test_a_study_of_allocations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fading.yaml").write_text(
+        "name: few\nscenario: fading\ntrace: {source: 'synthetic:vms=6000'}\n"
+        "evaluation: {episodes: 30, servers: [2, 3], heuristics: [sbf, fgd, random]}\n"
+        "bootstrap: {resamples: 100, block_rows: 200}\n"
+    )
+    assert main(["study", "fading.yaml"]) == 0
+    folder = tmp_path / "results" / "few"
+    assert "problem: vm_allocations" in (folder / "config.yaml").read_text(encoding="utf-8")
+    episodes, summary, comparisons = (
+        pd.read_csv(folder / f"{name}.csv") for name in ("episodes", "summary", "comparisons")
+    )
+    means = episodes.groupby(["servers", "policy"])["allocations"].mean()
+    for row in summary.itertuples():
+        assert row.allocations_mean == pytest.approx(means[row.servers, row.policy])
+        assert row.allocations_mean_low <= row.allocations_mean <= row.allocations_mean_high
+    assert set(comparisons["a"]) == {"fgd"}  # the problem's own reference
+    report = (folder / "report.md").read_text(encoding="utf-8")
+    assert "Scenario: fading." in report
+    assert "VMs: significantly more than fgd at 95%:" in report
+    assert "above 0 where the policy places more" in report
+    assert "(figures/allocations.png)" in report
+    first = report[report.index("Policies, best by VMs first.") :].splitlines()[4]
+    assert first.split("|")[1].strip() == means[2].idxmax()
+    before = tables(folder)
+    assert main(["study", "--resume", "results/few"]) == 0
+    assert tables(folder) == before

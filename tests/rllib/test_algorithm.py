@@ -25,8 +25,6 @@ from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
 from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm
 from spane_rllib.rllib.algorithm_config import SchedulingConfig
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 VM_SCHEDULING = "spane_rllib/VMScheduling-v0"
 ENV_CONFIG = {"trace": "synthetic:vms=3000,seed=1", "servers": 2}
 OBSERVATION = ("servers", "request", "action_mask")
@@ -169,11 +167,12 @@ import sys
 import numpy as np
 from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.policies import load_policy
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, EpisodeResults, compile_workload
 
 cluster, starts = Cluster(2), np.arange(0, 2000, 100)
 workload = compile_workload(load_trace("synthetic:vms=3000,seed=1"), cluster)
-print(load_policy(sys.argv[1]).run(workload, cluster, starts, np.full(20, 90), 0).total_wait.tolist())
+ends = load_policy(sys.argv[1]).play(workload, cluster, starts, np.full(20, 90), 0)
+print(EpisodeResults.of_state(*ends).total_wait.tolist())
 print("ray" in sys.modules)
 """
 

@@ -9,18 +9,20 @@ import pandas as pd
 import pytest
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.results.tables import read_table, write_tables
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.simulator.episodes import EpisodeResults
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.waits.evaluation import (
-    EPISODE_COLUMNS,
     SUMMARY_COLUMNS,
     evaluate_policy,
-    read_summary,
     summarize,
     summary_table,
-    write_tables,
 )
+from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
+
+EPISODE_COLUMNS = tuple(WAITS.episode_columns)
 
 
 def test_an_episode_by_hand(tiny_trace: VmTrace) -> None:
@@ -44,7 +46,7 @@ def test_episodes_match_the_policy_and_the_bound(trace: VmTrace) -> None:
     workload = Workload(trace, cluster)
     frame = evaluate_policy(load_policy("random"), workload, cluster, starts, seed=3)
     counts = probe_vm_counts(workload, cluster, starts)
-    results = load_policy("random").run(workload, cluster, starts, counts, 3)
+    results = EpisodeResults.of_state(*load_policy("random").play(workload, cluster, starts, counts, 3))
     bounds = lower_bounds(workload, cluster, starts, counts)
     np.testing.assert_array_equal(frame["start"], starts)
     np.testing.assert_array_equal(frame["vm_count"], counts)
@@ -93,10 +95,11 @@ def test_tables_round_trip(trace: VmTrace, tmp_path: Path) -> None:
     cluster = Cluster(2)
     episodes = evaluate_policy(load_policy("sbf"), Workload(trace, cluster), cluster, np.arange(0, 300, 9))
     summary = summarize(episodes)
-    write_tables(tmp_path / "new", episodes, summary)
+    write_tables(tmp_path / "new", {"episodes": episodes, "summary": summary})
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "episodes.csv"), episodes, rtol=0, atol=0)
-    pd.testing.assert_frame_equal(read_summary(tmp_path / "new"), summary, rtol=0, atol=0)
+    read = read_table(tmp_path / "new" / "episodes.csv", WAITS.episode_columns)
+    pd.testing.assert_frame_equal(read, episodes, rtol=0, atol=0)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["episodes.csv", "summary.csv"]
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match="cannot write"):
-        write_tables(tmp_path / "taken", episodes, summary)
+        write_tables(tmp_path / "taken", {"episodes": episodes})

@@ -105,9 +105,7 @@ def allocations(workload: AllocationWorkload, policy: str) -> float:
 
 @KINDS
 @NAMES
-def test_learns_what_first_fit_cannot(
-    workload: AllocationWorkload, algorithm: str, kind: str
-) -> None:
+def test_learns_what_first_fit_cannot(workload: AllocationWorkload, algorithm: str, kind: str) -> None:
     assert allocations(workload, "first-fit") == allocations(workload, "best-fit") == 3
     assert allocations(workload, "random") < 10
     # With some initial weights the few units of the MLP's bottleneck die; these are not such.

@@ -9,15 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spane_rllib.core.bootstrap import Resamples, interval, trimmed_mean
-from spane_rllib.problems.vm_scheduling.waits.comparison import (
-    COMPARISON_COLUMNS,
+from spane_rllib.experiments.studies.comparison import (
     compare,
+    comparison_columns,
     comparison_rows,
     episode_counts,
     estimate,
     verdict,
 )
-from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS, statistic_text, wait_statistics
+from spane_rllib.problems.vm_scheduling.waits.problem import WAITS as PROBLEM
+from spane_rllib.problems.vm_scheduling.waits.statistics import wait_statistics
+
+STATISTICS = PROBLEM.statistics
+BY_NAME = STATISTICS.by_name
 
 
 @pytest.mark.parametrize(
@@ -67,13 +71,13 @@ def test_the_gap_of_a_bound_of_zero(wait: float, bound: float, gap: float) -> No
 
 
 def test_titles_are_those_of_the_statistics() -> None:
-    assert {*STATISTICS, "lower_bound_trimmed_mean_10_s"} == set(
+    assert {*BY_NAME, "lower_bound_trimmed_mean_10_s"} == set(
         wait_statistics([1.0], [1.0], Resamples.none(1))
     )
     assert [
-        statistic_text(name, 1234.5678) for name in ("mean_s", "catastrophe_rate", "mean_log1p", "gap_mean")
+        BY_NAME[name].show(1234.5678) for name in ("mean_s", "catastrophe_rate", "mean_log1p", "gap_mean")
     ] == ["1,235", "123456.8%", "1234.568", "1234.57"]
-    assert statistic_text("gap_mean", np.inf) == statistic_text("mean_s", np.nan) == "n/a"
+    assert BY_NAME["gap_mean"].show(np.inf) == BY_NAME["mean_s"].show(np.nan) == "n/a"
 
 
 waits = st.lists(
@@ -142,7 +146,7 @@ def episodes_of(waits: np.ndarray, policy: str, starts: np.ndarray | None = None
 def compared(a: np.ndarray, b: np.ndarray, starts: np.ndarray | None = None) -> pd.DataFrame:
     frames = episodes_of(a, "one", starts), episodes_of(b, "other", starts)
     resamples = Resamples.draw(frames[0]["start"], 500)
-    return compare(*(estimate(frame, resamples) for frame in frames))
+    return compare(PROBLEM, *(estimate(PROBLEM, frame, resamples) for frame in frames))
 
 
 WAITS = np.random.default_rng(0).integers(0, 10**6, 80).astype(float)
@@ -150,24 +154,26 @@ WAITS = np.random.default_rng(0).integers(0, 10**6, 80).astype(float)
 
 def test_equal_policies_do_not_differ() -> None:
     comparison = compared(WAITS, WAITS)
-    assert tuple(comparison.columns) == COMPARISON_COLUMNS
-    assert tuple(comparison["statistic"]) == tuple(STATISTICS)
+    assert list(comparison.columns) == comparison_columns(PROBLEM)
+    assert tuple(comparison["statistic"]) == tuple(BY_NAME)
     for column in ("difference", "difference_low", "difference_high", "a_better_share", "a_wins", "b_wins"):
         assert (comparison[column] == 0).all(), column
     assert (comparison["ties"] == 80).all()
-    assert verdict(comparison) == "The two are equal."
+    assert verdict(STATISTICS, comparison) == "The two are equal."
 
 
 def test_a_constant_shift_is_its_own_interval() -> None:
     comparison = compared(WAITS, WAITS + 1000).set_index("statistic")
-    seconds = [name for name in STATISTICS if name.endswith("_s")]
+    seconds = [name for name in BY_NAME if name.endswith("_s")]
     for column in ("difference", "difference_low", "difference_high"):
         assert comparison.loc[seconds, column].to_numpy() == pytest.approx([1000] * len(seconds))
     assert (comparison.loc[seconds, "a_better_share"] == 1).all()
     row = comparison.iloc[0]
     assert (row["servers"], row["a"], row["b"]) == (5, "one", "other")
     assert (row["a_wins"], row["ties"], row["b_wins"]) == (80, 0, 0)
-    assert verdict(comparison.reset_index()).startswith("one is better by trim 5%, trim 10%, trim 20%, mean")
+    assert verdict(STATISTICS, comparison.reset_index()).startswith(
+        "one is better by trim 5%, trim 10%, trim 20%, mean"
+    )
 
 
 def test_a_higher_rate_of_episodes_without_wait_is_better() -> None:
@@ -176,7 +182,7 @@ def test_a_higher_rate_of_episodes_without_wait_is_better() -> None:
     assert (row["difference"], row["difference_low"], row["difference_high"]) == (-0.5, -0.5, -0.5)
     assert row["a_better_share"] == 1
     assert "one is better by mean log1p, zero wait (significant at 95%: all)" in verdict(
-        comparison.reset_index()
+        STATISTICS, comparison.reset_index()
     )
 
 
@@ -185,15 +191,17 @@ def test_one_block_gives_differences_without_intervals() -> None:
     by_name = comparison.set_index("statistic")
     assert by_name.loc["mean_s", "difference"] == 1
     assert comparison[["difference_low", "difference_high", "a_better_share"]].isna().all(axis=None)
-    assert verdict(comparison).endswith("No interval: the episodes lie in one block of start rows.")
-    assert "significant" not in verdict(comparison)
-    assert {row[-2:] for row in comparison_rows(comparison)} == {("n/a", "n/a")}
+    assert verdict(STATISTICS, comparison).endswith(
+        "No interval: the episodes lie in one block of start rows."
+    )
+    assert "significant" not in verdict(STATISTICS, comparison)
+    assert {row[-2:] for row in comparison_rows(STATISTICS, comparison)} == {("n/a", "n/a")}
 
 
 def test_ties_are_equal_to_a_millionth_of_a_second() -> None:
     a = np.array([1.0, 1, 1, 1, 1, 1])
     comparison = compared(a, a + np.array([0, 9e-7, -9e-7, 2e-6, -2e-6, 5]))
-    assert episode_counts(comparison) == (
+    assert episode_counts(STATISTICS, comparison) == (
         "Episode by episode: one waits less in 2, as long in 3, longer in 1 of 6."
     )
 
@@ -206,17 +214,17 @@ def test_the_order_of_the_episodes_changes_nothing(order: list[int]) -> None:
         for column in ("total_wait_s", "lower_bound_s"):
             frame.loc[[1, 4], column] = frame.loc[[0, 3], column].to_numpy()
     resamples = Resamples.draw(np.sort(starts), 50)
-    expected = compare(estimate(a, resamples), estimate(b, resamples))
-    shuffled = compare(estimate(a.iloc[order], resamples), estimate(b, resamples))
+    expected = compare(PROBLEM, estimate(PROBLEM, a, resamples), estimate(PROBLEM, b, resamples))
+    shuffled = compare(PROBLEM, estimate(PROBLEM, a.iloc[order], resamples), estimate(PROBLEM, b, resamples))
     pd.testing.assert_frame_equal(shuffled, expected, rtol=0, atol=0)
 
 
 def test_other_episodes_are_not_compared() -> None:
     resamples = Resamples.draw([0, 5000], 10)
-    a = estimate(episodes_of(WAITS[:2], "one", np.array([0, 5000])), resamples)
-    b = estimate(episodes_of(WAITS[:2], "other", np.array([0, 5001])), resamples)
+    a = estimate(PROBLEM, episodes_of(WAITS[:2], "one", np.array([0, 5000])), resamples)
+    b = estimate(PROBLEM, episodes_of(WAITS[:2], "other", np.array([0, 5001])), resamples)
     with pytest.raises(ValueError, match="different episodes"):
-        compare(a, b)
+        compare(PROBLEM, a, b)
 
 
 def test_equal_figures_do_not_hide_unequal_policies() -> None:

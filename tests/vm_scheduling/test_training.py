@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import validated
@@ -228,9 +229,7 @@ def test_the_average_of_the_weights_is_validated_and_kept(
     kept = torch.nn.utils.parameters_to_vector(run.best_network().parameters())
     torch.testing.assert_close(kept, best)
     counts = probe_vm_counts(workload, Cluster(2), VALIDATION)
-    results = greedy_episodes(
-        CompiledQNetwork(run.best_network()), workload, Cluster(2), VALIDATION, counts
-    )
+    results = greedy_episodes(CompiledQNetwork(run.best_network()), workload, Cluster(2), VALIDATION, counts)
     assert trimmed_mean(results.total_wait, TRIM) == run.best_value
 
 

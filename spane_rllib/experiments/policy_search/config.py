@@ -3,72 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any, ClassVar
 
-from pydantic import AfterValidator, Field, Strict, model_validator
+from pydantic import Field, create_model, model_validator
 
-from spane_rllib.core.settings import Name, PathText, Seed, Settings, distinct
-from spane_rllib.experiments.tuning.config import ClusterSettings, ServerCount, SplitSettings, TraceSettings
-from spane_rllib.experiments.tuning.loading import SEARCH_PRESETS, read_settings
-
-
-class WindowSettings(Settings):
-    """Episodes that candidates are judged on: the same for all of a generation, new ones for the next."""
-
-    episodes: int = Field(
-        default=3000, ge=1, le=1_000_000, description="Episodes on `cluster.servers` servers."
-    )
-    other_servers: Annotated[tuple[ServerCount, ...], Strict(False), AfterValidator(distinct)] = Field(
-        default=(2, 3, 4, 6, 7, 8, 9),
-        description="Other cluster sizes that count too, so that the policy is good on them as well.",
-    )
-    other_episodes: int = Field(
-        default=100, ge=1, le=1_000_000, description="Episodes on each of the other sizes."
-    )
-    other_share: float = Field(
-        default=0.4, ge=0, lt=1, description="Share of the other sizes, together, in the cost."
-    )
-
-
-class SearchValidation(Settings):
-    """Episodes that choose the generation that is kept, on the same sizes with the same shares."""
-
-    every: int = Field(default=3, ge=1, le=1_000_000, description="Generations between validations.")
-    episodes: int = Field(
-        default=4000, ge=1, le=1_000_000, description="Validation episodes on `cluster.servers` servers."
-    )
-    other_episodes: int = Field(
-        default=300, ge=1, le=1_000_000, description="Validation episodes on each of the other sizes."
-    )
-    seed: Seed = Field(default=0, description="Seed of the drawn starts; the same for all searches.")
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.settings import Name, PathText, Seed, Settings, suggestion
+from spane_rllib.experiments.settings_files import presets_of, problem_of, read_settings
+from spane_rllib.problems.problem import Problem
+from spane_rllib.problems.search import SearchMethod, SearchValidation
 
 
 class SearchConfig(Settings):
     """One experiment: several searches that differ in their seed alone."""
 
+    about: ClassVar[Problem]
+
+    problem: str = Field(description="What is scheduled.")
+    search: str = Field(description="Method of search, one of the problem's.")
     name: Name = Field(description="Name of the experiment and of its folder under `output`.")
     output: PathText = Field(default="results", description="Folder that receives the experiment's folder.")
     seed: Seed = Field(default=0, description="Decides the seeds of the searches.")
     seeds: int = Field(default=5, ge=1, le=1000, description="Searches.")
-    trace: TraceSettings = Field(default_factory=TraceSettings, description="Which VM trace.")
-    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The servers.")
-    splits: SplitSettings | None = Field(
-        default=None,
-        description="Shares of the trace to start episodes in; null: the published split of a known dataset, "
-        "else the default shares.",
-    )
     generations: int = Field(default=30, ge=1, le=1_000_000, description="Generations of each search.")
     population: int = Field(default=12, ge=4, le=10_000, description="Candidates per generation.")
-    step: float = Field(
-        default=0.5,
-        gt=0,
-        le=10,
-        description="Initial standard deviation of each coordinate.",
-    )
-    windows: WindowSettings = Field(
-        default_factory=WindowSettings, description="Episodes that candidates are judged on."
-    )
     validation: SearchValidation = Field(
         default_factory=SearchValidation, description="Episodes that choose what is kept."
     )
@@ -81,8 +41,6 @@ class SearchConfig(Settings):
 
     @model_validator(mode="after")
     def _check_combination(self) -> SearchConfig:
-        if self.cluster.servers in self.windows.other_servers:
-            raise ValueError(f"windows.other_servers: must not hold cluster.servers, {self.cluster.servers}")
         if self.validation.every > self.generations:
             raise ValueError(
                 f"validation.every {self.validation.every} exceeds generations {self.generations}, so no "
@@ -91,15 +49,24 @@ class SearchConfig(Settings):
         return self
 
     @property
-    def shares(self) -> dict[int, float]:
-        """Weight in the cost by number of servers; they sum to 1."""
-        others = self.windows.other_servers
-        share = self.windows.other_share if others else 0.0
-        return {self.cluster.servers: 1 - share} | {size: share / len(others) for size in others}
+    def method(self) -> SearchMethod:
+        """What `search` names."""
+        return self.about.searches[self.search]
 
-    def counts(self, episodes: int, other_episodes: int) -> dict[int, int]:
-        """Episodes by number of servers."""
-        return {self.cluster.servers: episodes} | dict.fromkeys(self.windows.other_servers, other_episodes)
+
+@cache
+def search_settings(problem: Problem, search: str) -> type[SearchConfig]:
+    """The configuration of one of the searches of `problem`; its own keys are among the fields."""
+    fields = SearchConfig.model_fields
+    config: Any = create_model(
+        "SearchConfig",
+        __base__=(problem.searches[search].settings, SearchConfig),
+        __doc__=SearchConfig.__doc__,
+        problem=(str, Field(default=problem.name, description=fields["problem"].description)),
+        search=(str, Field(default=search, description=fields["search"].description)),
+    )
+    config.about = problem
+    return config
 
 
 def load_search(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> SearchConfig:
@@ -112,4 +79,16 @@ def load_search(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -
     Raises:
         UserError: the file, a key, a value or an override is invalid.
     """
-    return read_settings(SearchConfig, source, overrides, SEARCH_PRESETS)[0]
+    return read_settings(_kind, source, overrides, presets_of("policy_search"))[0]
+
+
+def _kind(data: Mapping[str, Any]) -> type[SearchConfig]:
+    problem = problem_of(data)
+    if not problem.searches:
+        raise UserError(f"problem {problem.name}: offers no direct search")
+    search = str(data.get("search", next(iter(problem.searches))))
+    if search not in problem.searches:
+        raise UserError(
+            f"search: {search!r} is none of {problem.name}; {suggestion(search, problem.searches)}"
+        )
+    return search_settings(problem, search)

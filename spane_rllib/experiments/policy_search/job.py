@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -15,36 +14,16 @@ from pydantic import Field, Strict, TypeAdapter, ValidationError
 
 from spane_rllib.core.console import Progress
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.files import check_writable, replacing, write_text
+from spane_rllib.core.files import check_writable, write_text
 from spane_rllib.core.settings import Settings, user_error
-from spane_rllib.experiments.inputs import configured_splits, configured_trace
 from spane_rllib.experiments.policy_search.config import SearchConfig
 from spane_rllib.experiments.results.folder import ResultsFolder
-from spane_rllib.experiments.results.identity import TraceRecord, read_trace_record
-from spane_rllib.problems.vm_scheduling.networks.score import ScoreWeights
-from spane_rllib.problems.vm_scheduling.networks.weights import (
-    ModelMetadata,
-    Normalisation,
-    TraceIdentity,
-    save_model,
-)
-from spane_rllib.problems.vm_scheduling.score_search.search import (
-    REFERENCE,
-    ScoreFamily,
-    ScoreSearch,
-    Windows,
-    draw_windows,
-    relative_cost,
-    waits_of,
-)
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, PlacementScore, compile_workload
-from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
-from spane_rllib.problems.vm_scheduling.traces.splits import Splits
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.experiments.results.identity import check_identity, record_identity
+from spane_rllib.experiments.results.tables import write_tables
+from spane_rllib.problems.search import SearchTask
 
-METHOD = "score"
-Judge = Callable[[Sequence[PlacementScore], Windows], list[float]]
-"""The costs of candidates on windows."""
+Judge = Callable[[Sequence[Any], Any], list[float]]
+"""The costs of candidates on episodes."""
 
 
 class _Generation(Settings):
@@ -80,32 +59,28 @@ def run_search(config: SearchConfig, folder: ResultsFolder, resume: bool) -> Non
     Raises:
         UserError: bad input; nothing has been written then.
     """
-    trace = configured_trace(config.trace, config.cluster)
-    splits = configured_splits(config.splits, trace)
-    cluster = Cluster(**config.cluster.model_dump())
-    compile_workload(trace, cluster)  # complains about VMs that no server can hold
+    task = config.about.load(config)
+    search_task = config.method.load(task, config)
     searches = _searches(config, folder)
     if resume:
         check_writable(folder.path)
-        if read_trace_record(folder).sha256 != trace.sha256:
-            raise UserError(f"{folder.path} was made on another trace than {trace.name}; give it that one")
+        check_identity(folder, config, task.identity)
     else:
         folder.create(config)
-        record = TraceRecord(name=trace.name, sha256=trace.sha256, vms=len(trace))
-        write_text(folder.trace_file, record.model_dump_json(indent=2))
-    print(f"search {config.name} in {folder.path}: {config.seeds} seeds on {describe_source(trace)}")
-    with _judging(config, trace, cluster) as judge:
+    record_identity(folder, config, task.identity)
+    print(f"search {config.name} in {folder.path}: {config.seeds} seeds; {task.identity.short}")
+    with _judging(config.workers, search_task) as judge:
         for search in searches:
-            best = _run(config, search, trace, splits, cluster, judge)
-            _save(config, folder, search, best, trace, cluster)
-            _write_tables(folder, searches)
+            best = _run(config, search, search_task, judge)
+            _save(config, folder, search, search_task, best)
+            _write_tables(config, folder, searches)
 
 
 def _searches(config: SearchConfig, folder: ResultsFolder) -> list[_Search]:
     seeds = np.random.default_rng(config.seed).integers(2**31, size=config.seeds)
     searches = []
     for index, seed in enumerate(map(int, seeds)):
-        trial = f"{METHOD}-{index:04d}"
+        trial = f"{config.search}-{index:04d}"
         file = folder.path / "searches" / f"{trial}.jsonl"
         searches.append(_Search(trial, seed, file, _read_history(file, config.population)))
     return searches
@@ -128,47 +103,30 @@ def _read_history(file: Path, population: int) -> list[_Generation]:
     return history
 
 
-def _run(
-    config: SearchConfig, search: _Search, trace: VmTrace, splits: Splits, cluster: Cluster, judge: Judge
-) -> PlacementScore:
-    """Bring `search` to its last generation; returns the score of the least validation cost."""
-    family = ScoreFamily.of_trace(trace, splits.train, cluster)
-    cma = ScoreSearch(family, config.population, config.step, search.seed)
-    starts, done = np.random.default_rng(search.seed), search.history[:]
-    windows, validation = config.windows, config.validation
-    unseen = draw_windows(
-        np.random.default_rng(validation.seed),
-        splits.validation,
-        config.counts(validation.episodes, validation.other_episodes),
-        config.shares,
-    )
-    best, best_cost = cma.centre, math.inf
+def _run(config: SearchConfig, search: _Search, task: SearchTask, judge: Judge) -> Any:
+    """Bring `search` to its last generation; returns the candidate of the least validation cost."""
+    asking = task.begin(search.seed)
+    generator, done = np.random.default_rng(search.seed), search.history[:]
+    best, best_cost = asking.centre, np.inf
     progress = Progress(search.trial, config.generations, "generations")
     for generation in range(1, config.generations + 1):
-        candidates = cma.ask()
-        drawn = draw_windows(
-            starts, splits.train, config.counts(windows.episodes, windows.other_episodes), config.shares
-        )
+        candidates = asking.ask()
+        drawn = task.draw(generator)
         if generation <= len(done):
             line = done[generation - 1]
-            cma.tell(line.costs)
+            asking.tell(line.costs)
         else:
             costs = judge(candidates, drawn)
-            cma.tell(costs)
-            due = generation % validation.every == 0 or generation == config.generations
-            cost = judge([_rounded(cma.centre)], unseen)[0] if due else None
+            asking.tell(costs)
+            due = generation % config.validation.every == 0 or generation == config.generations
+            cost = judge([asking.centre], task.unseen)[0] if due else None
             line = _Generation(generation=generation, costs=tuple(costs), validation=cost)
             _append(search, line)
         if line.validation is not None and line.validation < best_cost:
-            best, best_cost = _rounded(cma.centre), line.validation
+            best, best_cost = asking.centre, line.validation
         note = f"cost {np.mean(line.costs):.4f} in training, {best_cost:.4f} at best in validation"
-        progress.update(generation, f"{note} ({REFERENCE} = 1)")
+        progress.update(generation, f"{note} ({task.unit})" if task.unit else note)
     return best
-
-
-def _rounded(score: PlacementScore) -> PlacementScore:
-    """`score` as it will be stored."""
-    return ScoreWeights.of_score(score).score()
 
 
 def _append(search: _Search, line: _Generation) -> None:
@@ -178,23 +136,23 @@ def _append(search: _Search, line: _Generation) -> None:
 
 
 @contextmanager
-def _judging(config: SearchConfig, trace: VmTrace, cluster: Cluster) -> Iterator[Judge]:
+def _judging(workers: int, task: SearchTask) -> Iterator[Judge]:
     """What judges candidates: this process, or Ray tasks that divide them, with the same costs."""
-    if config.workers == 0:
-        yield lambda scores, windows: judge_scores(scores, windows, trace, cluster)
+    if workers == 0:
+        yield task.judge
         return
     import ray
 
     from spane_rllib.cluster.session import ray_session
 
-    with nullcontext() if ray.is_initialized() else ray_session(num_cpus=config.workers):
-        task = ray.remote(num_cpus=1, max_retries=3)(judge_scores)
-        shared = ray.put(trace)
+    with nullcontext() if ray.is_initialized() else ray_session(num_cpus=workers):
+        remote = ray.remote(num_cpus=1, max_retries=3)(_judge)
+        shared = ray.put(task)
 
-        def judge(scores: Sequence[PlacementScore], windows: Windows) -> list[float]:
-            step = min(config.workers, len(scores))
-            pending = [task.remote(scores[worker::step], windows, shared, cluster) for worker in range(step)]
-            costs = [0.0] * len(scores)
+        def judge(candidates: Sequence[Any], episodes: Any) -> list[float]:
+            step = min(workers, len(candidates))
+            pending = [remote.remote(shared, candidates[worker::step], episodes) for worker in range(step)]
+            costs = [0.0] * len(candidates)
             for worker, found in enumerate(ray.get(pending)):
                 costs[worker::step] = found
             return costs
@@ -202,49 +160,24 @@ def _judging(config: SearchConfig, trace: VmTrace, cluster: Cluster) -> Iterator
         yield judge
 
 
-def judge_scores(
-    scores: Sequence[PlacementScore], windows: Windows, trace: VmTrace, cluster: Cluster
-) -> list[float]:
-    """The costs of `scores` on `windows`, in their order."""
-    reference = waits_of(Heuristic(REFERENCE), trace, cluster, windows)
-    return [
-        relative_cost(waits_of(Heuristic("fgd", score), trace, cluster, windows), reference, windows.shares)
-        for score in scores
-    ]
+def _judge(task: SearchTask, candidates: Sequence[Any], episodes: Any) -> list[float]:
+    return task.judge(candidates, episodes)
 
 
-def _save(
-    config: SearchConfig,
-    folder: ResultsFolder,
-    search: _Search,
-    score: PlacementScore,
-    trace: VmTrace,
-    cluster: Cluster,
-) -> None:
-    best = search.best
-    settings = config.model_dump(mode="json", include={"generations", "population", "step", "windows"})
-    save_model(
-        folder.models / METHOD / search.trial,
-        ScoreWeights.of_score(score),
-        ModelMetadata(
-            servers=cluster.servers,
-            normalisation=Normalisation(
-                node_cpu=cluster.node_cpu,
-                node_memory=cluster.node_memory,
-                double_memory_threshold=cluster.double_memory_threshold,
-            ),
-            trace=TraceIdentity(name=trace.name, sha256=trace.sha256),
-            seed=search.seed,
-            metrics={
-                "generation": best.generation if best else None,
-                "validation_cost": best.validation if best else None,
-            },
-            training=settings,
-        ),
+def _save(config: SearchConfig, folder: ResultsFolder, search: _Search, task: SearchTask, best: Any) -> None:
+    kept = search.best
+    task.save(
+        folder.models / config.search / search.trial,
+        best,
+        seed=search.seed,
+        metrics={
+            "generation": kept.generation if kept else None,
+            "validation_cost": kept.validation if kept else None,
+        },
     )
 
 
-def _write_tables(folder: ResultsFolder, searches: Sequence[_Search]) -> None:
+def _write_tables(config: SearchConfig, folder: ResultsFolder, searches: Sequence[_Search]) -> None:
     """`trials.csv`, as of the main job, and `curves.csv`, a row per generation."""
     trials, curves = [], []
     for search in searches:
@@ -253,14 +186,14 @@ def _write_tables(folder: ResultsFolder, searches: Sequence[_Search]) -> None:
             continue
         trials.append(
             {
-                "method": METHOD,
+                "method": config.search,
                 "trial": search.trial,
                 "seed": search.seed,
                 "status": "TERMINATED",
                 "generations": len(search.history),
                 "best_validation_cost": best.validation,
                 "best_generation": best.generation,
-                "model": f"models/{METHOD}/{search.trial}",
+                "model": f"models/{config.search}/{search.trial}",
             }
         )
         curves += [
@@ -274,6 +207,4 @@ def _write_tables(folder: ResultsFolder, searches: Sequence[_Search]) -> None:
         ]
     table = pd.DataFrame(trials)
     table["rank"] = table["best_validation_cost"].rank(method="first")
-    for name, frame in (("trials.csv", table), ("curves.csv", pd.DataFrame(curves))):
-        with replacing(folder.path / name) as temporary:
-            frame.to_csv(temporary, index=False)
+    write_tables(folder.path, {"trials": table, "curves": pd.DataFrame(curves)})

@@ -16,13 +16,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from spane_rllib.core.settings import Settings
-from spane_rllib.experiments.policy_search.config import SearchConfig, SearchValidation, WindowSettings
+from spane_rllib.experiments.policy_search.config import SearchConfig
 from spane_rllib.experiments.settings_files import presets_of
-from spane_rllib.experiments.studies.config import BootstrapSettings, StudyConfig, StudyEvaluation
+from spane_rllib.experiments.studies.config import StudyConfig
 from spane_rllib.experiments.tuning.config import ExperimentConfig, experiment_settings
 from spane_rllib.experiments.tuning.search_space import KINDS
 from spane_rllib.problems.problem import Problem
-from spane_rllib.problems.registry import find_problem, our_problems
+from spane_rllib.problems.registry import DEFAULT, find_problem, our_problems
 
 
 def sections_of(problem: Problem) -> dict[str, type[Settings]]:
@@ -37,14 +37,15 @@ def sections_of(problem: Problem) -> dict[str, type[Settings]]:
         parts[f"`training` and `methods.<name>.training` of the algorithm `{algorithm}`"] = section
     for kind, section in problem.networks.items():
         parts[f"`methods.<name>.options` of the network `{kind}`"] = section
-    return parts | {f"`{name}`": part for name, part in own.items()}
+    return {**parts, **{f"`{name}`": part for name, part in own.items()}}
 
 
 def common_sections() -> dict[str, type[Settings]]:
     """The sections of every experiment, by title."""
-    methods = {"`methods.<name>`": _method(find_problem("vm_scheduling"))}
-    return {"Top level": ExperimentConfig, **methods} | {
-        f"`{name}`": part for name, part in _parts(ExperimentConfig)
+    return {
+        "Top level": ExperimentConfig,
+        "`methods.<name>`": _method(find_problem(DEFAULT)),
+        **{f"`{name}`": part for name, part in _parts(ExperimentConfig)},
     }
 
 
@@ -68,16 +69,24 @@ def _parts(section: type[BaseModel], inside: str = "") -> Iterator[tuple[str, ty
                 yield from _parts(kind, f"{inside}{name}.")
 
 
-POLICY_SEARCH_SECTIONS: dict[str, type[Settings]] = {
-    "Policy search: top level": SearchConfig,
-    "Policy search: `windows`": WindowSettings,
-    "Policy search: `validation`": SearchValidation,
-}
-STUDY_SECTIONS: dict[str, type[Settings]] = {
-    "Study: top level": StudyConfig,
-    "Study: `evaluation`": StudyEvaluation,
-    "Study: `bootstrap`": BootstrapSettings,
-}
+def search_sections(problem: Problem) -> dict[str, type[Settings]]:
+    """What a policy search holds, by title."""
+    common = {"Policy search: top level": SearchConfig} | {
+        f"Policy search: `{name}`": part for name, part in _parts(SearchConfig)
+    }
+    own: dict[str, type[Settings]] = {}
+    for name, method in problem.searches.items():
+        own[f"Policy search `{name}`: top level"] = method.settings
+        own |= {f"Policy search `{name}`: `{key}`": part for key, part in _parts(method.settings)}
+    return common | own
+
+
+def study_sections() -> dict[str, type[Settings]]:
+    """What every study holds, by title."""
+    return {"Study: top level": StudyConfig} | {
+        f"Study: `{name}`": part for name, part in _parts(StudyConfig)
+    }
+
 
 INTRODUCTION = """\
 # Configuration of an experiment
@@ -130,15 +139,15 @@ POLICY_SEARCH_INTRODUCTION = """
 # Configuration of a policy search
 
 `python -m spane_rllib.search [CONFIG] [--set key=value ...]` looks for a placement score with CMA-ES
-([policy_search.md](policy_search.md)). `trace`, `cluster` and `splits` are those of an experiment.
+([policy_search.md](policy_search.md)). What is scheduled is said by the same keys as in an experiment.
 """
 
 STUDY_INTRODUCTION = """
 # Configuration of a study
 
 `python -m spane_rllib.study CONFIG [--set key=value ...]` evaluates trained models beside heuristics, without
-training ([evaluation.md](evaluation.md)). `CONFIG` is a YAML file or a preset: `wait_time` (5 servers) or
-`flexibility` (2 to 9 servers). `trace`, `cluster` and `splits` are those of an experiment.
+training ([evaluation.md](evaluation.md)). `CONFIG` is a YAML file or a preset. What is scheduled is said by
+the same keys as in an experiment.
 """
 
 
@@ -159,8 +168,8 @@ def reference() -> str:
         )
         text += "".join(_table(title, section) for title, section in sections_of(problem).items())
     for introduction, sections in (
-        (POLICY_SEARCH_INTRODUCTION, POLICY_SEARCH_SECTIONS),
-        (STUDY_INTRODUCTION, STUDY_SECTIONS),
+        (POLICY_SEARCH_INTRODUCTION, search_sections(find_problem(DEFAULT))),
+        (STUDY_INTRODUCTION, study_sections()),
     ):
         text += introduction + "".join(map(_table, sections, sections.values()))
     return text

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from spane_rllib import __version__
 from spane_rllib.core.files import write_text
 from spane_rllib.core.markdown import image, inline, table
 from spane_rllib.core.plotting import save
+from spane_rllib.core.version import __version__
 from spane_rllib.experiments.reports.figures import experiment_figures
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import IdentityRecord, read_identity

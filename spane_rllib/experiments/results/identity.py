@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter
 
-from spane_rllib import __version__
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import write_text
 from spane_rllib.core.settings import Settings
+from spane_rllib.core.version import __version__
 from spane_rllib.experiments.results.folder import ResultsFolder, read_json
 from spane_rllib.problems.problem import Identity
 

@@ -42,10 +42,7 @@ class PartStore:
 
     def read(self, part: Part) -> pd.DataFrame:
         """The episodes of a finished part; a `UserError` where it is missing or damaged."""
-        problem = self._evaluation.task.problem
-        episodes = read_table(self.file(part), problem.episode_columns)
-        # Models that are equal share a part, whatever they are called.
-        return episodes.assign(policy=part.policy.name)
+        return read_table(self.file(part), self._evaluation.task.problem.episode_columns)
 
     def has(self, part: Part) -> bool:
         """Whether the part is finished; says so where it is damaged."""
@@ -151,4 +148,5 @@ def joined(parts: Sequence[Part], read: Callable[[Part], pd.DataFrame]) -> pd.Da
     """The episodes of all parts, one after the other, as `read` gives them."""
     import pandas as pd
 
-    return pd.concat([read(part) for part in parts], ignore_index=True)
+    # Policies that are equal share a part, whatever they are called.
+    return pd.concat([read(part).assign(policy=part.policy.name) for part in parts], ignore_index=True)

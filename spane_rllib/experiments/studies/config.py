@@ -1,30 +1,17 @@
-"""The typed configuration of a study, `python -m spane_rllib.study`: trained models beside heuristics."""
+"""The typed configuration of a study, `python -m spane_rllib.study`: trained models beside baselines."""
 
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from functools import cache
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, create_model, model_validator
 
 from spane_rllib.core.settings import Name, PathText, Seed, Settings, distinct
-from spane_rllib.experiments.tuning.config import ClusterSettings, ServerCounts, SplitSettings, TraceSettings
-from spane_rllib.experiments.tuning.loading import STUDY_PRESETS, read_settings
-from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
-
-MAX_EPISODES = 1_000_000
-
-
-def _check_episodes(value: Any) -> Any:
-    # Ahead of the union, whose own messages name its branches.
-    if value != "all" and (type(value) is not int or not 1 <= value <= MAX_EPISODES):
-        raise ValueError(
-            f"must be a whole number from 1 to {MAX_EPISODES:,}, or all, got {reprlib.repr(value)}"
-        )
-    return value
-
+from spane_rllib.experiments.settings_files import presets_of, problem_of, read_settings
+from spane_rllib.problems.problem import Problem
 
 Paths = Annotated[
     tuple[PathText, ...],
@@ -33,51 +20,27 @@ Paths = Annotated[
     BeforeValidator(lambda paths: [paths] if isinstance(paths, str) else paths),
     AfterValidator(distinct),
 ]
-EpisodeCount = Annotated[
-    Annotated[int, Field(ge=1, le=MAX_EPISODES)] | Literal["all"], BeforeValidator(_check_episodes)
-]
-
-
-class StudyEvaluation(Settings):
-    """What every policy plays."""
-
-    episodes: EpisodeCount = Field(
-        default=1000,
-        description="Episodes per policy and cluster size; `all`: one from every row of the split.",
-    )
-    split: Literal["train", "validation", "test"] = Field(
-        default="test",
-        description="Part of the trace where episodes start; `test` for finished methods only.",
-    )
-    seed: Seed = Field(default=0, description="Seed of the drawn starts and of the heuristic `random`.")
-    servers: ServerCounts | None = Field(
-        default=None, description="Cluster sizes, servers; null: `cluster.servers`."
-    )
-    heuristics: Annotated[tuple[HeuristicName, ...], Strict(False), AfterValidator(distinct)] = Field(
-        default=tuple(HEURISTICS), description="Heuristics to compare with."
-    )
 
 
 class BootstrapSettings(Settings):
-    """The intervals: percentiles over resamples of blocks of start rows, since episodes overlap."""
+    """The intervals: percentiles over resamples of blocks of neighbouring episodes, which overlap."""
 
     resamples: int = Field(default=2000, ge=100, le=100_000, description="Resamples.")
-    block_rows: int = Field(default=2000, ge=1, le=10_000_000, description="Start rows of a block.")
+    block_rows: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        default=None,
+        description="Length of a block, in rows of what episodes start from; null: the problem's.",
+    )
 
 
 class StudyConfig(Settings):
     """One study: which models and heuristics to evaluate, on what, and how to compare them."""
 
+    about: ClassVar[Problem]
+
+    problem: str = Field(description="What is scheduled.")
     name: Name = Field(description="Name of the study and of its folder under `output`.")
     output: PathText = Field(default="results", description="Folder that receives the study's folder.")
     seed: Seed = Field(default=0, description="Seed of the bootstrap.")
-    trace: TraceSettings = Field(default_factory=TraceSettings, description="Which VM trace.")
-    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The servers.")
-    splits: SplitSettings | None = Field(
-        default=None,
-        description="Shares of the trace to start episodes in; null: the published split of a known dataset, "
-        "else the default shares.",
-    )
     groups: dict[Name, Paths] = Field(
         default_factory=dict,
         description="Models that belong together, by display name: the results folder of an experiment with "
@@ -85,11 +48,9 @@ class StudyConfig(Settings):
         "model directories.",
     )
     policies: Annotated[tuple[PathText, ...], Strict(False), AfterValidator(distinct)] = Field(
-        default=(), description="Model directories, or heuristics, by themselves."
+        default=(), description="Model directories, heuristics or `module:Class`, by themselves."
     )
-    evaluation: StudyEvaluation = Field(
-        default_factory=StudyEvaluation, description="What every policy plays."
-    )
+    evaluation: Any = Field(default=None, description="What every policy plays.")
     top: Annotated[
         tuple[Annotated[int, Field(ge=1, le=10_000)], ...], Strict(False), AfterValidator(distinct)
     ] = Field(
@@ -97,9 +58,7 @@ class StudyConfig(Settings):
         description="Means over a group's best models by validation, this many each. With 5 or more there is "
         "one without the 2 best and 2 worst too, as published for 11.",
     )
-    reference: PathText = Field(
-        default="keep-64", description="Evaluated policy that every other one is compared with."
-    )
+    reference: PathText = Field(description="Evaluated policy that every other one is compared with.")
     bootstrap: BootstrapSettings = Field(default_factory=BootstrapSettings, description="The intervals.")
     workers: int = Field(
         default=0, ge=0, le=4096, description="Ray tasks; 0: everything in one process, without Ray."
@@ -113,10 +72,25 @@ class StudyConfig(Settings):
             raise ValueError("groups.heuristic: is what tables call heuristics; choose another name")
         return self
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The cluster sizes to play."""
-        return self.evaluation.servers or (self.cluster.servers,)
+
+@cache
+def study_settings(problem: Problem) -> type[StudyConfig]:
+    """The configuration of studies about `problem`; the fields of `problem.instance` are among its own."""
+    reference = StudyConfig.model_fields["reference"].description
+    evaluation = StudyConfig.model_fields["evaluation"].description
+    config: Any = create_model(
+        "StudyConfig",
+        __base__=(problem.instance, StudyConfig),
+        __doc__=StudyConfig.__doc__,
+        problem=(str, Field(default=problem.name, description="What is scheduled.")),
+        evaluation=(
+            problem.evaluation,
+            Field(default_factory=problem.evaluation, description=evaluation),
+        ),
+        reference=(PathText, Field(default=problem.statistics.reference, description=reference)),
+    )
+    config.about = problem
+    return config
 
 
 def load_study(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> StudyConfig:
@@ -129,4 +103,6 @@ def load_study(source: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
     Raises:
         UserError: the file, a key, a value or an override is invalid.
     """
-    return read_settings(StudyConfig, source, overrides, STUDY_PRESETS)[0]
+    return read_settings(
+        lambda data: study_settings(problem_of(data)), source, overrides, presets_of("studies")
+    )[0]

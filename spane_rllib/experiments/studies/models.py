@@ -12,11 +12,9 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import suggestion
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.studies.config import StudyConfig
-from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.problems.vm_scheduling.networks.weights import MODEL_FILE, load_model
-from spane_rllib.problems.vm_scheduling.part_keys import model_digest
-from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, Policy, policy_of
-from spane_rllib.problems.vm_scheduling.pretrained import model_folder
+from spane_rllib.problems.problem import Policy, Task
+
+TRIALS_FILE = "trials.csv"
 
 
 @dataclass(frozen=True)
@@ -36,52 +34,45 @@ class Group:
 
 @dataclass
 class StudyPolicies:
-    """All policies of a study by name, what identifies each one's results, and how they are grouped."""
+    """All policies of a study by name, and how they are grouped."""
 
+    task: Task
     policies: dict[str, Policy] = field(default_factory=dict)
-    identities: dict[str, str] = field(default_factory=dict)
     groups: list[Group] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def group_of(self, policy: str) -> str:
         """Name of the first group that `policy` is in, else "heuristic" or ""."""
         names = (group.name for group in self.groups if policy in group.policies)
-        return next(names, "heuristic" if policy in HEURISTICS else "")
+        return next(names, "heuristic" if policy in self.task.problem.baselines else "")
 
-    def add_model(self, name: str, directory: Path) -> str:
-        """Load a model; returns `name`."""
-        model, _ = load_model(directory)
-        return self._add(policy_of(name, model), model_digest(directory))
-
-    def add_heuristic(self, name: str, training_rows: int) -> str:
-        """Add a heuristic; `fgd` takes its flavours from the first `training_rows` rows."""
-        return self._add(HeuristicPolicy(name, training_rows), f"{name} {training_rows}")
-
-    def _add(self, policy: Policy, identity: str) -> str:
-        if self.identities.setdefault(policy.name, identity) != identity:
+    def add(self, text: str, where: str, name: str | None = None) -> str:
+        """Load the policy that `text` means; returns its name. `where` is the key that has it."""
+        try:
+            policy = self.task.load_policy(text, name)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        if self.policies.setdefault(policy.name, policy).identity != policy.identity:
             raise UserError(f"two different models are called {policy.name}; rename the group or the folder")
-        self.policies[policy.name] = policy
         return policy.name
 
 
-def load_policies(config: StudyConfig, training_rows: int) -> StudyPolicies:
+def load_policies(config: StudyConfig, task: Task) -> StudyPolicies:
     """Everything that `config` names, groups first.
 
     Raises:
         UserError: a model or results folder is missing, damaged or incomplete, or the reference is not among
             the policies.
     """
-    loaded = StudyPolicies()
+    loaded = StudyPolicies(task)
     for name, paths in config.groups.items():
         loaded.groups.append(_load_group(loaded, name, [Path(path) for path in paths]))
-    for text in dict.fromkeys((*config.policies, *config.evaluation.heuristics)):
-        if text in HEURISTICS:
-            loaded.add_heuristic(text, training_rows)
-        elif (folder := model_folder(text)).is_dir():
-            loaded.add_model(text, folder)
-        else:
-            hint = suggestion(text, HEURISTICS)
-            raise UserError(f"policies: {text!r} is neither the directory of a model nor a heuristic; {hint}")
+    for key, texts in (
+        ("policies", config.policies),
+        ("evaluation.heuristics", config.evaluation.heuristics),
+    ):
+        for text in texts:
+            loaded.add(text, key)
     if config.reference not in loaded.policies:
         hint = suggestion(config.reference, loaded.policies)
         raise UserError(f"reference: {config.reference!r} is not evaluated; {hint}")
@@ -90,24 +81,34 @@ def load_policies(config: StudyConfig, training_rows: int) -> StudyPolicies:
 
 def _load_group(loaded: StudyPolicies, name: str, paths: list[Path]) -> Group:
     names: list[str] = []
+    key = f"groups.{name}"
     for path in paths:
-        if (path / MODEL_FILE).is_file():
-            names.append(loaded.add_model(str(path), path))
+        if found := _results_folder(path):
+            models = _trained(loaded, name, *found)
+            names += [loaded.add(str(model), key, f"{name}/{model.name}") for model in models]
+        elif path.is_dir():
+            names.append(loaded.add(str(path), key))
         else:
-            names += [
-                loaded.add_model(f"{name}/{model.name}", model) for model in _trained(loaded, name, path)
-            ]
+            raise UserError(
+                f"{key}: {path}: neither a results folder (no {TRIALS_FILE}) nor a model's folder"
+            )
     ranked = len(paths) == 1 and len(names) > 1
     return Group(name, tuple(dict.fromkeys(names)), ranked)
 
 
-def _trained(loaded: StudyPolicies, name: str, path: Path) -> Iterator[Path]:
+def _results_folder(path: Path) -> tuple[Path, str | None] | None:
+    """The results folder that `path` is, or is a method's folder of, and the method; None if neither."""
+    if (path / TRIALS_FILE).exists():
+        return path, None
+    if path.parent.name == "models" and (path.parent.parent / TRIALS_FILE).exists():
+        return path.parent.parent, path.name
+    return None
+
+
+def _trained(loaded: StudyPolicies, name: str, path: Path, method: str | None) -> Iterator[Path]:
     """Model directories of the trials in a results folder, or of one of its methods, best first."""
     where = f"groups.{name}: {path}"
-    method = None
-    if path.parent.name == "models" and (path.parent.parent / "trials.csv").is_file():
-        path, method = path.parent.parent, path.name
-    trials = _read_trials(path / "trials.csv", where)
+    trials = _read_trials(path / TRIALS_FILE)
     methods = list(trials["method"].unique())
     if method is None and len(methods) > 1:
         raise UserError(
@@ -131,9 +132,7 @@ def _trained(loaded: StudyPolicies, name: str, path: Path) -> Iterator[Path]:
     yield from directories
 
 
-def _read_trials(file: Path, where: str) -> pd.DataFrame:
-    if not file.is_file():
-        raise UserError(f"{where}: neither a results folder (no trials.csv) nor a model (no {MODEL_FILE})")
+def _read_trials(file: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(file, usecols=["method", "trial", "rank"], dtype={"method": str, "trial": str})
     except (OSError, ValueError) as error:

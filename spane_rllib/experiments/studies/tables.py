@@ -8,20 +8,21 @@ import numpy as np
 import pandas as pd
 
 from spane_rllib.core.bootstrap import Numbers, interval
+from spane_rllib.experiments.studies.comparison import Estimate, compare, comparison_columns
 from spane_rllib.experiments.studies.models import Group, StudyPolicies
-from spane_rllib.problems.vm_scheduling.waits.comparison import COMPARISON_COLUMNS, Estimate, compare
-from spane_rllib.problems.vm_scheduling.waits.statistics import STATISTICS
+from spane_rllib.problems.problem import Case, Problem
 
 _DROPPED = 2
 """Models left out at each end of the published mean over 11 models."""
 
 
 def summary_table(estimates: Iterable[Estimate], policies: StudyPolicies) -> pd.DataFrame:
-    """One row per policy and number of servers.
+    """One row per policy and case.
 
-    Columns: policy, group, validation_rank (from 1, where known), servers, episodes, each of `STATISTICS`
-    with `_low` and `_high` for its interval, lower_bound_trimmed_mean_10_s.
+    Columns: policy, group, validation_rank (from 1, where known), the case, episodes, each statistic with
+    `_low` and `_high` for its interval, and what else `Problem.estimate` knows.
     """
+    problem = policies.task.problem
     ranks = {
         name: rank
         for group in policies.groups
@@ -33,44 +34,50 @@ def summary_table(estimates: Iterable[Estimate], policies: StudyPolicies) -> pd.
             "policy": estimate.policy,
             "group": policies.group_of(estimate.policy),
             "validation_rank": ranks.get(estimate.policy),
-            "servers": estimate.servers,
-            "episodes": len(estimate.waits),
-            **_with_intervals(estimate.statistics),
-            "lower_bound_trimmed_mean_10_s": estimate.statistics["lower_bound_trimmed_mean_10_s"][0],
+            problem.case: estimate.case,
+            "episodes": len(estimate.values),
+            **_with_intervals(problem, estimate.statistics),
+            **{
+                name: values[0]
+                for name, values in estimate.statistics.items()
+                if name not in problem.statistics.by_name
+            },
         }
         for estimate in estimates
     )
 
 
-def group_table(estimates: Iterable[Estimate], groups: Sequence[Group], top: Sequence[int]) -> pd.DataFrame:
-    """Means over the models of each group, one row per selection of them and number of servers.
+def group_table(
+    problem: Problem, estimates: Iterable[Estimate], groups: Sequence[Group], top: Sequence[int]
+) -> pd.DataFrame:
+    """Means over the models of each group, one row per selection of them and case.
 
-    Columns: group, selection, servers, models (how many are averaged), each of `STATISTICS` with `_low` and
-    `_high`. A selection is left out where one of its models does not play that number of servers.
+    Columns: group, selection, the case, models (how many are averaged), each statistic with `_low` and
+    `_high`. A selection is left out where one of its models does not play that case.
     """
-    by_servers: dict[int, dict[str, Mapping[str, Numbers]]] = {}
+    by_case: dict[Case, dict[str, Mapping[str, Numbers]]] = {}
     for estimate in estimates:
-        by_servers.setdefault(estimate.servers, {})[estimate.policy] = estimate.statistics
+        by_case.setdefault(estimate.case, {})[estimate.policy] = estimate.statistics
     rows = []
-    for servers, statistics in by_servers.items():
+    for case, statistics in by_case.items():
         for group in groups:
             for label, names, dropped in selections(group, top):
                 if not statistics.keys() >= set(names):
                     continue
                 means = {
                     key: _mean(np.stack([statistics[name][key] for name in names]), dropped)
-                    for key in STATISTICS
+                    for key in problem.statistics.by_name
                 }
                 rows.append(
                     {
                         "group": group.name,
                         "selection": label,
-                        "servers": servers,
+                        problem.case: case,
                         "models": len(names) - 2 * dropped,
-                        **_with_intervals(means),
+                        **_with_intervals(problem, means),
                     }
                 )
-    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["group", "selection", "servers"])
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else ["group", "selection", problem.case])
 
 
 def selections(group: Group, top: Sequence[int]) -> Iterator[tuple[str, tuple[str, ...], int]]:
@@ -87,16 +94,18 @@ def selections(group: Group, top: Sequence[int]) -> Iterator[tuple[str, tuple[st
     yield "all", group.policies, 0
 
 
-def comparison_table(estimates: Iterable[Estimate], reference: str) -> pd.DataFrame:
-    """`COMPARISON_COLUMNS` of every policy, B, with the reference, A, where that plays as many servers."""
+def comparison_table(problem: Problem, estimates: Iterable[Estimate], reference: str) -> pd.DataFrame:
+    """`compare` of every policy, B, with the reference, A, where that plays the case."""
     estimates = list(estimates)
-    references = {estimate.servers: estimate for estimate in estimates if estimate.policy == reference}
+    references = {estimate.case: estimate for estimate in estimates if estimate.policy == reference}
     frames = [
-        compare(references[estimate.servers], estimate)
+        compare(problem, references[estimate.case], estimate)
         for estimate in estimates
-        if estimate.policy != reference and estimate.servers in references
+        if estimate.policy != reference and estimate.case in references
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COMPARISON_COLUMNS))
+    return (
+        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=comparison_columns(problem))
+    )
 
 
 def _mean(values: Numbers, dropped: int) -> Numbers:
@@ -106,9 +115,9 @@ def _mean(values: Numbers, dropped: int) -> Numbers:
     return mean
 
 
-def _with_intervals(statistics: Mapping[str, Numbers]) -> dict[str, float]:
+def _with_intervals(problem: Problem, statistics: Mapping[str, Numbers]) -> dict[str, float]:
     row: dict[str, float] = {}
-    for name in STATISTICS:
+    for name in problem.statistics.by_name:
         low, high = interval(statistics[name])
         row |= {name: float(statistics[name][0]), f"{name}_low": low, f"{name}_high": high}
     return row

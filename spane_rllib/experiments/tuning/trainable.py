@@ -66,8 +66,8 @@ class TrialTrainable(SchedulingAlgorithm):
     """`SchedulingAlgorithm` built from a small `param_space`, with slim results.
 
     The param space is {"trial": `TrialSettings` as JSON values, "environment", "env_config", "validation"} as
-    of `algorithm_config`, and "gpus" reserved. Large data arrives through Ray's object store, one copy per node,
-    by `tune.with_parameters(TrialTrainable, shared=...)`, see `Task.shared`.
+    of `algorithm_config`, and "gpus" reserved. Large data arrives through Ray's object store, one copy per
+    node, by `tune.with_parameters(TrialTrainable, shared=...)`, see `Task.shared`.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 from typing import Any, Literal
 
 from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.problem import Evaluation
+from spane_rllib.problems.problem import Evaluation, Problem
 
 _DEFAULTS: dict[str, Any] = {
     "node_cpu": 40.0,
@@ -78,8 +80,13 @@ def _episode_count(text: str) -> int | Literal["all"]:
     return "all" if text == "all" else whole_number(1, 1_000_000)(text)
 
 
-def evaluation_of(arguments: argparse.Namespace) -> Evaluation:
+def evaluation_of(problem: Problem, arguments: argparse.Namespace, scenario: str | None = None) -> Evaluation:
     """The evaluation that the options name.
+
+    Args:
+        problem: waits, or allocations.
+        arguments: parsed.
+        scenario: of allocations where none is named; None for waits.
 
     Raises:
         UserError: options have no meaning together, or what they name cannot be read.
@@ -95,20 +102,19 @@ def evaluation_of(arguments: argparse.Namespace) -> Evaluation:
     for option, default in _DEFAULTS.items():
         if option not in given:
             setattr(arguments, option, default)
-    if arguments.published_table:
-        return _published(arguments)
-    return _of_scenario(arguments) if "scenario" in given else _of_waits(arguments)
+    if scenario is None:
+        return _of_waits(problem, arguments)
+    return (_published if arguments.published_table else _of_scenario)(problem, arguments, scenario)
 
 
-def _of_waits(arguments: argparse.Namespace) -> Evaluation:
+def _of_waits(problem: Problem, arguments: argparse.Namespace) -> Evaluation:
     from spane_rllib.problems.vm_scheduling.task import starts_of
     from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
-    from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
     from spane_rllib.problems.vm_scheduling.waits.task import WaitEvaluation, WaitTask
 
     sizes = tuple(dict.fromkeys(arguments.servers or [5]))
     task = WaitTask(
-        WAITS,
+        problem,
         WaitInstance(
             trace=arguments.trace,
             servers=sizes[0],
@@ -117,35 +123,38 @@ def _of_waits(arguments: argparse.Namespace) -> Evaluation:
             double_memory_threshold=arguments.double_memory_threshold,
         ),
     )
-    return WaitEvaluation(task, sizes, starts_of(task, arguments, arguments.starts), arguments.seed)
+    starts = starts_of(task, arguments, arguments.starts)
+    return WaitEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
 
 
-def _of_scenario(arguments: argparse.Namespace) -> Evaluation:
+def _of_scenario(problem: Problem, arguments: argparse.Namespace, scenario: str) -> Evaluation:
     from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
-    from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
     from spane_rllib.problems.vm_scheduling.allocations.task import AllocationEvaluation, AllocationTask
     from spane_rllib.problems.vm_scheduling.task import starts_of
 
-    task = AllocationTask(ALLOCATIONS, AllocationInstance(scenario=arguments.scenario, trace=arguments.trace))
+    task = AllocationTask(
+        problem, AllocationInstance(scenario=arguments.scenario or scenario, trace=arguments.trace)
+    )
     sizes = tuple(dict.fromkeys(arguments.servers or ()))
     starts = starts_of(task, arguments, arguments.starts)
-    return AllocationEvaluation(task, sizes, starts, arguments.seed)
+    return AllocationEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
 
 
-def _published(arguments: argparse.Namespace) -> Evaluation:
+def _source(arguments: argparse.Namespace) -> str:
+    return arguments.starts or f"the {arguments.split} split"
+
+
+def _published(problem: Problem, arguments: argparse.Namespace, _: str) -> Evaluation:
     from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
-    from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
     from spane_rllib.problems.vm_scheduling.allocations.published import PublishedEvaluation
     from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
 
-    task = AllocationTask(ALLOCATIONS, AllocationInstance(trace=arguments.trace))
+    task = AllocationTask(problem, AllocationInstance(trace=arguments.trace))
     return PublishedEvaluation(task, arguments.episodes, arguments.seed)
 
 
 def job_arguments(arguments: argparse.Namespace) -> list[str]:
-    """The options for a process elsewhere: paths absolute, the trace named, defaults spelt out."""
-    from pathlib import Path
-
+    """See `Problem.job_arguments`."""
     from spane_rllib.problems.vm_scheduling.traces.loading import resolve_source
 
     source = resolve_source(arguments.trace)
@@ -158,11 +167,32 @@ def job_arguments(arguments: argparse.Namespace) -> list[str]:
         for name in _NOT_WITH_SCENARIO:
             options[f"--{name.replace('_', '-')}"] = getattr(arguments, name)
     else:
-        file = Path(arguments.scenario)
-        options["--scenario"] = file.absolute() if file.is_file() else arguments.scenario
+        options["--scenario"] = _elsewhere(arguments.scenario)
     if arguments.starts is not None:
         options["--starts"] = Path(arguments.starts).absolute()
     else:
         options |= {"--split": arguments.split, "--episodes": arguments.episodes}
     sizes = [("--servers", n) for n in dict.fromkeys(arguments.servers or ())]
     return [str(word) for pair in [*options.items(), *sizes] for word in pair]
+
+
+def placed(settings: Any, trace: str | None) -> Any:
+    """See `Problem.placed`."""
+    from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
+
+    source = trace or settings.trace.source
+    if source == "auto":
+        # By name, not by variable: a node without the file is to say so, not fall back to a synthetic trace.
+        source = os.environ.get(DATA_VARIABLE) or "synthetic"
+    if source.partition(":")[0] != "synthetic":
+        source = str(Path(source).expanduser().absolute())
+    update = {"trace": settings.trace.model_copy(update={"source": source})}
+    if hasattr(settings, "scenario"):
+        update["scenario"] = _elsewhere(settings.scenario)
+    return settings.model_copy(update=update)
+
+
+def _elsewhere(scenario: str) -> str:
+    """A scenario, by name or by path, for a process in another folder."""
+    file = Path(scenario)
+    return str(file.absolute()) if file.is_file() else scenario

@@ -11,6 +11,9 @@ from spane_rllib.core.settings import Interval, PathText, Seed, Settings, distin
 from spane_rllib.problems.problem import EpisodeSettings
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
 
+CATASTROPHE_S = 300_000.0
+"""Total wait of an episode, seconds, above which it is called a catastrophe."""
+
 ServerCount = Annotated[int, Field(ge=1, le=10_000)]
 ServerCounts = Annotated[
     tuple[ServerCount, ...], Strict(False), Field(min_length=1), AfterValidator(distinct)

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ from spane_rllib.problems.vm_scheduling.traces.splits import (
     select_starts,
 )
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class SlotTask(Task):
@@ -128,12 +131,16 @@ class SlotEvaluation(Evaluation):
         sizes: numbers of servers.
         starts: (E,) rows at which episodes begin.
         seed: of what draws random numbers.
+        source: where the starts are from.
     """
 
     task: SlotTask
 
-    def __init__(self, task: SlotTask, sizes: Sequence[Case], starts: Rows, seed: int) -> None:
+    def __init__(
+        self, task: SlotTask, sizes: Sequence[Case], starts: Rows, seed: int, source: str = ""
+    ) -> None:
         self.task, self.seed = task, seed
+        self.chosen = f"starts from {source}; seed {seed}" if source else ""
         self.cases: tuple[Case, ...] = tuple(sizes)
         self.pairs: npt.NDArray[np.int64] = starts
 

@@ -13,13 +13,14 @@ import pytest
 from allocation_cases import scenario_of, trace_of_vms
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import SyncVectorEnv
-from spane_rllib.registration import ALLOCATION, SCENARIOS
 
 import spane_rllib  # noqa: F401  # registers the environments
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.yaml_files import presets_in
 from spane_rllib.problems.vm_scheduling.allocations.env import AllocationEnv, create_env
-from spane_rllib.problems.vm_scheduling.allocations.scenario import scenario_names
+from spane_rllib.problems.vm_scheduling.allocations.scenario import PRESETS
 from spane_rllib.problems.vm_scheduling.allocations.vector_env import AllocationVectorEnv
+from spane_rllib.problems.vm_scheduling.environments import ALLOCATIONS
 from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
@@ -29,6 +30,9 @@ CASES: dict[str, dict[str, Any]] = {
     "deletions": {"deletions": True},
     "growing": {"growth": GROWING},
 }
+
+ALLOCATION = "spane_rllib/Allocation-v0"
+SCENARIOS = {name: spec.keywords["scenario"] for name, spec in ALLOCATIONS.items() if spec.keywords}
 
 
 def large(**keys: Any) -> Any:
@@ -112,7 +116,7 @@ def test_lanes_equal_single_environments(trace: VmTrace, case: str, mode: str) -
     assert ends > 4
 
 
-@pytest.mark.parametrize("name", [*SCENARIOS, ALLOCATION])
+@pytest.mark.parametrize("name", ALLOCATIONS)
 def test_gymnasium_makes_and_checks_it(name: str) -> None:
     keywords: dict[str, Any] = {"trace": "synthetic:vms=2000", "infeasible_action": "terminate"}
     servers = 200 if "Expanding" in name else 3
@@ -129,7 +133,8 @@ def test_gymnasium_makes_and_checks_it(name: str) -> None:
 
 
 def test_every_preset_has_an_environment() -> None:
-    assert sorted(SCENARIOS.values()) == scenario_names()
+    shipped = [spec.keywords["scenario"] for spec in ALLOCATIONS.values() if spec.keywords]
+    assert sorted(shipped) == sorted(presets_in(PRESETS))
 
 
 def test_from_a_file_and_a_dictionary(tmp_path: Path) -> None:

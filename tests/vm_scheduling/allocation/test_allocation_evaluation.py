@@ -11,6 +11,7 @@ from allocation_cases import scenario_of, trace_of_vms
 
 from spane_rllib.__main__ import main
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.yaml_files import presets_in
 from spane_rllib.problems.vm_scheduling.allocations.evaluation import (
     EPISODE_COLUMNS,
     SUMMARY_COLUMNS,
@@ -20,12 +21,12 @@ from spane_rllib.problems.vm_scheduling.allocations.evaluation import (
 from spane_rllib.problems.vm_scheduling.allocations.published import PUBLISHED, published_starts
 from spane_rllib.problems.vm_scheduling.allocations.results import AllocationResults
 from spane_rllib.problems.vm_scheduling.allocations.scenario import (
+    PRESETS,
     AllocationScenario,
     DoubleRule,
     Growth,
     ServerGroup,
     load_scenario,
-    scenario_names,
 )
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload, compile_allocations
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
@@ -44,7 +45,7 @@ deletions: true
 
 
 def test_the_presets() -> None:
-    scenarios = {name: load_scenario(name) for name in scenario_names()}
+    scenarios = {name: load_scenario(name) for name in presets_in(PRESETS)}
     found = {
         name: (one.initial_servers, one.max_servers, one.deletions, one.double.memory_above)
         for name, one in scenarios.items()

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.__main__ import main
+from spane_rllib.core.yaml_files import presets_in
 from spane_rllib.problems.vm_scheduling.allocations.evaluation import evaluate_policy
 from spane_rllib.problems.vm_scheduling.allocations.recording import record_episode
 from spane_rllib.problems.vm_scheduling.allocations.scenario import (
+    PRESETS,
     AllocationScenario,
     Growth,
     load_scenario,
-    scenario_names,
 )
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
@@ -66,7 +67,9 @@ def check(schedule: Schedule, policy: Policy, workload: AllocationWorkload, seed
 
 
 @pytest.mark.parametrize("policy", [*HEURISTICS, "network"])
-@pytest.mark.parametrize("scenario", [*map(small, scenario_names()), HETEROGENEOUS], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "scenario", [*map(small, presets_in(PRESETS)), HETEROGENEOUS], ids=lambda one: one.name
+)
 def test_a_recording_is_what_evaluation_plays(scenario: AllocationScenario, policy: str) -> None:
     workload = AllocationWorkload(synthesize(vms=2000), scenario)
     played: Policy = HeuristicPolicy(policy, training_rows=800)

@@ -49,7 +49,7 @@ def with_random_biases(network, seed):
 
 def torch_q_values(network, states, request):
     with torch.no_grad():
-        return network(torch.from_numpy(states), torch.from_numpy(request)).numpy()
+        return network({"servers": torch.from_numpy(states), "request": torch.from_numpy(request)}).numpy()
 
 
 @settings(max_examples=150)

@@ -135,20 +135,22 @@ def test_a_model_of_format_version_1_plays_as_it_did(tmp_path):
     servers, request = torch.arange(12.0).reshape(1, 3, 2, 2) / 12, torch.tensor([[0.25, 0.5, 1.0]])
     # What the version that wrote this format computed.
     expected = torch.tensor([[0.5180737, 0.8340567, 0.2185189, 0.5292383, -0.0917039, 0.5413742]])
-    torch.testing.assert_close(loaded(servers, request), expected, atol=1e-6, rtol=0)
-    assert (network(servers, request) - expected).abs().max() > 0.1
+    torch.testing.assert_close(loaded({"servers": servers, "request": request}), expected, atol=1e-6, rtol=0)
+    assert (network({"servers": servers, "request": request}) - expected).abs().max() > 0.1
 
     save_model(tmp_path / "copy", loaded, metadata)
     again, _ = load_model(tmp_path / "copy")
     assert (again.encoder_rectified, again.correction) == (True, 0)
-    assert torch.equal(again(servers, request), loaded(servers, request))
+    assert torch.equal(
+        again({"servers": servers, "request": request}), loaded({"servers": servers, "request": request})
+    )
 
 
 def test_the_shipped_network_of_format_version_1_plays_as_it_did():
     network, _ = load_model(model_folder("spane@pretrained"))
     servers, request = torch.arange(12.0).reshape(1, 3, 2, 2) / 12, torch.tensor([[0.25, 0.5, 1.0]])
     expected = torch.tensor([[-0.5018273, 0.3718640, -0.8217020, 0.2161292, -0.6885979, 0.1474751]])
-    torch.testing.assert_close(network(servers, request), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(network({"servers": servers, "request": request}), expected, atol=1e-5, rtol=0)
 
 
 def edit_tensors(change):

@@ -17,6 +17,10 @@ def observations(servers, rows=6, seed=0):
     )
 
 
+def seen(states, request):
+    return {"servers": states, "request": request}
+
+
 def permute_slots(q, order):
     return q.reshape(len(q), -1, 2)[:, order].flatten(1)
 
@@ -32,9 +36,11 @@ def test_spane_is_equivariant_to_server_permutations(options, servers):
     network = build_network("spane", options, 5, seed=3)
     states, request = observations(servers)
     order = torch.from_numpy(np.random.default_rng(0).permutation(servers))
-    q = network(states, request)
+    q = network(seen(states, request))
     assert q.shape == (6, 2 * servers)
-    torch.testing.assert_close(network(states[:, order], request), permute_slots(q, order), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        network(seen(states[:, order], request)), permute_slots(q, order), atol=1e-6, rtol=0
+    )
 
 
 def test_spane_learns_the_same_from_permuted_data():
@@ -50,7 +56,7 @@ def test_spane_learns_the_same_from_permuted_data():
         network = build_network("spane", ALL, 5, seed=1)
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
         before = torch.nn.utils.parameters_to_vector(network.parameters()).detach().clone()
-        network(inputs, request).gather(1, chosen[:, None]).square().mean().backward()
+        network(seen(inputs, request)).gather(1, chosen[:, None]).square().mean().backward()
         optimizer.step()
         weights.append(torch.nn.utils.parameters_to_vector(network.parameters()).detach())
         assert (weights[-1] - before).abs().max() > 1e-3  # the step did something
@@ -61,15 +67,17 @@ def test_mlp_is_not_equivariant():
     network = build_network("mlp", {}, 5, seed=0)
     states, request = observations(5)
     order = torch.tensor([1, 0, 2, 3, 4])
-    difference = network(states[:, order], request) - permute_slots(network(states, request), order)
+    difference = network(seen(states[:, order], request)) - permute_slots(
+        network(seen(states, request)), order
+    )
     assert difference.abs().max() > 1e-2
 
 
 def test_swapping_the_nodes_of_a_server_is_not_a_symmetry_of_spane():
     network = build_network("spane", {}, 5, seed=0)
     states, request = observations(5)
-    swapped = network(states.flip(2), request).reshape(6, 5, 2).flip(2).flatten(1)
-    assert (swapped - network(states, request)).abs().max() > 1e-2
+    swapped = network(seen(states.flip(2), request)).reshape(6, 5, 2).flip(2).flatten(1)
+    assert (swapped - network(seen(states, request))).abs().max() > 1e-2
 
 
 def spane_value(network, states, request):
@@ -94,7 +102,10 @@ def test_the_mean_over_the_slots_is_the_value(kind, options, value):
     network = build_network(kind, options, 4, seed=2)
     states, request = observations(4)
     torch.testing.assert_close(
-        network(states, request).mean(1, keepdim=True), value(network, states, request), atol=1e-6, rtol=0
+        network(seen(states, request)).mean(1, keepdim=True),
+        value(network, states, request),
+        atol=1e-6,
+        rtol=0,
     )
 
 
@@ -128,7 +139,7 @@ def test_spane_forward_by_hand(encoder_output, standard_deviation, spread, scale
     # Without the ReLU the second embedding is -0.3: mean 0.85, population standard deviation 1.15.
     deviation = scale * spread
     expected = torch.tensor(rest) + deviation * torch.tensor([202.0, 198.0, 202.0, 198.0])
-    torch.testing.assert_close(network(states, request), expected[None])
+    torch.testing.assert_close(network(seen(states, request)), expected[None])
 
 
 def test_mlp_forward_by_hand():
@@ -139,7 +150,7 @@ def test_mlp_forward_by_hand():
         network.trunk[2].bias.copy_(torch.tensor([0.0, 30.0]))
         network.value.weight.copy_(torch.tensor([[1.0, 1.0]]))
         network.advantage.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 3.0]]))
-    q = network(torch.ones(1, 1, 2, 2), torch.tensor([[1.0, 1.0, 0.0]]))
+    q = network(seen(torch.ones(1, 1, 2, 2), torch.tensor([[1.0, 1.0, 0.0]])))
     # Hidden 21; bottleneck 21 and relu(30 - 21) = 9; value 30; advantages 21 and 27 with mean 24.
     torch.testing.assert_close(q, torch.tensor([[27.0, 33.0]]))
 
@@ -150,7 +161,7 @@ def test_standard_deviation_of_equal_servers_is_zero_with_finite_gradients(serve
     options = {"aggregations": ["std"], "standard_deviation": standard_deviation}
     network = build_network("spane", options, 5, seed=0)
     states = torch.full((3, servers, 2, 2), 0.37, requires_grad=True)
-    q = network(states, torch.rand(3, 3, generator=torch.Generator().manual_seed(0)))
+    q = network(seen(states, torch.rand(3, 3, generator=torch.Generator().manual_seed(0))))
     q.square().sum().backward()
     assert torch.isfinite(q).all()
     assert torch.isfinite(states.grad).all()
@@ -181,7 +192,7 @@ def test_initial_weights_are_kaiming_uniform():
 def test_mlp_refuses_another_number_of_servers():
     network = build_network("mlp", {}, 5, 0)
     with pytest.raises(UserError, match=r"takes 5 servers, got 6"):
-        network(*observations(6))
+        network(seen(*observations(6)))
 
 
 @pytest.mark.parametrize("kind", ["spane", "mlp"])
@@ -189,5 +200,5 @@ def test_kind_and_options_build_the_network_again(kind):
     options = ALL | DEEP if kind == "spane" else {"width": 6, "depth": 4}
     network = build_network(kind, options, 5, seed=4)
     again = build_network(network.kind, network.options(), 5, seed=4)
-    torch.testing.assert_close(network(*observations(5)), again(*observations(5)), atol=0, rtol=0)
+    torch.testing.assert_close(network(seen(*observations(5))), again(seen(*observations(5))), atol=0, rtol=0)
     assert {name: network.options()[name] for name in options} == options

@@ -102,7 +102,7 @@ def quantities(servers, rows=50, seed=1):
 def check_equal(network, free, request, expected):
     states, requests = free / torch.tensor([40.0, 90.0]), request / torch.tensor([40.0, 90.0, 1.0])
     compiled = CompiledQNetwork(network).q_values(states.numpy(), requests.numpy())
-    for q in (network(states, requests).detach().numpy(), compiled):
+    for q in (network({"servers": states, "request": requests}).detach().numpy(), compiled):
         np.testing.assert_allclose(q, expected.numpy(), atol=1e-5, rtol=1e-5)
 
 

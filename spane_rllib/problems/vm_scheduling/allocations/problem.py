@@ -73,11 +73,14 @@ class AllocationProblem(Problem):
         headline="allocations_mean",
         compared=("allocations_mean", "allocations_median"),
         value="allocations",
+        value_title="VMs placed in an episode",
         verbs=("places more", "as many", "fewer"),
         note="VMs placed until the first that fits nowhere; CPU and memory: used share of the servers then; "
         "full: episodes that ended so, not by a cap or the end of the trace.",
         block_rows=2000,
+        blocks="start rows",
         reference="fgd",
+        figure="allocations",
     )
     episode_columns: Mapping[str, type] = {
         "scenario": str,
@@ -96,7 +99,7 @@ class AllocationProblem(Problem):
     case_text = "{} servers"
     pair = "start"
     changeable = ("trace", "evaluation.servers")
-    marks = frozenset({"scenario"})
+    marks = frozenset({"scenario", "published-table"})
 
     def check(self, config: Any) -> None:
         """The scenario can have these sizes, networks of a fixed size too, and something is evaluated."""
@@ -160,9 +163,15 @@ class AllocationProblem(Problem):
 
     def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
         """See `Problem.evaluation_of`; the scenario is `fading` where none is given."""
-        if parsed.scenario is None and not parsed.published_table:
-            parsed.scenario = "fading"
-        return arguments.evaluation_of(parsed)
+        return arguments.evaluation_of(self, parsed, scenario="fading")
+
+    def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
+        """See `Problem.job_arguments`."""
+        return arguments.job_arguments(parsed)
+
+    def placed(self, settings: Any, data: str | None = None) -> Any:
+        """See `Problem.placed`."""
+        return arguments.placed(settings, data)
 
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
         """See `Problem.summarize`."""

@@ -141,11 +141,6 @@ def load_scenario(
     return _validated({"name": path.stem} | data, where)
 
 
-def scenario_names() -> list[str]:
-    """The presets."""
-    return list(presets_in(PRESETS))
-
-
 def _validated(data: dict[str, Any], where: str) -> AllocationScenario:
     try:
         return AllocationScenario.model_validate(data)

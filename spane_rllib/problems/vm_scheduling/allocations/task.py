@@ -50,7 +50,8 @@ class AllocationTask(SlotTask):
 
     def evaluation(self, settings: Any) -> AllocationEvaluation:
         """See `Task.evaluation`."""
-        return AllocationEvaluation(self, settings.servers, starts_of(self, settings), settings.seed)
+        source = f"the {settings.split} split"
+        return AllocationEvaluation(self, settings.servers, starts_of(self, settings), settings.seed, source)
 
 
 class AllocationEvaluation(SlotEvaluation):
@@ -58,11 +59,13 @@ class AllocationEvaluation(SlotEvaluation):
 
     task: AllocationTask
 
-    def __init__(self, task: AllocationTask, sizes: Sequence[int] | None, starts: Rows, seed: int) -> None:
+    def __init__(
+        self, task: AllocationTask, sizes: Sequence[int] | None, starts: Rows, seed: int, source: str = ""
+    ) -> None:
         scenario = task.instance.settings
         played = [scenario.with_servers(size) for size in sizes or ()] or [scenario]
         self._scenarios: dict[Case, AllocationScenario] = {one.initial_servers: one for one in played}
-        super().__init__(task, tuple(self._scenarios), starts, seed)
+        super().__init__(task, tuple(self._scenarios), starts, seed, source)
 
     def scenario_of(self, case: Case) -> AllocationScenario:
         """The scenario with so many servers at the start."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spane_rllib import __version__
 from spane_rllib.core.console import Progress
 from spane_rllib.core.errors import one_line
+from spane_rllib.core.version import __version__
 from spane_rllib.problems.vm_scheduling.policies import Policy
 from spane_rllib.problems.vm_scheduling.recordings.schedule import (
     NOWHERE,

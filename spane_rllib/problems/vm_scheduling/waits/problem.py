@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.problem import (
@@ -19,10 +20,13 @@ from spane_rllib.problems.problem import (
     Statistics,
     ValidationSettings,
 )
+from spane_rllib.problems.search import SearchMethod
 from spane_rllib.problems.vm_scheduling import arguments, environments
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
+from spane_rllib.problems.vm_scheduling.score_search.settings import PlacementScoreSearch
 from spane_rllib.problems.vm_scheduling.settings import (
+    CATASTROPHE_S,
     ClusterSettings,
     SlotEvaluationSettings,
     SlotInstanceSettings,
@@ -67,6 +71,7 @@ class WaitProblem(Problem):
     algorithms: Mapping[str, type[Settings]] = ALGORITHMS
     networks = NETWORK_OPTIONS
     baselines = HEURISTICS
+    searches: Mapping[str, SearchMethod] = {"score": PlacementScoreSearch()}
     statistics = Statistics(
         by_name={
             "trimmed_mean_05_s": Statistic("trim 5%, s", "{:,.0f}"),
@@ -77,19 +82,25 @@ class WaitProblem(Problem):
             "mean_log1p": Statistic("mean log1p", "{:.3f}"),
             "catastrophe_rate": Statistic("catastrophes", "{:.1%}"),
             "zero_wait_rate": Statistic("zero wait", "{:.1%}", "more"),
-            "gap_trimmed_mean_10": Statistic("trim 10% / lower bound", "{:.2f}"),
-            "gap_mean": Statistic("mean / lower bound", "{:.2f}"),
+            "gap_trimmed_mean_10": Statistic("trim 10% / lower bound", "{:.2f}", derived=True),
+            "gap_mean": Statistic("mean / lower bound", "{:.2f}", derived=True),
         },
         headline="trimmed_mean_10_s",
         compared=("trimmed_mean_10_s", "trimmed_mean_20_s", "mean_s", "mean_log1p"),
         value="total_wait_s",
+        value_title="total wait of an episode, s",
         tie=1e-6,
         verbs=("waits less", "as long", "longer"),
-        note="Total wait of an episode in seconds. A trimmed mean drops the named share of episodes at each "
-        "end; a catastrophe is an episode with more than 300,000 s; the lower bound holds for every policy "
-        "without migration; mean log1p is the mean of log(1 + total wait).",
         block_rows=2000,
+        blocks="start rows",
         reference="keep-64",
+        bound="lower_bound_trimmed_mean_10_s",
+        note=(
+            "A trimmed mean drops the named share of episodes at each end; a catastrophe is an episode with "
+            f"a total wait of more than {CATASTROPHE_S:,.0f} s; mean log1p is the mean of log(1 + total wait "
+            "in seconds); the lower bound holds for every policy without migration."
+        ),
+        figure="trimmed_means",
     )
     episode_columns: Mapping[str, type] = {
         "policy": str,
@@ -162,8 +173,21 @@ class WaitProblem(Problem):
         arguments.add_arguments(parser)
 
     def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
-        """See `Problem.evaluation_of`; with `--scenario`, that of allocations."""
-        return arguments.evaluation_of(parsed)
+        """See `Problem.evaluation_of`."""
+        for option in ("scenario", "published_table"):
+            if getattr(parsed, option):
+                raise UserError(
+                    f"argument --{option.replace('_', '-')}: is of vm_allocations; leave out --problem"
+                )
+        return arguments.evaluation_of(self, parsed)
+
+    def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
+        """See `Problem.job_arguments`."""
+        return arguments.job_arguments(parsed)
+
+    def placed(self, settings: Any, data: str | None = None) -> Any:
+        """See `Problem.placed`."""
+        return arguments.placed(settings, data)
 
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
         """See `Problem.summarize`."""

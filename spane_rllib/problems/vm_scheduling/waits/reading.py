@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from spane_rllib.problems.vm_scheduling.waits.statistics import CATASTROPHE_S
+from spane_rllib.problems.vm_scheduling.settings import CATASTROPHE_S
 
 _FIRST_FIT = "first-fit"
 _MOST_NAMES = 12

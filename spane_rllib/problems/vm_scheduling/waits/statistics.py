@@ -6,37 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.bootstrap import Numbers, Resamples
-
-CATASTROPHE_S = 300_000.0
-BLOCK_ROWS = 2000
-"""Start rows of a block; an episode places some 900 VMs on average, 3,000 at most, on 5 servers."""
-
-STATISTICS: dict[str, str] = {
-    "trimmed_mean_05_s": "trim 5%, s",
-    "trimmed_mean_10_s": "trim 10%, s",
-    "trimmed_mean_20_s": "trim 20%, s",
-    "mean_s": "mean, s",
-    "median_s": "median, s",
-    "mean_log1p": "mean log1p",
-    "catastrophe_rate": "catastrophes",
-    "zero_wait_rate": "zero wait",
-    "gap_trimmed_mean_10": "trim 10% / lower bound",
-    "gap_mean": "mean / lower bound",
-}
-"""Title of each statistic in tables. Less is better, except for `zero_wait_rate`."""
-
-
-def statistic_text(name: str, value: float) -> str:
-    """`value` of the statistic `name` as tables show it."""
-    if not np.isfinite(value):
-        return "n/a"
-    if name.endswith("_rate"):
-        return f"{value:.1%}"
-    return f"{value:,.0f}" if name.endswith("_s") else f"{value:.{2 if name.startswith('gap_') else 3}f}"
+from spane_rllib.problems.vm_scheduling.settings import CATASTROPHE_S
 
 
 def wait_statistics(waits: npt.ArrayLike, bounds: npt.ArrayLike, resamples: Resamples) -> dict[str, Numbers]:
-    """(1 + R,) values of each of `STATISTICS`, of the sample and of each resample.
+    """(1 + R,) values of each statistic of `WaitProblem`, of the sample and of each resample.
 
     Args:
         waits: (E,) total wait of each episode, seconds.

@@ -53,7 +53,8 @@ class WaitTask(SlotTask):
     def evaluation(self, settings: Any) -> WaitEvaluation:
         """See `Task.evaluation`."""
         sizes = settings.servers or (self.instance.cluster.servers,)
-        return WaitEvaluation(self, sizes, starts_of(self, settings), settings.seed)
+        source = f"the {settings.split} split"
+        return WaitEvaluation(self, sizes, starts_of(self, settings), settings.seed, source)
 
 
 class WaitEvaluation(SlotEvaluation):
