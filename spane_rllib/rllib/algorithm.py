@@ -34,7 +34,7 @@ class SchedulingAlgorithm(DQN):
 
     `train()` plays episodes side by side, makes `gradient_steps_per_iteration` gradient steps, and validates.
     Beside RLlib's usual metrics the result has `gradient_steps`, `validation_<measure>` and
-    `best_validation_<measure>` for the measure of the problem, `placements_per_s` (decisions a second), and
+    `best_validation_<measure>` for the measure of the problem, `decisions_per_s`, and
     `done` once all gradient steps are made. Checkpoints continue exactly: they hold replay memory, target
     networks, optimizers and random states. With `resources(num_gpus=...)` networks are on the GPU if there
     is one, and all gradient steps run there.
@@ -94,7 +94,7 @@ class SchedulingAlgorithm(DQN):
         result = super().step()
         seconds = sum(self.run.seconds.values()) - seconds
         result |= self.run.metrics()
-        result["placements_per_s"] = (self.run.decisions - decisions) / seconds if seconds else 0.0
+        result["decisions_per_s"] = (self.run.decisions - decisions) / seconds if seconds else 0.0
         result["seconds"] = dict(self.run.seconds)
         result["done"] = self.run.finished
         return result

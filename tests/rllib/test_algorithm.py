@@ -124,7 +124,7 @@ def test_training_reports_progress_until_it_is_done(build: Any) -> None:
     assert last["env_runners"]["num_episodes"] == last["episodes"] - results[1]["episodes"]
     assert last["env_runners"]["episode_return_mean"] < 0
     assert last["info"]["learner"]["default_policy"]["learner_stats"]["loss"] == last["loss"]
-    assert all(result["placements_per_s"] > 0 for result in results)
+    assert all(result["decisions_per_s"] > 0 for result in results)
 
 
 @NETWORKS

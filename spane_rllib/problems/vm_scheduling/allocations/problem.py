@@ -108,6 +108,9 @@ class AllocationProblem(Problem):
 
         try:
             scenario = load_scenario(config.scenario)
+        except UserError:
+            return  # `load` refuses it; results are read where the file is not
+        try:
             sizes = [scenario.with_servers(servers) for servers in config.evaluation.servers or ()]
         except UserError as error:
             raise ValueError(f"scenario: {error}") from error
