@@ -22,8 +22,7 @@ from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwor
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.rollout import greedy_episodes
 from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
-from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm
-from spane_rllib.rllib.algorithm_config import SchedulingConfig
+from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm, SchedulingConfig
 
 VM_SCHEDULING = "spane_rllib/VMScheduling-v0"
 ENV_CONFIG = {"trace": "synthetic:vms=3000,seed=1", "servers": 2}
