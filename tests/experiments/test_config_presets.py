@@ -135,7 +135,8 @@ def test_searches_leave_the_test_episodes_to_finished_methods(name: str) -> None
 
 def test_the_studies_are_of_the_final_experiments() -> None:
     wait_time, flexibility = load_study("wait_time"), load_study("flexibility")
-    assert (wait_time.sizes, flexibility.sizes) == ((5,), tuple(range(2, 10)))
+    assert wait_time.evaluation.servers == (5,)
+    assert flexibility.evaluation.servers == tuple(range(2, 10))
     for study in (wait_time, flexibility):
         assert (study.evaluation.split, study.top, study.reference) == ("test", (3, 5), "keep-64")
         assert (study.evaluation.episodes, study.evaluation.seed) == (1000, 2026)
