@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from spane_rllib import search, study, tune
+from spane_rllib.core.presets import presets_of
 from spane_rllib.core.strict_yaml import parse_yaml
 from spane_rllib.experiments.policy_search.config import load_search
 from spane_rllib.experiments.reports.configuration_reference import (
@@ -16,7 +19,6 @@ from spane_rllib.experiments.reports.configuration_reference import (
     sections_of,
     study_sections,
 )
-from spane_rllib.experiments.settings_files import presets_of
 from spane_rllib.experiments.studies.config import load_study
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.search_space import Distribution
@@ -40,6 +42,14 @@ def test_the_presets_are_the_expected_ones() -> None:
     assert list(presets_of()) == sorted(["quick", "fading", "recovering", "spane_published", *stages])
     assert list(presets_of("studies")) == ["flexibility", "wait_time"]
     assert list(presets_of("policy_search")) == ["policy_search"]
+
+
+@pytest.mark.parametrize(("command", "kind"), [(tune, ""), (study, "studies"), (search, "policy_search")])
+def test_help_names_the_presets(command: ModuleType, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in presets_of(kind))
     files = sorted((REPOSITORY / "tune_configs").rglob("*.*"))
     assert sorted(file for file, _ in PRESETS.values()) == files
 
