@@ -147,9 +147,9 @@ def test_the_studies_are_of_the_final_experiments() -> None:
     wait_time, flexibility = load_study("wait_time"), load_study("flexibility")
     assert wait_time.evaluation.servers == (5,)
     assert flexibility.evaluation.servers == tuple(range(2, 10))
-    for study in (wait_time, flexibility):
-        assert (study.evaluation.split, study.top, study.reference) == ("test", (3, 5), "keep-64")
-        assert (study.evaluation.episodes, study.evaluation.seed) == (1000, 2026)
+    for config in (wait_time, flexibility):
+        assert (config.evaluation.split, config.top, config.reference) == ("test", (3, 5), "keep-64")
+        assert (config.evaluation.episodes, config.evaluation.seed) == (1000, 2026)
         for group, paths in study.groups.items():
             [name] = [Path(path).name for path in paths]
             if group == "score":
