@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spane_rllib.core.settings import Settings
 from spane_rllib.learning.algorithms import DqnSettings, PpoSettings
@@ -24,6 +24,12 @@ class BinPackingSettings(Settings):
     items: int = Field(default=20, ge=1, le=1000, description="Items of an episode, and bins.")
     smallest: int = Field(default=10, ge=1, le=100, description="Smallest item, percent of a bin.")
     largest: int = Field(default=60, ge=1, le=100, description="Largest item, percent of a bin.")
+
+    @model_validator(mode="after")
+    def _check_order(self) -> BinPackingSettings:
+        if self.smallest > self.largest:
+            raise ValueError(f"smallest {self.smallest} exceeds largest {self.largest}")
+        return self
 
 
 class BinNetworkOptions(Settings):
@@ -50,6 +56,7 @@ class BinPacking(EnvironmentProblem):
         "random": "any bin with room",
     }
     case = "items"
+    case_text = "{} items"
 
     def build_network(self, kind: str, options: Any, spaces: gymnasium.spaces.Dict) -> nn.Module:
         """See `EnvironmentProblem.build_network`."""

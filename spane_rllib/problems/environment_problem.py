@@ -49,8 +49,6 @@ class EnvironmentProblem(Problem):
             by_name={
                 "mean": Statistic(f"mean {measure.title}", measure.text, measure.better),
                 "median": Statistic("median", measure.text, measure.better),
-                "least": Statistic("least", measure.text, measure.better),
-                "most": Statistic("most", measure.text, measure.better),
             },
             headline="mean",
             compared=("mean", "median"),
@@ -159,20 +157,15 @@ class EnvironmentProblem(Problem):
 
         values = episodes[self.measure.name].to_numpy(np.float64)
         [median] = resamples.trimmed_means(values, (0.5,))
-        return {
-            "mean": resamples.means(values),
-            "median": median,
-            "least": np.full_like(median, values.min()),
-            "most": np.full_like(median, values.max()),
-        }
+        return {"mean": resamples.means(values), "median": median}
 
     def report(self, episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame) -> Iterator[Block]:
-        """A figure of what every policy came to."""
+        """See `Problem.report`: a figure of what every policy came to."""
         from spane_rllib.core.plotting import policy_panels
 
         statistics = self.statistics
         ordered = summary.sort_values("mean", ascending=statistics.better == "less", kind="stable")
-        figure, panels = policy_panels(ordered, self.case, text=f"{self.case} {{}}")
+        figure, panels = policy_panels(ordered, self.case, text=self.case_text)
         for axis, group in panels:
             played = episodes[episodes[self.case] == group[self.case].iloc[0]]
             values = [played.loc[played["policy"] == name, self.measure.name] for name in group["policy"]]

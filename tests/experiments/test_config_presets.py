@@ -150,7 +150,7 @@ def test_the_studies_are_of_the_final_experiments() -> None:
     for config in (wait_time, flexibility):
         assert (config.evaluation.split, config.top, config.reference) == ("test", (3, 5), "keep-64")
         assert (config.evaluation.episodes, config.evaluation.seed) == (1000, 2026)
-        for group, paths in study.groups.items():
+        for group, paths in config.groups.items():
             [name] = [Path(path).name for path in paths]
             if group == "score":
                 assert load_search(name).seeds == 5
