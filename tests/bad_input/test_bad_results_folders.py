@@ -204,7 +204,7 @@ RESUME: dict[str, tuple[Tamper, str]] = {
     "trace damaged": (lambda f: (f.parent / "trace.csv").write_text("x"), "row 1: missing column"),
     "another trace": (
         replace(SETTINGS, "source: trace.csv", "source: synthetic"),
-        "was made on trace trace (sha256 ",
+        "was made on trace (sha256 ",
     ),
 }  # fmt: skip
 
@@ -236,7 +236,7 @@ def test_without_its_data_variable_another_trace_is_not_taken_for_the_first(
     refuse: Refuse, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace(SETTINGS, "source: trace.csv", "source: auto")(experiment)
-    assert "was made on trace trace" in refuse("tune", "--resume", "experiment")
+    assert "was made on trace (sha256 " in refuse("tune", "--resume", "experiment")
     monkeypatch.setenv(DATA_VARIABLE, "trace.csv")
     assert "Ray is started" in refuse("tune", "--resume", "experiment")
 
@@ -323,10 +323,12 @@ def test_a_model_that_is_still_needed_from_a_damaged_checkpoint(
     from spane_rllib.experiments.results.trial_tables import export_models, restore_results
 
     folder = ResultsFolder(experiment)
+    config = folder.load_config()
+    task = config.about.load(config)
     shutil.rmtree(folder.models)
     tamper(experiment)
     with pytest.raises(UserError, match=expected):
-        export_models(restore_results(folder), folder, {"mlp-0000"})
+        export_models(restore_results(folder), folder, {"mlp-0000"}, task)
     assert not folder.models.exists()
 
 
