@@ -96,7 +96,6 @@ class TrialTrainable(SchedulingAlgorithm):
         super().setup(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
-        """See `SchedulingAlgorithm.reset_config`."""
         self._param_space = dict(new_config)
         return super().reset_config(self._algorithm_config())
 
