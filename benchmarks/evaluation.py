@@ -19,7 +19,7 @@ def _measure(quick: bool) -> list[Row]:
     network = build_network("spane", {}, servers=5, seed=0)
     problem = five_server_episodes(episodes)
     policy = NetworkPolicy("spane", network)
-    samples = seconds(lambda: policy.run(*problem, seed=0), repeats)
+    samples = seconds(lambda: policy.play(*problem, seed=0), repeats)
     # A few episodes of the baseline, scaled by the number of VMs placed.
     rate = plain_baseline.placements_per_second(plain_episodes, network)
     baseline = float(problem[3].sum()) / rate

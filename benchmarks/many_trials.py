@@ -19,12 +19,13 @@ from pathlib import Path
 from spane_rllib.experiments.main_job import run_main_job
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.trial_tables import restore_results, trial_table
-from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.config import ExperimentConfig, experiment_settings
+from spane_rllib.problems.registry import DEFAULT, find_problem
 
 
 def experiment(trials: int, output: str) -> ExperimentConfig:
     """`trials` trials of 10 gradient steps."""
-    return ExperimentConfig.model_validate(
+    return experiment_settings(find_problem(DEFAULT)).model_validate(
         {
             "name": "many",
             "output": output,

@@ -39,7 +39,7 @@ class BinNetworkOptions(Settings):
 
 
 class BinPacking(EnvironmentProblem):
-    """See the module."""
+    """Items of random sizes go into as few equal bins as possible."""
 
     name = "bin_packing"
     title = "Items into equal bins, one after the other: use as few as possible"
@@ -59,13 +59,11 @@ class BinPacking(EnvironmentProblem):
     case_text = "{} items"
 
     def build_network(self, kind: str, options: Any, spaces: gymnasium.spaces.Dict) -> nn.Module:
-        """See `EnvironmentProblem.build_network`."""
         from bin_packing.network import BinNetwork
 
         return BinNetwork(options.width)
 
     def baseline(self, name: str) -> Baseline:
-        """See `EnvironmentProblem.baseline`."""
         from bin_packing.baselines import BASELINES
 
         return BASELINES[name]

@@ -57,7 +57,7 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
         best = finished[finished["rank"] <= config.evaluation.top_k]
         evaluated = best.sort_values(["method", "rank"], kind="stable")
         kept = finished if config.keep_weights == "all" else evaluated
-        export_models(grid, folder, set(kept["trial"]))
+        export_models(grid, folder, set(kept["trial"]), task)
         write_trial_tables(grid, folder)
         with folder.stage("evaluation"):
             _evaluate(config, folder, evaluated, evaluation)

@@ -155,6 +155,8 @@ def model_identity(directory: str | os.PathLike[str], network: nn.Module) -> str
 
 def copy_model(source: Path, target: Path) -> None:
     """Copy a model directory in one step; `target` must not exist yet."""
+    for name in (WEIGHTS_FILE, MODEL_FILE):
+        _check_is_file(source / name)
     partial = target.with_name(f".{target.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -171,10 +173,14 @@ def _replaceable(folder: Path) -> bool:
     return folder.is_dir() and {path.name for path in folder.iterdir()} <= {MODEL_FILE, WEIGHTS_FILE}
 
 
+def _check_is_file(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; a model folder holds {MODEL_FILE} and {WEIGHTS_FILE}")
+
+
 def _read(path: Path, largest: int) -> bytes:
     try:
-        if not path.is_file():  # also keeps a pipe from blocking
-            raise UserError(f"{path}: no such file; a model folder holds {MODEL_FILE} and {WEIGHTS_FILE}")
+        _check_is_file(path)  # also keeps a pipe from blocking
         with path.open("rb") as stream:
             data = stream.read(largest + 1)
     except OSError as error:

@@ -26,6 +26,14 @@ def refuse(place: Path, capfd: pytest.CaptureFixture[str]) -> Refuse:
 
 
 @pytest.fixture
+def broken_module(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`broken_module` can be found, and fails."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "broken_module.py").write_text("raise ValueError('two\\nlines')\n")
+    monkeypatch.syspath_prepend(folder)
+
+
+@pytest.fixture
 def mount_disk(place: Path) -> Iterator[MountDisk]:
     """Mounts a small file system at `disk`."""
     folder = place / "disk"

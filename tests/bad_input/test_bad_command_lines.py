@@ -126,19 +126,30 @@ TABLE = [
     # evaluate --scenario
     (f"{SCENARIO} --record file", "cannot write to file: Not a directory"),
     (f"{SCENARIO} --record-episodes 2", "argument --record-episodes: only allowed with argument --record"),
-    (f"{SCENARIO} --workers 2", "argument --workers: not allowed with argument --scenario"),
     (f"{SCENARIO} --node-memory 90", "argument --node-memory: not allowed with argument --scenario"),
     (f"{SCENARIO} --double-memory-threshold 1", "--double-memory-threshold: not allowed with argument --sc"),
     (f"{SCENARIO} --starts absent.txt", "cannot read absent.txt"),
     (f"{SCENARIO} --starts file --split train", "argument --split: not allowed with argument --starts"),
     (f"{SCENARIO} --record out --policy nothing", "policy 'nothing': neither a heuristic"),
     (f"{SCENARIO} --scenario absent.yaml", "absent.yaml"),
+    # evaluate --problem, and code of one's own
+    (f"{EVALUATE} --problem vm_schedulin", "no problem is called 'vm_schedulin'; did you mean vm_sched"),
+    (f"{EVALUATE} --problem ''", "no problem is called ''"),
+    (f"{EVALUATE} --problem absent_module:PROBLEM", "absent_module:PROBLEM: no module absent_module; run in"),
+    (f"{EVALUATE} --problem broken_module:PROBLEM", "importing broken_module failed: ValueError("),
+    (f"{EVALUATE} --problem json:PROBLEM", "json:PROBLEM: json has no PROBLEM"),
+    (f"{EVALUATE} --problem json:dumps", "problem json:dumps: function is not a Problem"),
+    (f"{EVALUATE} --policy absent_module:Mine", "absent_module:Mine: no module absent_module; run in the"),
+    (f"{EVALUATE} --policy broken_module:Mine", "importing broken_module failed: ValueError("),
+    (f"{EVALUATE} --policy json:Mine", "json:Mine: json has no Mine"),
+    (f"{EVALUATE} --policy json:dumps", "policy json:dumps: needs to be a class with a method act(obser"),
+    (f"{EVALUATE} --policy json:JSONEncoder", "policy json:JSONEncoder: needs to be a class with a method"),
+    (f"{EVALUATE} --policy a/b:Mine", "policy 'a/b:Mine': neither a heuristic"),
     # evaluate --published-table
     (f"{PUBLISHED} --record out", "argument --record: not allowed with argument --published-table"),
     (f"{PUBLISHED} --record-episodes 2", "--record-episodes: only allowed with argument --record"),
     (f"{PUBLISHED} --episodes all", "--episodes: all is not allowed with argument --published-table"),
     (f"{PUBLISHED} --starts absent.txt", "argument --starts: not allowed with argument --published-table"),
-    (f"{PUBLISHED} --workers 2", "argument --workers: not allowed with argument --published-table"),
     (f"{PUBLISHED} --servers 5", "argument --servers: not allowed with argument --published-table"),
     (f"{PUBLISHED} --output file", "cannot write to file: Not a directory"),
     # compare
@@ -192,7 +203,7 @@ def files(place: Path) -> None:
     (place / "empty").mkdir()
 
 
-@pytest.mark.usefixtures("files")
+@pytest.mark.usefixtures("files", "broken_module")
 @pytest.mark.parametrize(("line", "expected"), TABLE, ids=[line[:70] for line, _ in TABLE])
 def test_bad_command_line(refuse: Refuse, line: str, expected: str) -> None:
     assert expected in refuse(*shlex.split(line))

@@ -13,7 +13,7 @@ FILES = {
     "near key": ("sed: 1", "x.yaml: sed: unknown key; did you mean seed?"),
     "near nested key": ("training: {learning_rte: 1}", "training.learning_rte: unknown key; did you mean le"),
     "near method key": ("evaluation: {topk: 1}", "evaluation.topk: unknown key; did you mean top_k?"),
-    "far key": ("qqqq: 1", "qqqq: unknown key; allowed: name, output"),
+    "far key": ("qqqq: 1", "qqqq: unknown key; allowed: problem, name, output"),
     "wrong case": ("Seed: 1", "Seed: unknown key; did you mean seed?"),
     "text for a number": ("seed: one", "seed: must be a whole number, got 'one'"),
     "number for text": ("keep_weights: 1", "keep_weights: must be 'best' or 'all', got 1"),
@@ -23,7 +23,7 @@ FILES = {
     "not a number": ("cluster: {node_cpu: .nan}", "cluster.node_cpu: must be a finite number"),
     "below the range": ("validation: {trim: -0.1}", "validation.trim: must be greater than or equal to 0"),
     "above the range": ("resources: {max_failures: 101}", "max_failures: must be less than or equal to 100"),
-    "huge": ("evaluation: {episodes: 99999999999}", "evaluation.episodes: must be less than or equal to"),
+    "huge": ("evaluation: {episodes: 99999999999}", "episodes: must be a whole number from 1 to 1,000,000"),
     "a key twice": ("seed: 1\nseed: 2", "line 6: not valid YAML: the key 'seed' occurs twice"),
     "broken YAML": ("seed: [1, 2", "not valid YAML"),
     "a tag": ("seed: !!python/name:os.system x", "anchors, aliases and tags"),
@@ -52,9 +52,15 @@ CONTRADICTIONS = {
     ),
 }  # fmt: skip
 OVERRIDES = {
+    "problem=vm_schedulin": "no problem is called 'vm_schedulin'; did you mean vm_scheduling?",
+    "problem=5": "x.yaml: problem: must be the name of one, got 5",
+    "problem=absent_module:PROBLEM": "x.yaml: absent_module:PROBLEM: no module absent_module; run in the",
+    "problem=broken_module:PROBLEM": "broken_module:PROBLEM: importing broken_module failed: ValueError(",
+    "problem=json:dumps": "problem json:dumps: function is not a Problem",
+    "methods.m.network=absent_module:Net": "methods.m.network: absent_module:Net: no module absent_module",
     "training.gradient_step=5": "--set: training.gradient_step: unknown key; did you mean gradient_steps?",
     "resource.num_cpus=2": "resource: unknown key; did you mean resources?",
-    "methods.m.network=span": "methods.m.network: must be 'spane' or 'mlp', got 'span'",
+    "methods.m.network=span": "methods.m.network: network 'span' is unknown; did you mean spane? all",
     "methods.m.training.lr=0.1": "methods.m.training.lr: unknown key",
     "methods.m.options.width={chioce: [4]}": "did you mean choice?",
     "methods.m.options.width={choice: []}": "at least one item",
@@ -82,6 +88,7 @@ def test_bad_file(refuse: Refuse, place: Path, extra: str, expected: str) -> Non
     assert expected in refuse("tune", "x.yaml")
 
 
+@pytest.mark.usefixtures("broken_module")
 @pytest.mark.parametrize(("override", "expected"), OVERRIDES.items(), ids=OVERRIDES)
 def test_bad_override(refuse: Refuse, place: Path, override: str, expected: str) -> None:
     (place / "x.yaml").write_text(GOOD)

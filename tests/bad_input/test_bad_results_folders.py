@@ -18,9 +18,8 @@ from spane_rllib import __version__
 from spane_rllib.__main__ import main
 from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.results.folder import ResultsFolder
-from spane_rllib.experiments.results.parts import is_evaluated
+from spane_rllib.experiments.results.parts import PartStore
 from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
-from spane_rllib.problems.vm_scheduling.waits.evaluation import read_episodes
 
 Tamper = Callable[[Path], object]
 CONFIG = """
@@ -64,7 +63,6 @@ def experiment(finished: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> 
         raise UserError("Ray is started")
 
     monkeypatch.setattr(main_job, "ray_session", started)
-    monkeypatch.setattr(main_job, "compile_ahead", lambda allocations: None)
     shutil.copytree(finished / "experiment", place / "experiment")
     shutil.copy(finished / "trace.csv", place)
     return place / "experiment"
@@ -93,6 +91,12 @@ def drop_last_line(pattern: str) -> Tamper:
     return lambda folder: [
         path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
         for path in found(folder, pattern)
+    ]
+
+
+def drop_rows(pattern: str) -> Tamper:
+    return lambda folder: [
+        path.write_bytes(path.read_bytes().splitlines(keepends=True)[0]) for path in found(folder, pattern)
     ]
 
 
@@ -133,6 +137,7 @@ def become_empty(folder: Path) -> None:
 
 STATE, TUNER, ARCHIVE = "tune/experiment_state-*.json", "tune/tuner.pkl", "tune_state.zip"
 SEARCHER = "tune/basic-variant-state-*.json"
+IDENTITY = "identity.json"
 DAMAGED_STATE = "Tune's state in "
 # Refused by `analyze` and by `--resume` alike.
 BOTH: dict[str, tuple[Tamper, str]] = {
@@ -152,12 +157,12 @@ BOTH: dict[str, tuple[Tamper, str]] = {
     "state binary": (only(write(STATE, bytes(range(256)))), DAMAGED_STATE),
     "state and its archive cut": (lambda f: [cut(ARCHIVE)(f), cut(STATE)(f)], DAMAGED_STATE),
     "trials of another program": (only(replace(STATE, '\\"trial\\"', '\\"lrate\\"')), "trial in "),
-    "trace.json empty": (write("trace.json", b""), "trace.json: Invalid JSON"),
-    "trace.json cut": (cut("trace.json"), "trace.json: Invalid JSON"),
-    "trace.json a list": (write("trace.json", b"[]"), "trace.json: "),
-    "trace.json lies": (replace("trace.json", '"vms": 2000', '"vms": "many"'), "vms: must be a whole"),
-    "trace.json without hash": (replace("trace.json", '"sha256"', '"md5"'), "md5: unknown key"),
-    "trace.json a folder": (become_a_folder("trace.json"), "Is a directory"),
+    "identity empty": (write(IDENTITY, b""), "identity.json: Invalid JSON"),
+    "identity cut": (cut(IDENTITY), "identity.json: Invalid JSON"),
+    "identity a list": (write(IDENTITY, b"[]"), "identity.json: "),
+    "identity lies": (replace(IDENTITY, '"size": 2000', '"size": "many"'), "size: must be a whole"),
+    "identity without hash": (replace(IDENTITY, '"sha256"', '"md5"'), "md5: unknown key"),
+    "identity a folder": (become_a_folder(IDENTITY), "Is a directory"),
     "stages.json empty": (write("stages.json", b""), "stages.json: Invalid JSON"),
     "stages.json cut": (cut("stages.json"), "stages.json: Invalid JSON"),
     "stages.json of text": (write("stages.json", b'{"training": "long"}'), "stages.json: training: must be"),
@@ -165,16 +170,14 @@ BOTH: dict[str, tuple[Tamper, str]] = {
 }  # fmt: skip
 ANALYZE: dict[str, tuple[Tamper, str]] = {
     "no trials yet": (delete("tune", ARCHIVE), "no trials yet; start them with --resume experiment"),
-    "summary empty": (write("summary.csv", b""), "summary.csv is damaged"),
-    "summary of another table": (write("summary.csv", b"a,b\n1,2\n"), "damaged (no column policy)"),
-    "summary cut": (cut("summary.csv", 0.9), "summary.csv is damaged"),
-    "summary binary": (write("summary.csv", b"\x00\xff\x80,"), "summary.csv is damaged"),
-    "summary header only": (write("summary.csv", b"policy,servers\n"), "summary.csv is damaged"),
     "episodes empty": (write("episodes.csv", b""), "episodes.csv is damaged"),
+    "episodes of another table": (write("episodes.csv", b"a,b\n1,2\n"), "damaged (no column policy)"),
+    "episodes binary": (write("episodes.csv", b"\x00\xff\x80,"), "episodes.csv is damaged"),
+    "episodes header only": (drop_rows("episodes.csv"), "damaged (no rows, or values are missing)"),
     "episodes of text": (replace("episodes.csv", ",2,", ",two,"), "episodes.csv is damaged"),
     "episodes without a value": (replace("episodes.csv", ",2,", ",,"), "episodes.csv is damaged"),
     "episodes cut": (cut("episodes.csv", 0.8), "episodes.csv is damaged"),
-    "trace.json deleted": (delete("trace.json"), "cannot read experiment/trace.json"),
+    "identity deleted": (delete(IDENTITY), "cannot read experiment/identity.json"),
     "trials.csv a folder": (become_a_folder("trials.csv"), "cannot write experiment/trials.csv"),
 }  # fmt: skip
 SETTINGS = "config.yaml"
@@ -201,7 +204,7 @@ RESUME: dict[str, tuple[Tamper, str]] = {
     "trace damaged": (lambda f: (f.parent / "trace.csv").write_text("x"), "row 1: missing column"),
     "another trace": (
         replace(SETTINGS, "source: trace.csv", "source: synthetic"),
-        "was made on trace trace (sha256 ",
+        "was made on trace (sha256 ",
     ),
 }  # fmt: skip
 
@@ -233,7 +236,7 @@ def test_without_its_data_variable_another_trace_is_not_taken_for_the_first(
     refuse: Refuse, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace(SETTINGS, "source: trace.csv", "source: auto")(experiment)
-    assert "was made on trace trace" in refuse("tune", "--resume", "experiment")
+    assert "was made on trace (sha256 " in refuse("tune", "--resume", "experiment")
     monkeypatch.setenv(DATA_VARIABLE, "trace.csv")
     assert "Ray is started" in refuse("tune", "--resume", "experiment")
 
@@ -269,7 +272,7 @@ def test_resume_goes_on(refuse: Refuse, experiment: Path, tamper: Tamper) -> Non
 
 def test_resume_writes_a_missing_identity_again(experiment: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = contents(experiment)
-    delete("trace.json", "fixed_settings.json")(experiment)
+    delete(IDENTITY, "fixed_settings.json")(experiment)
     assert main(["tune", "--resume", "experiment"]) == 2
     assert "Ray is started" in capfd.readouterr().err
     assert contents(experiment).keys() == before.keys()
@@ -283,6 +286,9 @@ MENDED: dict[str, Tamper] = STATE_MENDED | {
     "checkpoint deleted": delete("tune/*/checkpoint_*"),
     "checkpoint cut": cut("tune/*/checkpoint_*/*.pkl"),
     "trials.csv cut": cut("trials.csv"),
+    "summary empty": write("summary.csv", b""),
+    "summary of another table": write("summary.csv", b"a,b\n1,2\n"),
+    "summary binary": write("summary.csv", b"\x00\xff\x80,"),
     "figures deleted": delete("curves.csv", "figures", "report.md"),
     "progress.csv damaged": write("tune/*/progress.csv", b"\x00\xff,"),
     "result.json deleted": delete("tune/*/result.json"),
@@ -293,11 +299,12 @@ MENDED: dict[str, Tamper] = STATE_MENDED | {
 def test_analyze_mends_what_it_can(
     experiment: Path, capfd: pytest.CaptureFixture[str], tamper: Tamper
 ) -> None:
-    trials = (experiment / "trials.csv").read_bytes()
+    tables = ("trials.csv", "summary.csv")
+    before = [(experiment / name).read_bytes() for name in tables]
     tamper(experiment)
     assert main(["analyze", "experiment"]) == 0
     assert "1 trials (1 terminated)" in capfd.readouterr().out
-    assert (experiment / "trials.csv").read_bytes() == trials
+    assert [(experiment / name).read_bytes() for name in tables] == before
     assert (experiment / "report.md").stat().st_size > 1000
 
 
@@ -316,31 +323,30 @@ def test_a_model_that_is_still_needed_from_a_damaged_checkpoint(
     from spane_rllib.experiments.results.trial_tables import export_models, restore_results
 
     folder = ResultsFolder(experiment)
+    config = folder.load_config()
+    task = config.about.load(config)
     shutil.rmtree(folder.models)
     tamper(experiment)
     with pytest.raises(UserError, match=expected):
-        export_models(restore_results(folder), folder, {"mlp-0000"})
+        export_models(restore_results(folder), folder, {"mlp-0000"}, task)
     assert not folder.models.exists()
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        cut("evaluation/first-fit-*.csv", 0.6),
-        write("evaluation/*.csv", b""),
-        drop_last_line("evaluation/first-fit-*.csv"),
-    ],
+    "damage", [cut("parts/*.csv", 0.6), write("parts/*.csv", b""), drop_last_line("parts/*.csv")]
 )
 def test_a_damaged_part_of_the_evaluation_counts_as_missing(
     experiment: Path, capfd: pytest.CaptureFixture[str], damage: Tamper
 ) -> None:
-
-    part = ResultsFolder(experiment).evaluation_part("first-fit", 2)
-    starts = read_episodes(part)["start"].to_numpy()
-    assert is_evaluated(part, starts)
+    folder = ResultsFolder(experiment)
+    config = folder.load_config()
+    evaluation = config.about.load(config).evaluation(config.evaluation)
+    part = evaluation.part(evaluation.task.load_policy("first-fit"), 2)
+    store = PartStore(folder.parts, evaluation)
+    assert store.has(part)
     damage(experiment)
-    assert not is_evaluated(part, starts)
-    assert "first-fit-2-servers.csv is damaged and evaluated again" in capfd.readouterr().out
+    assert not store.has(part)
+    assert f"experiment/parts/{part.key}.csv is damaged and evaluated again" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize("line", ["analyze disk/experiment", "tune --resume disk/experiment"])

@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.experiments.results.folder import ResultsFolder
-from spane_rllib.experiments.results.identity import read_trace_record
+from spane_rllib.experiments.results.identity import read_identity
+from spane_rllib.experiments.results.tables import read_table
+from spane_rllib.problems.problem import Problem
+from spane_rllib.problems.registry import our_problems
 from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
 from spane_rllib.problems.vm_scheduling.traces.splits import read_starts
-from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS, read_episodes, read_summary
 
 FUZZ = settings(max_examples=150)
 NPY = st.builds(
@@ -115,7 +117,7 @@ def test_starts_reader(name: str, content: bytes) -> None:
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["name", "sha256", "vms", "training"]) | st.text(max_size=3), inner),
+    | st.dictionaries(st.sampled_from(["name", "sha256", "size", "training"]) | st.text(max_size=3), inner),
     max_leaves=8,
 ).map(lambda data: json.dumps(data).encode()) | st.binary(max_size=30)  # fmt: skip
 
@@ -125,21 +127,21 @@ JSON = st.recursive(
 def test_json_of_results_folders(content: bytes) -> None:
     stages = read_or_refuse(content, "stages.json", lambda path: ResultsFolder(path.parent).stages())
     assert stages is None or all(seconds >= 0 for seconds in stages.values())
-    record = read_or_refuse(content, "trace.json", lambda path: read_trace_record(ResultsFolder(path.parent)))
-    assert record is None or (record.vms >= 1 and len(record.sha256) == 64)
+    record = read_or_refuse(content, "identity.json", lambda path: read_identity(ResultsFolder(path.parent)))
+    assert record is None or (record.size >= 0 and len(record.sha256) == 64)
 
 
+@pytest.mark.parametrize("problem", our_problems(), ids=lambda problem: problem.name)
 @FUZZ
-@given(
-    content=st.binary(max_size=60)
-    | st.lists(st.lists(CELL, min_size=9, max_size=9), max_size=3).map(
-        lambda rows: "\n".join([",".join(EPISODE_COLUMNS), *map(",".join, rows)]).encode(errors="replace")
+@given(data=st.data())
+def test_tables_of_results_folders(problem: Problem, data: st.DataObject) -> None:
+    columns = problem.episode_columns
+    tables = st.lists(st.lists(CELL, min_size=len(columns), max_size=len(columns)), max_size=3).map(
+        lambda rows: "\n".join([",".join(columns), *map(",".join, rows)]).encode(errors="replace")
     )
-)
-def test_tables_of_results_folders(content: bytes) -> None:
-    table = read_or_refuse(content, "episodes.csv", read_episodes)
-    assert table is None or (len(table) and table[list(EPISODE_COLUMNS)].notna().all(axis=None))
-    assert read_or_refuse(content, "summary.csv", lambda path: read_summary(path.parent)) is None
+    content = data.draw(st.binary(max_size=60) | tables)
+    table = read_or_refuse(content, "episodes.csv", lambda path: read_table(path, columns))
+    assert table is None or (len(table) and table[list(columns)].notna().all(axis=None))
 
 
 @pytest.fixture(scope="module")

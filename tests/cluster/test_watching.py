@@ -16,6 +16,7 @@ from spane_rllib import analyze, tune
 from spane_rllib.cluster.session import ray_session
 from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.tuning.watching import Gauges
+from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
 
 EXPERIMENT = """
 name: search
@@ -37,7 +38,7 @@ def test_ray_exports_the_gauges_with_trial_and_method() -> None:
     @ray.remote
     class Trial:
         def __init__(self) -> None:
-            self.gauges = Gauges()
+            self.gauges = Gauges(WAITS.measure)
 
         def report(self) -> None:
             self.gauges.set({"validation_wait": 123.5, "replay_size": 77}, "spane-0003", "spane")
@@ -81,7 +82,7 @@ def test_a_search_with_optuna_and_asha_ends_in_named_trials(
     assert (trials["gradient_steps"] == 60).any()
     events = EventAccumulator(str(results / "tune" / "spane-0000")).Reload()
     shown = {tag.removeprefix("ray/tune/") for tag in events.Tags()["scalars"]}
-    assert {"validation_wait", "placements_per_s", "replay_size"} <= shown
+    assert {"validation_wait", "decisions_per_s", "replay_size"} <= shown
     capsys.readouterr()
     assert analyze.main([str(results)]) == 0
     assert "8 trials (8 terminated)" in capsys.readouterr().out

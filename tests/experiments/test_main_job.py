@@ -19,7 +19,8 @@ from time_limits import ANSWER_S, COMMAND_S
 
 from spane_rllib.__main__ import main
 from spane_rllib.experiments.tuning.trainable import TrialTrainable
-from spane_rllib.problems.vm_scheduling.waits.evaluation import EPISODE_COLUMNS, SUMMARY_COLUMNS
+from spane_rllib.problems.vm_scheduling.waits.evaluation import SUMMARY_COLUMNS
+from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +106,8 @@ def test_a_run_leaves_tables_models_figures_and_a_report(finished: Path, models:
         assert curve.set_index("gradient_steps")["validation_wait_s"].idxmin() == row.best_gradient_steps
 
     episodes, summary = (pd.read_csv(finished / f"{name}.csv") for name in ("episodes", "summary"))
-    assert tuple(episodes.columns) == EPISODE_COLUMNS and tuple(summary.columns) == SUMMARY_COLUMNS
+    assert tuple(episodes.columns) == tuple(WAITS.episode_columns)
+    assert tuple(summary.columns) == SUMMARY_COLUMNS
     assert set(summary["policy"]) == {*HEURISTICS, *TRIALS.values()}
     assert (summary["episodes"] == 6).all()
     assert len(episodes) == 6 * len(summary)
@@ -238,7 +240,8 @@ def test_evaluating_in_parallel_gives_the_same_bytes(models: dict[str, Path], tm
     for workers in (0, 2):
         assert evaluate(*chosen, "--workers", workers, "--output", tmp_path / f"out{workers}") == 0
     files = [contents(tmp_path / f"out{workers}") for workers in (0, 2)]
-    assert set(files[0]) == {"episodes.csv", "summary.csv"}
+    parts = [name for name in files[0] if name.startswith("parts/") and name.endswith(".csv")]
+    assert set(files[0]) == {"episodes.csv", "summary.csv", *parts} and len(parts) == 3
     assert files[0] == files[1]
     episodes = pd.read_csv(tmp_path / "out0" / "episodes.csv")
     assert episodes["start"].tolist() == 3 * list(range(1800, 2500, 100))

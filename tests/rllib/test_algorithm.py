@@ -22,8 +22,7 @@ from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwor
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.rollout import greedy_episodes
 from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
-from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm
-from spane_rllib.rllib.algorithm_config import SchedulingConfig
+from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm, SchedulingConfig
 
 VM_SCHEDULING = "spane_rllib/VMScheduling-v0"
 ENV_CONFIG = {"trace": "synthetic:vms=3000,seed=1", "servers": 2}
@@ -124,7 +123,7 @@ def test_training_reports_progress_until_it_is_done(build: Any) -> None:
     assert last["env_runners"]["num_episodes"] == last["episodes"] - results[1]["episodes"]
     assert last["env_runners"]["episode_return_mean"] < 0
     assert last["info"]["learner"]["default_policy"]["learner_stats"]["loss"] == last["loss"]
-    assert all(result["placements_per_s"] > 0 for result in results)
+    assert all(result["decisions_per_s"] > 0 for result in results)
 
 
 @NETWORKS

@@ -18,7 +18,7 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
     TraceIdentity,
     save_model,
 )
-from spane_rllib.problems.vm_scheduling.policies import NetworkPolicy, load_policy
+from spane_rllib.problems.vm_scheduling.policies import NetworkPolicy, Policy, load_policy
 from spane_rllib.problems.vm_scheduling.rollout import greedy_episodes
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
@@ -44,6 +44,10 @@ def workload(trace: VmTrace) -> Workload:
     return Workload(trace, Cluster(3))
 
 
+def results_of(policy: Policy, workload: Workload, cluster: Cluster, seed: int = 0) -> EpisodeResults:
+    return EpisodeResults.of_state(*policy.play(workload, cluster, STARTS, VM_COUNTS, seed))
+
+
 def assert_equal(left: EpisodeResults, right: EpisodeResults) -> None:
     for field in fields(EpisodeResults):
         np.testing.assert_array_equal(getattr(left, field.name), getattr(right, field.name), field.name)
@@ -54,14 +58,14 @@ def test_a_heuristic_by_name(workload: Workload, name: str) -> None:
     policy = load_policy(name)
     assert (policy.name, policy.accepts(1), policy.accepts(500)) == (name, True, True)
     assert_equal(
-        policy.run(workload, Cluster(3), STARTS, VM_COUNTS, seed=5),
+        results_of(policy, workload, Cluster(3), seed=5),
         run_heuristic(workload, Cluster(3), Heuristic(name), STARTS, VM_COUNTS, seed=5),
     )
 
 
 def test_only_random_depends_on_the_seed(workload: Workload) -> None:
     def waits(name: str, seed: int) -> list[float]:
-        return load_policy(name).run(workload, Cluster(3), STARTS, VM_COUNTS, seed).total_wait.tolist()
+        return results_of(load_policy(name), workload, Cluster(3), seed).total_wait.tolist()
 
     assert {name for name in HEURISTICS if waits(name, 0) != waits(name, 1)} == {"random"}
 
@@ -77,7 +81,7 @@ def test_fgd_knows_the_training_rows_alone(trace: VmTrace) -> None:
     flavours = FragmentationGradient.of_trace(trace, last=training_rows)
     assert flavours != FragmentationGradient.of_trace(other)
     assert_equal(
-        load_policy("fgd", training_rows).run(workload, cluster, STARTS, VM_COUNTS, 0),
+        results_of(load_policy("fgd", training_rows), workload, cluster),
         run_heuristic(workload, cluster, Heuristic("fgd", flavours), STARTS, VM_COUNTS),
     )
 
@@ -90,16 +94,16 @@ def test_a_saved_model(workload: Workload, kind: str, tmp_path: Path) -> None:
     assert policy.name == f"{tmp_path}/model"
     expected = greedy_episodes(CompiledQNetwork(network), workload, Cluster(3), STARTS, VM_COUNTS)
     for seed in (0, 1):
-        assert_equal(policy.run(workload, Cluster(3), STARTS, VM_COUNTS, seed), expected)
+        assert_equal(results_of(policy, workload, Cluster(3), seed), expected)
 
 
 def test_a_network_for_one_number_of_servers(workload: Workload) -> None:
     spane, mlp = (NetworkPolicy(kind, build_network(kind, {}, 3, seed=0)) for kind in ("spane", "mlp"))
     assert [spane.accepts(n) for n in (2, 3, 9)] == [True, True, True]
     assert [mlp.accepts(n) for n in (2, 3, 9)] == [False, True, False]
-    assert spane.run(workload, Cluster(2), STARTS, VM_COUNTS, 0).placed.tolist() == VM_COUNTS.tolist()
+    assert results_of(spane, workload, Cluster(2)).placed.tolist() == VM_COUNTS.tolist()
     with pytest.raises(UserError, match="servers"):
-        mlp.run(workload, Cluster(2), STARTS, VM_COUNTS, 0)
+        results_of(mlp, workload, Cluster(2))
 
 
 def test_neither_heuristic_nor_model(tmp_path: Path) -> None:

@@ -12,7 +12,12 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.networks.weights import load_model
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.pretrained import FOLDER, model_folder, pretrained_names
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.simulator import (
+    Cluster,
+    EpisodeResults,
+    compile_workload,
+    probe_vm_counts,
+)
 from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
 
@@ -41,7 +46,9 @@ def test_a_shipped_policy_schedules_better_than_first_fit(name: str, servers: in
     starts = np.arange(0, 20_000, 100)
     counts = probe_vm_counts(workload, cluster, starts)
     waits = {
-        policy: load_policy(policy).run(workload, cluster, starts, counts, 0).total_wait
+        policy: EpisodeResults.of_state(
+            *load_policy(policy).play(workload, cluster, starts, counts, 0)
+        ).total_wait
         for policy in (name, "first-fit")
     }
     assert np.sqrt(waits[name]).mean() < np.sqrt(waits["first-fit"]).mean()

@@ -17,6 +17,7 @@ from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
 from spane_rllib.problems.vm_scheduling.recordings.recorder import record_episode, record_episodes
 from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes, Workload, compile_workload
+from spane_rllib.problems.vm_scheduling.simulator.episodes import EpisodeResults
 from spane_rllib.problems.vm_scheduling.simulator.rules import CPU, HEAD, MEMORY
 from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
@@ -37,7 +38,7 @@ def workload(trace: VmTrace) -> Workload:
 def test_waits_are_those_of_evaluation(name: str, start: int, workload: Workload) -> None:
     policy: Policy = network_policy() if name == "network" else HeuristicPolicy(name, training_rows=200)
     schedule = record_episode(policy, workload, CLUSTER, start, 300, seed=5)
-    results = policy.run(workload, CLUSTER, np.array([start]), np.array([300]), 5)
+    results = EpisodeResults.of_state(*policy.play(workload, CLUSTER, np.array([start]), np.array([300]), 5))
     assert len(schedule.vms.number) == results.placed[0] == 300
     assert schedule.total_wait == results.total_wait[0] > 0
     assert np.nanmax(schedule.wait) == results.max_wait[0]
@@ -92,7 +93,9 @@ def test_any_trace_is_recorded_as_it_is_evaluated(sizes: list[tuple[int, ...]], 
     cluster = Cluster(servers=2, node_cpu=8, node_memory=16, double_memory_threshold=5)
     workload, policy = compile_workload(trace, cluster), HeuristicPolicy(name)
     schedule = record_episode(policy, workload, cluster, 0, len(trace), seed=3)
-    results = policy.run(workload, cluster, np.array([0]), np.array([len(trace)]), 3)
+    results = EpisodeResults.of_state(
+        *policy.play(workload, cluster, np.array([0]), np.array([len(trace)]), 3)
+    )
     assert schedule.total_wait == results.total_wait[0]
 
 

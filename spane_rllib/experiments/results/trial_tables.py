@@ -17,7 +17,7 @@ from spane_rllib.experiments.results.tables import write_tables
 from spane_rllib.experiments.tuning.trials import TrialSettings
 from spane_rllib.experiments.tuning.tune_state import mend_state
 from spane_rllib.learning.models import copy_model
-from spane_rllib.problems.problem import Measure
+from spane_rllib.problems.problem import Measure, Task
 from spane_rllib.rllib.algorithm import MODEL_FOLDER
 
 
@@ -124,14 +124,17 @@ def model_directory(folder: ResultsFolder, trial: TrialSettings) -> Path:
     return folder.models / trial.method / trial.name
 
 
-def export_models(grid: ResultGrid, folder: ResultsFolder, names: set[str]) -> None:
-    """Copy the best weights of the named trials out of their checkpoints."""
+def export_models(grid: ResultGrid, folder: ResultsFolder, names: set[str], task: Task) -> None:
+    """Copy the best weights of the named trials out of their checkpoints; a `UserError` for damaged ones."""
     for result in _begun(grid):
         trial = trial_of(result)
         target = model_directory(folder, trial)
         if trial.name in names and result.checkpoint is not None and not target.is_dir():
             with result.checkpoint.as_directory() as checkpoint:
-                copy_model(Path(checkpoint) / MODEL_FOLDER, target)
+                source = Path(checkpoint) / MODEL_FOLDER
+                if source.is_dir():
+                    task.load_policy(str(source))
+                copy_model(source, target)
 
 
 def drop_early_exports(grid: ResultGrid, folder: ResultsFolder) -> None:

@@ -154,7 +154,7 @@ def _published(problem: Problem, arguments: argparse.Namespace, _: str) -> Evalu
 
 
 def job_arguments(arguments: argparse.Namespace) -> list[str]:
-    """See `Problem.job_arguments`."""
+    """`Problem.job_arguments` of both objectives."""
     from spane_rllib.problems.vm_scheduling.traces.loading import resolve_source
 
     source = resolve_source(arguments.trace)
@@ -177,7 +177,7 @@ def job_arguments(arguments: argparse.Namespace) -> list[str]:
 
 
 def placed(settings: Any, trace: str | None) -> Any:
-    """See `Problem.placed`."""
+    """`Problem.placed` of both objectives."""
     from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
 
     source = trace or settings.trace.source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,14 @@ from allocation_cases import scenario_of, trace_of_vms
 
 from spane_rllib.__main__ import main
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.yaml_files import presets_in
+from spane_rllib.core.presets import presets_in
+from spane_rllib.problems.vm_scheduling.allocations import task
 from spane_rllib.problems.vm_scheduling.allocations.evaluation import (
-    EPISODE_COLUMNS,
     SUMMARY_COLUMNS,
     evaluate_policy,
     summarize,
 )
+from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
 from spane_rllib.problems.vm_scheduling.allocations.published import PUBLISHED, published_starts
 from spane_rllib.problems.vm_scheduling.allocations.results import AllocationResults
 from spane_rllib.problems.vm_scheduling.allocations.scenario import (
@@ -31,7 +33,7 @@ from spane_rllib.problems.vm_scheduling.allocations.scenario import (
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload, compile_allocations
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
-from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy
+from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
 from spane_rllib.problems.vm_scheduling.simulator import Lanes
 from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends
 from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
@@ -68,7 +70,7 @@ def test_every_key_and_column_is_documented() -> None:
     for section in (AllocationScenario, ServerGroup, DoubleRule, Growth):
         for key in section.model_fields:
             assert f"`{key}`" in text, key
-    for column in (*EPISODE_COLUMNS, *SUMMARY_COLUMNS):
+    for column in (*ALLOCATIONS.episode_columns, *SUMMARY_COLUMNS):
         assert f"`{column}`" in text, column
 
 
@@ -117,7 +119,6 @@ def test_bad_files_are_refused_in_one_line(
         ("--scenario fading", "arguments are required: --policy"),
         ("--scenario fadng --policy sbf", "'fadng': no such file, and no such preset; did you mean fading?"),
         ("--scenario fading --policy sbf --node-cpu 40", "--node-cpu: not allowed with argument --scenario"),
-        ("--scenario fading --policy sbf --workers 0", "--workers: not allowed with argument --scenario"),
         ("--scenario fading --policy sfb", "policy 'sfb': neither a heuristic"),
         ("--scenario expanding --policy sbf --servers 201", "max_servers: 200 is less than the 201 servers"),
         ("--scenario groups.yaml --policy sbf --servers 2", "groups has 2 server groups"),
@@ -146,12 +147,41 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
     words = "evaluate --scenario recovering --trace synthetic:vms=3000 --servers 2 --servers 3 --episodes 20"
     assert main([*words.split(), "--policy", "sbf", "--policy", "random", "--output", str(tmp_path)]) == 0
     episodes, summary = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("episodes", "summary"))
-    assert tuple(episodes) == EPISODE_COLUMNS and tuple(summary) == SUMMARY_COLUMNS
+    assert tuple(episodes) == tuple(ALLOCATIONS.episode_columns) and tuple(summary) == SUMMARY_COLUMNS
     assert len(episodes) == 80 and len(summary) == 4
     pd.testing.assert_frame_equal(summarize(episodes), summary)
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 6 and printed[0].startswith("policy")
     assert [line.split()[1] for line in printed[2:]] == ["2", "2", "3", "3"]
+
+
+def test_an_interrupted_evaluation_goes_on_from_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "evaluate --scenario recovering --trace synthetic:vms=3000 --servers 2 --servers 3 --episodes 20"
+    command = [*words.split(), "--policy", "sbf", "--policy", "random", "--output", str(tmp_path)]
+    tables = [tmp_path / "episodes.csv", tmp_path / "summary.csv"]
+    assert main(command) == 0
+    before = [table.read_bytes() for table in tables]
+    first, second, *others = sorted((tmp_path / "parts").iterdir())
+    assert len(others) == 2
+    played: list[str] = []
+
+    def note(policy: Policy, *arguments: Any) -> pd.DataFrame:
+        played.append(policy.name)
+        return evaluate_policy(policy, *arguments)
+
+    monkeypatch.setattr(task, "evaluate_policy", note)
+    for table in tables:
+        table.unlink()
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-40])
+    assert main(command) == 0
+    assert len(played) == 2
+    assert [table.read_bytes() for table in tables] == before
+    assert f"{second} is damaged and evaluated again" in capsys.readouterr().out
+    assert main([*command, "--seed", "1"]) == 0  # other episodes: nothing of the finished ones is taken
+    assert len(played) == 6
 
 
 def test_the_summary_by_hand() -> None:

@@ -84,7 +84,6 @@ class WaitInstance(SlotInstance):
         return probe_vm_counts(self.workload, self.cluster, starts, self.extra_vms)
 
     def rewards(self, lanes: Lanes) -> Rewards:
-        """See `SlotInstance.rewards`."""
         return self.reward_function(lanes.wait, lanes.observations.servers)
 
     def infeasible_rewards(self, lanes: Lanes, refused: Rows) -> Rewards:
@@ -98,7 +97,6 @@ class WaitInstance(SlotInstance):
         return self.reward_function(waits, lanes.observations.servers[refused]) * unplaced
 
     def describe(self, counters: Any, clocks: Any) -> dict[str, Any]:
-        """See `SlotInstance.describe`."""
         start, head = counters[START], counters[HEAD]
         return {
             "wait": clocks[WAIT],
