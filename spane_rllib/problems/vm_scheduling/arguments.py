@@ -10,11 +10,16 @@ from typing import Any, Literal
 from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.problem import Evaluation, Problem
+from spane_rllib.problems.vm_scheduling.reference_cluster import (
+    DOUBLE_MEMORY_THRESHOLD,
+    NODE_CPU,
+    NODE_MEMORY,
+)
 
 _DEFAULTS: dict[str, Any] = {
-    "node_cpu": 40.0,
-    "node_memory": 90.0,
-    "double_memory_threshold": 10.0,
+    "node_cpu": NODE_CPU,
+    "node_memory": NODE_MEMORY,
+    "double_memory_threshold": DOUBLE_MEMORY_THRESHOLD,
     "split": "test",
     "episodes": 1000,
     "seed": 0,

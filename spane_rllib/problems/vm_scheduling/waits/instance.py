@@ -11,6 +11,12 @@ import numpy as np
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
+from spane_rllib.problems.vm_scheduling.reference_cluster import (
+    DOUBLE_MEMORY_THRESHOLD,
+    NODE_CPU,
+    NODE_MEMORY,
+    SERVERS,
+)
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Lanes,
@@ -44,10 +50,10 @@ class WaitInstance(SlotInstance):
         UserError: a value is not allowed, or the trace cannot be read or does not fit the servers.
     """
 
-    servers: int = 5
-    node_cpu: float = 40.0
-    node_memory: float = 90.0
-    double_memory_threshold: float = 10.0
+    servers: int = SERVERS
+    node_cpu: float = NODE_CPU
+    node_memory: float = NODE_MEMORY
+    double_memory_threshold: float = DOUBLE_MEMORY_THRESHOLD
     reward: str | RewardFunction = "log_wait"
     extra_vms: int = EXTRA_VMS
 
