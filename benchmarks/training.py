@@ -118,7 +118,7 @@ def train(steps: int, servers: int = 5, validation_episodes: int = 150, warm_up:
     import torch
 
     from benchmarks.clusters import trace_for
-    from spane_rllib.rllib.algorithm_config import SchedulingConfig
+    from spane_rllib.rllib.algorithm import SchedulingConfig
 
     torch.set_num_threads(1)
     imports = time.perf_counter() - started

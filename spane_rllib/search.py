@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spane_rllib.core.console import Parser, configured_parser, run_command
+from spane_rllib.core.presets import presets_text
 
-_EPILOG = """Preset: policy_search. All keys: docs/configuration.md; how it works: docs/policy_search.md.
+_EPILOG = """All keys: docs/configuration.md; how it works: docs/policy_search.md.
 
 Writes models/score/, trials.csv and curves.csv; evaluate the models with spane_rllib.study, compare or
 evaluate. Ctrl-C leaves a state that --resume continues."""
@@ -18,7 +19,7 @@ def _parser() -> Parser:
     return configured_parser(
         "search",
         "Search the weights of a placement score with CMA-ES, judged on whole episodes.",
-        _EPILOG,
+        presets_text("policy_search") + "\n\n" + _EPILOG,
         config="YAML file or name of the preset",
         example="generations=50",
         what="search",

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spane_rllib.core.console import Parser, configured_parser, run_command
+from spane_rllib.core.presets import presets_text
 
-_EPILOG = """Presets: wait_time (5 servers) and flexibility (2 to 9 servers). All keys: docs/configuration.md.
+_EPILOG = """All keys: docs/configuration.md.
 
 Writes summary.csv, groups.csv, comparisons.csv, episodes.csv (up to a million rows), figures and report.md.
 Ctrl-C leaves a state that --resume continues."""
@@ -18,7 +19,7 @@ def _parser() -> Parser:
     return configured_parser(
         "study",
         "Evaluate trained models beside heuristics on the same episodes, with intervals.",
-        _EPILOG,
+        presets_text("studies") + "\n\n" + _EPILOG,
         config="YAML file or name of a preset",
         example="evaluation.episodes=all",
         what="study",

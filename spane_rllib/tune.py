@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spane_rllib.core.console import Parser, configured_parser, run_command
+from spane_rllib.core.presets import presets_text
 
-_EPILOG = """Presets: quick, and {spane,mlp,mlp_aug}_{random,grid,final}. All keys: docs/configuration.md.
+_EPILOG = """All keys: docs/configuration.md.
 
 Trials run on an embedded local Ray, or on the cluster the process is in (ray job submit -- python -m
 spane_rllib.tune). Ctrl-C leaves a state that --resume continues."""
@@ -17,8 +18,8 @@ spane_rllib.tune). Ctrl-C leaves a state that --resume continues."""
 def _parser() -> Parser:
     return configured_parser(
         "tune",
-        "Train scheduling policies with Ray Tune, compare the best by wait time, write a report.",
-        _EPILOG,
+        "Train scheduling policies with Ray Tune, compare the best with baselines, write a report.",
+        presets_text() + "\n\n" + _EPILOG,
         config="YAML file or name of a preset (default: quick)",
         example="training.gradient_steps=500",
         what="experiment",

@@ -12,9 +12,10 @@ from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import EpisodeReplay
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
-from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, greedy_episodes
+from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, play_greedily
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
+    EpisodeResults,
     Heuristic,
     Workload,
     compile_workload,
@@ -50,7 +51,9 @@ def test_first_fit_waits(workload: Workload, vm_counts: np.ndarray) -> None:
 
 def test_greedy_waits(workload: Workload, vm_counts: np.ndarray) -> None:
     network = build_network("spane", {}, servers=5, seed=1)
-    expected = greedy_episodes(CompiledQNetwork(network), workload, CLUSTER, STARTS, vm_counts)
+    expected = EpisodeResults.of_state(
+        *play_greedily(CompiledQNetwork(network), workload, CLUSTER, STARTS, vm_counts)
+    )
     env = PlainEnv(workload.trace, CLUSTER)
     totals = [sum(play(env, GreedyPolicy(network), *pair)[2]) for pair in zip(STARTS, vm_counts, strict=True)]
     np.testing.assert_allclose(totals, expected.total_wait, rtol=1e-12)

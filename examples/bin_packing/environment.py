@@ -8,8 +8,6 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.errors import UserError
-
 Observation = dict[str, npt.NDArray[Any]]
 
 
@@ -43,8 +41,6 @@ class BinPackingEnv(gymnasium.Env[Observation, int]):
     """
 
     def __init__(self, items: int = 20, smallest: int = 10, largest: int = 60) -> None:
-        if not 1 <= smallest <= largest <= 100:
-            raise UserError(f"smallest {smallest} and largest {largest} must be from 1 to 100, in this order")
         self.items, self._range = items, (smallest, largest)
         self.action_space = gymnasium.spaces.Discrete(items)
         self.observation_space = gymnasium.spaces.Dict(

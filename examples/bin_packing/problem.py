@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spane_rllib.core.settings import Settings
 from spane_rllib.learning.algorithms import DqnSettings, PpoSettings
@@ -25,6 +25,12 @@ class BinPackingSettings(Settings):
     smallest: int = Field(default=10, ge=1, le=100, description="Smallest item, percent of a bin.")
     largest: int = Field(default=60, ge=1, le=100, description="Largest item, percent of a bin.")
 
+    @model_validator(mode="after")
+    def _check_order(self) -> BinPackingSettings:
+        if self.smallest > self.largest:
+            raise ValueError(f"smallest {self.smallest} exceeds largest {self.largest}")
+        return self
+
 
 class BinNetworkOptions(Settings):
     """Options of the network `shared`."""
@@ -33,7 +39,7 @@ class BinNetworkOptions(Settings):
 
 
 class BinPacking(EnvironmentProblem):
-    """See the module."""
+    """Items of random sizes go into as few equal bins as possible."""
 
     name = "bin_packing"
     title = "Items into equal bins, one after the other: use as few as possible"
@@ -50,15 +56,14 @@ class BinPacking(EnvironmentProblem):
         "random": "any bin with room",
     }
     case = "items"
+    case_text = "{} items"
 
     def build_network(self, kind: str, options: Any, spaces: gymnasium.spaces.Dict) -> nn.Module:
-        """See `EnvironmentProblem.build_network`."""
         from bin_packing.network import BinNetwork
 
         return BinNetwork(options.width)
 
     def baseline(self, name: str) -> Baseline:
-        """See `EnvironmentProblem.baseline`."""
         from bin_packing.baselines import BASELINES
 
         return BASELINES[name]

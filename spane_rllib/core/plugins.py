@@ -35,7 +35,7 @@ def load_plugin(text: str) -> Any:
     """
     module_name, _, name = text.partition(":")
     if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:

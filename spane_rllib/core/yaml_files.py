@@ -14,11 +14,6 @@ from spane_rllib.core.strict_yaml import parse_yaml
 MAX_BYTES = 256 * 1024
 
 
-def presets_in(folder: Path) -> dict[str, Path]:
-    """The YAML files that `folder` ships, by name without `.yaml`."""
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
 def find_yaml(source: str | os.PathLike[str], presets: Mapping[str, Path]) -> Path:
     """The file that `source` means: a path, or the name of one of the `presets`.
 

@@ -1,4 +1,4 @@
-"""Configurations as files: presets by name, YAML with overrides, and writing them."""
+"""Configurations as files: YAML with overrides, and writing them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,11 @@ from pydantic import ValidationError
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.settings import Settings, first_error, key_path, user_error
 from spane_rllib.core.strict_yaml import parse_yaml, write_yaml
-from spane_rllib.core.yaml_files import find_yaml, presets_in, read_mapping
+from spane_rllib.core.yaml_files import find_yaml, read_mapping
 from spane_rllib.problems.problem import Problem
 from spane_rllib.problems.registry import find_problem, marked_problem, marks
 
 Section = TypeVar("Section", bound=Settings)
-
-
-def presets_of(kind: str = "") -> dict[str, Path]:
-    """The shipped files of a kind, under whatever problem, by name without `.yaml`.
-
-    Args:
-        kind: folder in that of the problem; experiments have none.
-    """
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "tune_configs"  # a wheel carries them inside the package
-    presets = installed if installed.is_dir() else package.parent / "tune_configs"
-    files = {name: file for folder in presets.glob("*/") for name, file in presets_in(folder / kind).items()}
-    return dict(sorted(files.items()))
 
 
 def problem_of(data: Mapping[str, Any]) -> Problem:

@@ -67,14 +67,13 @@ class EnvironmentRollouts:
         self._environments: list[Environment] = []
 
     def draw_starts(self, random: np.random.Generator, count: int, group: int = 1) -> list[Reset]:
-        """See `Rollouts`."""
         drawn = [self._draw(random) for _ in range(count // group)]
         return [reset for reset in drawn for _ in range(group)]
 
     def explore(
         self, network: nn.Module, epsilon: float, starts: Sequence[Reset], random: np.random.Generator
     ) -> list[Episode]:
-        """See `Rollouts`; only for actions of one number."""
+        # Only for actions of one number.
 
         def choose(observation: Arrays) -> Choices:
             action, log_probability = _greedy(network, observation)
@@ -87,7 +86,6 @@ class EnvironmentRollouts:
         return self._play(starts, choose)
 
     def sample(self, network: Any, starts: Sequence[Reset], random: np.random.Generator) -> list[Episode]:
-        """See `Rollouts`."""
         device = device_of(network)
         generator = torch.Generator(device).manual_seed(int(random.integers(2**63 - 1)))
 

@@ -62,17 +62,14 @@ class CategoricalPolicy:
         raise NotImplementedError
 
     def evaluate(self, observation: Tensors, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Policy`."""
         value, logits = self.value_and_advantage(observation)
         log_probabilities = masked_log_softmax(logits, observation[MASK])
         return chosen(log_probabilities, action), entropy(log_probabilities), value.squeeze(1)
 
     def greedy(self, observation: Tensors) -> Tensor:
-        """See `PlayingPolicy`."""
         return masked_argmax(self.value_and_advantage(observation)[1], observation[MASK])
 
     def sample(self, observation: Tensors, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """See `PlayingPolicy`."""
         return sample_logits(self.value_and_advantage(observation)[1], observation[MASK], random)
 
 

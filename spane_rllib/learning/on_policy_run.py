@@ -39,12 +39,10 @@ class OnPolicyRun(Run):
 
     @property
     def gradient_steps(self) -> int:
-        """See `Run`."""
         return self._update.updates
 
     @property
     def trained_decisions(self) -> int:
-        """See `Run`."""
         return self._trained
 
     def _draw_starts(self) -> Starts:

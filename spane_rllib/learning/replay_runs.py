@@ -35,16 +35,13 @@ class ReplayRun(Run):
 
     @property
     def gradient_steps(self) -> int:
-        """See `Run`."""
         return self._update.updates
 
     @property
     def trained_decisions(self) -> int:
-        """See `Run`."""
         return self.gradient_steps * self.settings.batch_size
 
     def metrics(self) -> dict[str, float]:
-        """See `Run`."""
         return {**super().metrics(), "replay_size": len(self.replay)}
 
     def _learn(self, played: Sequence[Episode], rewards: list[Floats]) -> None:
@@ -133,12 +130,10 @@ class DqnRun(ReplayRun):
 
     @property
     def _candidate(self) -> nn.Module:
-        """See `Run`."""
         average: Any = self._average
         return self.network if average is None else average.module
 
     def metrics(self) -> dict[str, float]:
-        """See `Run`."""
         return {"epsilon": self._epsilon(self.gradient_steps), **super().metrics()}
 
     def _play(self, starts: Starts) -> Sequence[Episode]:

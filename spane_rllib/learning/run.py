@@ -18,6 +18,7 @@ from torch import nn
 
 from spane_rllib.learning.algorithms import AlgorithmSettings
 from spane_rllib.learning.rollouts import Episode, Floats, Rollouts, Starts
+from spane_rllib.learning.tensors import on_cpu
 
 
 class Run(ABC):
@@ -159,8 +160,8 @@ class Run(ABC):
         return played
 
     def state(self) -> dict[str, Any]:
-        """Copies of all that an exact continuation needs; call between iterations."""
-        return {
+        """Copies of all that an exact continuation needs, on the CPU; call between iterations."""
+        state = {
             **self._learner_state(),
             "random": [random.bit_generator.state for random in self._generators],
             "counts": (self.episodes, self.decisions, self.best_step, self.best_value),
@@ -168,6 +169,8 @@ class Run(ABC):
             "last": dict(self._last),
             "seconds": dict(self.seconds),
         }
+        moved: dict[str, Any] = on_cpu(state)
+        return moved
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from the `state()` of a run with the same arguments."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,17 @@ def device_of(network: nn.Module) -> torch.device:
 def to_tensors(arrays: Arrays, device: torch.device) -> dict[str, Tensor]:
     """The arrays as tensors; on the CPU they share memory."""
     return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+
+
+def on_cpu(state: Any) -> Any:
+    """The same nested mappings, lists and tuples with every tensor on the CPU."""
+    if isinstance(state, Tensor):
+        return state.cpu()
+    if isinstance(state, dict):
+        return {key: on_cpu(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(map(on_cpu, state))
+    return state
 
 
 def masked(values: Tensor, action_mask: Tensor) -> Tensor:

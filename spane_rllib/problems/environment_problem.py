@@ -49,8 +49,6 @@ class EnvironmentProblem(Problem):
             by_name={
                 "mean": Statistic(f"mean {measure.title}", measure.text, measure.better),
                 "median": Statistic("median", measure.text, measure.better),
-                "least": Statistic("least", measure.text, measure.better),
-                "most": Statistic("most", measure.text, measure.better),
             },
             headline="mean",
             compared=("mean", "median"),
@@ -93,12 +91,10 @@ class EnvironmentProblem(Problem):
                 raise ValueError(f"evaluation.heuristics: {error}") from error
 
     def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> EnvironmentTask:
-        """See `Problem.load`."""
         keywords = settings.model_dump(mode="json", include=set(self.instance.model_fields))
         return self.load_environment(self.environment, keywords)
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> EnvironmentTask:
-        """See `Problem.load_environment`."""
         from spane_rllib.problems.environment_task import EnvironmentTask
 
         return EnvironmentTask(self, validated(self.instance, dict(keywords), "env_config"))
@@ -124,7 +120,6 @@ class EnvironmentProblem(Problem):
         )
 
     def evaluation_of(self, arguments: argparse.Namespace) -> Evaluation:
-        """See `Problem.evaluation_of`."""
         given = {
             name: value
             for name in self.instance.model_fields
@@ -141,7 +136,6 @@ class EnvironmentProblem(Problem):
         return task.evaluation(validated(EpisodeSettings, episodes), cases)
 
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
-        """See `Problem.summarize`."""
         import pandas as pd
 
         from spane_rllib.core.bootstrap import Resamples
@@ -154,25 +148,19 @@ class EnvironmentProblem(Problem):
         return pd.DataFrame(rows, columns=["policy", self.case, "episodes", *self.statistics.by_name])
 
     def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, npt.NDArray[np.float64]]:
-        """See `Problem.estimate`."""
         import numpy as np
 
         values = episodes[self.measure.name].to_numpy(np.float64)
         [median] = resamples.trimmed_means(values, (0.5,))
-        return {
-            "mean": resamples.means(values),
-            "median": median,
-            "least": np.full_like(median, values.min()),
-            "most": np.full_like(median, values.max()),
-        }
+        return {"mean": resamples.means(values), "median": median}
 
     def report(self, episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame) -> Iterator[Block]:
-        """A figure of what every policy came to."""
+        # A figure of what every policy came to.
         from spane_rllib.core.plotting import policy_panels
 
         statistics = self.statistics
         ordered = summary.sort_values("mean", ascending=statistics.better == "less", kind="stable")
-        figure, panels = policy_panels(ordered, self.case, text=f"{self.case} {{}}")
+        figure, panels = policy_panels(ordered, self.case, text=self.case_text)
         for axis, group in panels:
             played = episodes[episodes[self.case] == group[self.case].iloc[0]]
             values = [played.loc[played["policy"] == name, self.measure.name] for name in group["policy"]]

@@ -66,7 +66,7 @@ class EnvironmentPolicy:
 
 
 class EnvironmentTask(Task):
-    """See `EnvironmentProblem`.
+    """The task of an `EnvironmentProblem`.
 
     Args:
         problem: whose task it is.
@@ -85,7 +85,6 @@ class EnvironmentTask(Task):
 
     @property
     def environment(self) -> tuple[str, dict[str, Any]]:
-        """See `Task.environment`."""
         return self.problem.environment, self.keywords
 
     @property
@@ -98,7 +97,7 @@ class EnvironmentTask(Task):
         return self.problem.environments[self.problem.environment].make(self.keywords)
 
     def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
-        """See `Task.build_network`; one of the user's own is called with its options and the spaces."""
+        # One of the user's own is called with its options and the spaces.
         problem, spaces = self.problem, self.make().observation_space
         assert isinstance(spaces, gymnasium.spaces.Dict)
         if is_plugin(kind):
@@ -112,7 +111,6 @@ class EnvironmentTask(Task):
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
     ) -> Run:
-        """See `Task.begin_run`."""
         measure = self.problem.measure
         rollouts = EnvironmentRollouts(
             self.make,
@@ -142,7 +140,6 @@ class EnvironmentTask(Task):
         metrics: Mapping[str, float | None],
         training: Mapping[str, Any],
     ) -> None:
-        """See `Task.save_model`."""
         metadata = EnvironmentMetadata(
             problem=self.problem.name,
             instance=self.keywords,
@@ -153,7 +150,7 @@ class EnvironmentTask(Task):
         save_model(directory, network, metadata)
 
     def load_policy(self, text: str, name: str | None = None) -> EnvironmentPolicy:
-        """See `Task.load_policy`; nothing is shipped."""
+        # Nothing is shipped.
         called, baselines = name or text.rstrip("/"), self.problem.baselines
         if text in baselines:
             return EnvironmentPolicy(called, text, partial(_baseline, self.problem.baseline(text)))
@@ -181,7 +178,7 @@ class EnvironmentTask(Task):
         return EnvironmentTask(self.problem, instance).build_network(file.kind, file.options, seed=0)
 
     def evaluation(self, settings: Any, cases: Sequence[Case] = ()) -> EnvironmentEvaluation:
-        """See `Task.evaluation`; `cases` beside those in the settings, if any."""
+        # `cases` beside those in the settings, if any.
         given = tuple(cases) or tuple(getattr(settings, self.problem.case, None) or ()) or (self.case,)
         return EnvironmentEvaluation(self, given, _seeds(settings, _EVALUATION), settings.seed)
 
@@ -211,12 +208,10 @@ class EnvironmentEvaluation(Evaluation):
         return EnvironmentTask(problem, validated(problem.instance, fields))
 
     def refusal(self, policy: EnvironmentPolicy, case: Case) -> str:
-        """See `Evaluation.refusal`."""
         fits = policy.case in (None, case)
         return "" if fits else f"was made for {self.task.problem.case} {policy.case}, not {case}"
 
     def part(self, policy: EnvironmentPolicy, case: Case) -> Part:
-        """See `Evaluation.part`."""
         problem = self.task.problem
         entry_point = problem.environments[problem.environment].entry_point
         code = __name__, type(problem).__module__, entry_point.partition(":")[0]
@@ -231,7 +226,6 @@ class EnvironmentEvaluation(Evaluation):
         return Part(policy, case, key)
 
     def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
-        """See `Evaluation.play`."""
         import pandas as pd
 
         environment = self._tasks[part.case].make()

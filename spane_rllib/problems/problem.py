@@ -3,7 +3,7 @@
 A `Problem` is light: names, typed settings, and how tables are read and reported. It imports nothing but the
 standard library and pydantic until one of its methods is called. `Problem.load` gives a `Task`, the problem
 with its data: what is trained on, played and evaluated. Commands, experiments and the RLlib layer know these
-two and nothing of what is scheduled. `docs/architecture.md` has a page on how to add a problem.
+two and nothing of what is scheduled. `docs/adding_a_problem.md` makes one step by step.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ A package offers one in its `pyproject.toml`, and need not be imported for it:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
@@ -76,6 +77,13 @@ def our_problems() -> list[Problem]:
     return [find_problem(name) for name in _OURS]
 
 
+def loadable_problems() -> Iterator[Problem]:
+    """All but those of packages that fail: who names one of these is told."""
+    for name in problem_names():
+        with suppress(UserError):
+            yield find_problem(name)
+
+
 def marks() -> frozenset[str]:
     """What `marked_problem` looks for."""
     return frozenset().union(*(problem.marks for problem in our_problems()))
@@ -84,8 +92,7 @@ def marks() -> frozenset[str]:
 def problem_of_environment(environment: str) -> Problem:
     """The problem that the environment of this Gymnasium id is about; a `UserError` where it is none's."""
     known: dict[str, Problem] = {}
-    for name in problem_names():
-        problem = find_problem(name)
+    for problem in loadable_problems():
         if environment in problem.environments:
             return problem
         known |= dict.fromkeys(problem.environments, problem)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.algorithms.dqn import DQN
+from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.evaluation.metrics import RolloutMetrics
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.metrics import (
@@ -18,11 +19,222 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 from torch import nn
 
-from spane_rllib.rllib.algorithm_config import SchedulingConfig
+from spane_rllib.core.errors import UserError
+from spane_rllib.core.settings import Settings, suggestion, validated
+from spane_rllib.problems.problem import Problem, Task, ValidationSettings
+from spane_rllib.problems.registry import DEFAULT, find_problem, network_options, problem_of_environment
+from spane_rllib.rllib.models import MODEL
 from spane_rllib.rllib.registration import register_with_ray
 
 MODEL_FOLDER = "model"
 """Where a checkpoint keeps the best weights in a form that loads without Ray."""
+
+# What RLlib users call some of them.
+_ALIASES = {"lr": "learning_rate", "gamma": "discount", "train_batch_size": "batch_size"}
+_RLLIB_TRAINING = {
+    name for of in (AlgorithmConfig, DQNConfig) for name in signature(of.training).parameters
+} - {"self", "kwargs"}
+
+
+class SchedulingConfig(DQNConfig):
+    """Configures `SchedulingAlgorithm`.
+
+    The environment decides the problem: `environment("spane_rllib/Fading-v0", env_config=...)`, where
+    `env_config` has the environment's keywords. Training and validation run on the data given there.
+    `training(algorithm=...)` chooses one of `Problem.algorithms`, by default the first, `dqn`. Every field of
+    its settings is an attribute of the same name, set by `training()` (or by the key of that name in a Tune
+    `param_space`). Setters may be called in any order: all keys are checked together, by `validate()`, which
+    building the algorithm calls.
+
+    Example:
+        >>> config = SchedulingConfig().environment(env_config={"trace": "synthetic"})
+        >>> config = config.training(learning_rate=0.003, gradient_steps=1000).network("spane")
+        >>> algorithm = config.build_algo()
+    """
+
+    # Set by RLlib's base class, which does not declare them.
+    env: Any
+    env_config: dict[str, Any]
+    model: dict[str, Any]
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or SchedulingAlgorithm)
+        # As a method: setting the two attributes would leave RLlib's exploration settings incomplete.
+        self.api_stack(enable_rl_module_and_learner=False, enable_env_runner_and_connector_v2=False)
+        self.framework("torch")
+        # Runs explore by themselves; what RLlib samples is for looking at: whole greedy episodes.
+        self.env_runners(num_env_runners=0, batch_mode="complete_episodes", explore=False)
+        self.reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
+        # The networks output the values of actions; RLlib is to add no layers, and its own replay buffer is
+        # not used.
+        self.hiddens: list[int] = []
+        self.dueling = False
+        self.replay_buffer_config = {"type": "MultiAgentReplayBuffer", "capacity": 1}
+        self.seed: int | None = 0
+        self.algorithm = "dqn"
+        self.given: list[str] = []
+        """Hyper-parameters that were set; the others are at the defaults of problem and algorithm."""
+        self.network_kind = ""
+        """Empty: the problem's first."""
+        self.network_options: dict[str, Any] = {}
+        self.validation_keys: dict[str, Any] = {}
+        self.gradient_steps_per_iteration = 250
+        default = next(iter(find_problem(DEFAULT).environments))
+        self.environment(default, env_config={}, disable_env_checking=True)
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that the environment is about; raises `UserError` where it is none's."""
+        return problem_of_environment(str(self.env))
+
+    def _section(self) -> type[Settings]:
+        """The settings of the algorithm on the problem."""
+        algorithms = self.problem.algorithms
+        if self.algorithm not in algorithms:
+            raise UserError(
+                f"training: algorithm: unknown {self.algorithm!r}; "
+                f"{suggestion(str(self.algorithm), algorithms)}"
+            )
+        return algorithms[self.algorithm]
+
+    def _choose(self, algorithm: str) -> None:
+        """Take the default hyper-parameters of `algorithm`."""
+        self.algorithm, self.given = algorithm, []
+        self._take_defaults()
+
+    def _take_defaults(self) -> None:
+        for name, field in self._section().model_fields.items():
+            if name not in self.given:
+                setattr(self, name, field.get_default(call_default_factory=True))
+
+    def _give(self, name: str, value: Any) -> None:
+        setattr(self, name, value)
+        if name not in self.given:
+            self.given = [*self.given, name]
+
+    def environment(self, env: Any = None, **keys: Any) -> Self:
+        """Choose the problem by the id of an environment, and its data by `env_config`.
+
+        Hyper-parameters that are not set become the defaults of the problem.
+        """
+        if env is not None:
+            keys["env"] = env
+        super().environment(**keys)
+        self._take_defaults()
+        return self
+
+    def training(self, **settings: Any) -> Self:
+        """Set hyper-parameters: any field of the algorithm's settings, or another RLlib training key.
+
+        `algorithm` chooses the algorithm, whose other hyper-parameters are at their defaults then.
+        `gradient_steps_per_iteration` is the number of gradient steps of one `train()` call; `lr`, `gamma`
+        and `train_batch_size` mean `learning_rate`, `discount` and `batch_size`.
+        """
+        if "algorithm" in settings:
+            self._choose(settings.pop("algorithm"))
+        if "gradient_steps_per_iteration" in settings:
+            self.gradient_steps_per_iteration = settings.pop("gradient_steps_per_iteration")
+        fields = self._section().model_fields
+        for name in list(settings):
+            key = _ALIASES.get(name, name)
+            # What neither has may be a key of the problem that is still to be chosen.
+            if key in fields or name not in _RLLIB_TRAINING:
+                self._give(key, settings.pop(name))
+        super().training(**settings)
+        return self
+
+    def update_from_dict(self, config_dict: dict[str, Any]) -> Self:
+        """Set keys as a Tune `param_space` names them, the aliases of `training()` included.
+
+        Raises:
+            UserError: a key is unknown (RLlib would carry it along unread).
+        """
+        values = dict(config_dict)
+        if "env" in values and values["env"] != self.env:
+            self.environment(values.pop("env"))
+        if "algorithm" in values:
+            self._choose(values.pop("algorithm"))
+        for alias, name in _ALIASES.items():
+            # A whole configuration written out as a dictionary has both; there, RLlib's own is not read.
+            if alias in values and name not in values:
+                values[name] = values.pop(alias)
+        fields = self._section().model_fields
+        known = {*fields, *vars(self), *self.to_dict(), *values.get("given", ()), "class", "multiagent"}
+        for key in values:
+            # Ray adds keys of its own, which begin with an underscore.
+            if key not in known and not key.startswith("_"):
+                raise UserError(f"training: {key}: unknown key; {suggestion(key, fields)}")
+        given = values.pop("given", None)
+        for name in [name for name in values if name in fields]:
+            self._give(name, values.pop(name))
+        if given is not None:
+            self.given = list(given)
+        super().update_from_dict(values)
+        return self
+
+    def network(self, kind: str, **options: Any) -> Self:
+        """Choose the network: one of `Problem.networks` or `module:Class`, and options.
+
+        Options that are left out keep their default.
+        """
+        self.network_kind, self.network_options = kind, options
+        return self
+
+    def validation(self, **keys: Any) -> Self:
+        """How the best weights are chosen: fields of `Problem.validation`, such as `episodes` and `every`."""
+        self.validation_keys = {**self.validation_keys, **keys}
+        return self
+
+    def hyperparameters(self) -> Any:
+        """The validated hyper-parameters, one of `Problem.algorithms`."""
+        section = self._section()
+        names = [*section.model_fields, *(name for name in self.given if name not in section.model_fields)]
+        return validated(section, {name: getattr(self, name) for name in names}, "training")
+
+    def validation_settings(self) -> ValidationSettings:
+        """The validated keys of `validation()`."""
+        return validated(self.problem.validation, self.validation_keys, "validation")
+
+    def task(self) -> Task:
+        """The problem with the data of `env_config`; raises `UserError` where it cannot be loaded."""
+        return self.problem.load_environment(self.env, self.env_config)
+
+    def validate(self) -> None:
+        """Check every key; called when the algorithm is built.
+
+        Raises:
+            UserError: a value is out of range, or the rollouts would not run in the algorithm's own process.
+        """
+        problem, settings = self.problem, self.hyperparameters()
+        # RLlib reads these itself, for instance for its progress table.
+        self.lr, self.gamma = settings.learning_rate, settings.discount
+        if settings.batch_size is not None:
+            self.train_batch_size = settings.batch_size
+        kind = self.network_kind or next(iter(problem.networks))
+        validated(network_options(problem, kind), self.network_options, f"options of network {kind}")
+        self.env_config = {**self.env_config, **problem.keywords_of(settings)}
+        if self.num_env_runners and not self.in_evaluation:
+            raise UserError(
+                f"num_env_runners: must be 0, got {self.num_env_runners}; episodes run side by side in the "
+                "algorithm's process (see lanes)"
+            )
+        step = self.gradient_steps_per_iteration
+        if type(step) is not int or step < 1:
+            raise UserError(
+                f"gradient_steps_per_iteration: must be a whole number of at least 1, got {step!r}"
+            )
+        self.validation_settings()
+        self.model = self.model | {
+            "custom_model": MODEL,
+            "custom_model_config": {
+                "environment": self.env,
+                "env_config": self.env_config,
+                "kind": kind,
+                "options": self.network_options,
+                "seed": self.seed or 0,
+            },
+        }
+        super().validate()
 
 
 class SchedulingAlgorithm(DQN):

@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune.registry import register_env
 
 from spane_rllib.problems.environments import EnvironmentSpec
-from spane_rllib.problems.registry import find_problem, problem_names
+from spane_rllib.problems.registry import loadable_problems
 from spane_rllib.rllib.models import register_model
 
 
@@ -27,7 +27,7 @@ def register_with_ray() -> None:
 
     Ray stores the creators in the cluster, so its workers know the environments without importing anything.
     """
-    for problem in map(find_problem, problem_names()):
+    for problem in loadable_problems():
         for name, spec in problem.environments.items():
             register_env(name, _Creator(spec))
     register_model()

@@ -14,7 +14,8 @@ from spane_rllib.cluster.parts import EvaluationJob, collect, make_jobs, run_job
 from spane_rllib.core.console import Parser
 from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.results.parts import PartStore
-from spane_rllib.problems.problem import Evaluation
+from spane_rllib.problems.problem import Evaluation, Problem
+from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.networks.weights import (
     ModelMetadata,
@@ -232,11 +233,11 @@ def test_options_for_jobs_mean_the_same_elsewhere(tmp_path: Path, monkeypatch: p
     (tmp_path / "starts.txt").write_text("10\n20\n")
     given = ["--trace", "synthetic:vms=1000", "--servers", "3", "--starts", "starts.txt", "--node-cpu", "20"]
 
-    def evaluation_of(words: list[str]) -> tuple[Evaluation, list[str]]:
+    def evaluation_of(words: list[str], problem: Problem = WAITS) -> tuple[Evaluation, list[str]]:
         parser = Parser()
-        WAITS.add_arguments(parser)
+        problem.add_arguments(parser)
         arguments = parser.parse_args(words)
-        return WAITS.evaluation_of(arguments), WAITS.job_arguments(arguments)
+        return problem.evaluation_of(arguments), problem.job_arguments(arguments)
 
     here, options = evaluation_of(given)
     (tmp_path / "elsewhere").mkdir()
@@ -244,6 +245,7 @@ def test_options_for_jobs_mean_the_same_elsewhere(tmp_path: Path, monkeypatch: p
     there, _ = evaluation_of(options)
     [mine], [theirs] = make_jobs(here, [], ["sbf"]), make_jobs(there, [], ["sbf"])
     assert mine.key == theirs.key
-    allocations, options = evaluation_of(["--trace", "synthetic:vms=1000", "--scenario", "fading"])
-    again, _ = evaluation_of(options)
+    given = ["--trace", "synthetic:vms=1000", "--scenario", "fading"]
+    allocations, options = evaluation_of(given, ALLOCATIONS)
+    again, _ = evaluation_of(options, ALLOCATIONS)
     assert make_jobs(allocations, [], ["sbf"])[0].key == make_jobs(again, [], ["sbf"])[0].key

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from spane_rllib import search, study, tune
+from spane_rllib.core.presets import presets_of
 from spane_rllib.core.strict_yaml import parse_yaml
 from spane_rllib.experiments.policy_search.config import load_search
 from spane_rllib.experiments.reports.configuration_reference import (
@@ -16,7 +19,6 @@ from spane_rllib.experiments.reports.configuration_reference import (
     sections_of,
     study_sections,
 )
-from spane_rllib.experiments.settings_files import presets_of
 from spane_rllib.experiments.studies.config import load_study
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.search_space import Distribution
@@ -40,6 +42,14 @@ def test_the_presets_are_the_expected_ones() -> None:
     assert list(presets_of()) == sorted(["quick", "fading", "recovering", "spane_published", *stages])
     assert list(presets_of("studies")) == ["flexibility", "wait_time"]
     assert list(presets_of("policy_search")) == ["policy_search"]
+
+
+@pytest.mark.parametrize(("command", "kind"), [(tune, ""), (study, "studies"), (search, "policy_search")])
+def test_help_names_the_presets(command: ModuleType, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in presets_of(kind))
     files = sorted((REPOSITORY / "tune_configs").rglob("*.*"))
     assert sorted(file for file, _ in PRESETS.values()) == files
 
@@ -135,11 +145,12 @@ def test_searches_leave_the_test_episodes_to_finished_methods(name: str) -> None
 
 def test_the_studies_are_of_the_final_experiments() -> None:
     wait_time, flexibility = load_study("wait_time"), load_study("flexibility")
-    assert (wait_time.sizes, flexibility.sizes) == ((5,), tuple(range(2, 10)))
-    for study in (wait_time, flexibility):
-        assert (study.evaluation.split, study.top, study.reference) == ("test", (3, 5), "keep-64")
-        assert (study.evaluation.episodes, study.evaluation.seed) == (1000, 2026)
-        for group, paths in study.groups.items():
+    assert wait_time.evaluation.servers == (5,)
+    assert flexibility.evaluation.servers == tuple(range(2, 10))
+    for config in (wait_time, flexibility):
+        assert (config.evaluation.split, config.top, config.reference) == ("test", (3, 5), "keep-64")
+        assert (config.evaluation.episodes, config.evaluation.seed) == (1000, 2026)
+        for group, paths in config.groups.items():
             [name] = [Path(path).name for path in paths]
             if group == "score":
                 assert load_search(name).seeds == 5

@@ -17,7 +17,7 @@ from spane_rllib.learning.imitation import Demonstrations, decisions, imitate
 from spane_rllib.learning.networks import CategoricalPolicy
 from spane_rllib.learning.policy_gradient import Decisions, PolicyGradientUpdate
 from spane_rllib.learning.sac import SacUpdate
-from spane_rllib.learning.tensors import Tensors
+from spane_rllib.learning.tensors import Tensors, on_cpu
 
 
 class Network(CategoricalPolicy, nn.Module):
@@ -63,6 +63,13 @@ def ppo(device: str) -> dict[str, float]:
 def imitation(device: str) -> dict[str, float]:
     demonstrations = Demonstrations(decisions(OBSERVATION, ACTION), np.random.default_rng(0))
     return {"loss": imitate(Network().to(device), demonstrations, 2, 4)}
+
+
+def test_states_are_moved_to_the_cpu_whole() -> None:
+    state = {"weights": {"w": torch.zeros(2, device="cpu")}, "counts": (1, [torch.ones(1)]), "name": "x"}
+    moved = on_cpu(state)
+    assert moved["weights"]["w"].device.type == "cpu" and type(moved["counts"]) is tuple
+    assert moved["counts"][1][0].item() == 1 and moved["name"] == "x"
 
 
 UPDATES = pytest.mark.parametrize("update", [dqn, sac, ppo, imitation])

@@ -20,10 +20,10 @@ from spane_rllib.cluster.session import ray_session
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.policies import load_policy
-from spane_rllib.problems.vm_scheduling.rollout import greedy_episodes
+from spane_rllib.problems.vm_scheduling.rollout import play_greedily
+from spane_rllib.problems.vm_scheduling.simulator import EpisodeResults
 from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
-from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm
-from spane_rllib.rllib.algorithm_config import SchedulingConfig
+from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm, SchedulingConfig
 
 VM_SCHEDULING = "spane_rllib/VMScheduling-v0"
 ENV_CONFIG = {"trace": "synthetic:vms=3000,seed=1", "servers": 2}
@@ -189,8 +189,8 @@ def test_the_model_in_a_checkpoint_loads_without_ray(build: Any, tmp_path: Path)
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     instance = algorithm.config.task().instance
     starts = np.arange(0, 2000, 100)
-    waits = greedy_episodes(
-        CompiledQNetwork(best), instance.workload, instance.cluster, starts, np.full(20, 90)
+    waits = EpisodeResults.of_state(
+        *play_greedily(CompiledQNetwork(best), instance.workload, instance.cluster, starts, np.full(20, 90))
     ).total_wait
     assert done.stdout.splitlines() == [str(waits.tolist()), "False"]
 

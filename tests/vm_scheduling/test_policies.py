@@ -19,7 +19,7 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
     save_model,
 )
 from spane_rllib.problems.vm_scheduling.policies import NetworkPolicy, Policy, load_policy
-from spane_rllib.problems.vm_scheduling.rollout import greedy_episodes
+from spane_rllib.problems.vm_scheduling.rollout import play_greedily
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     EpisodeResults,
@@ -92,7 +92,9 @@ def test_a_saved_model(workload: Workload, kind: str, tmp_path: Path) -> None:
     save_model(tmp_path / "model", network, METADATA)
     policy = load_policy(f"{tmp_path}/model/")
     assert policy.name == f"{tmp_path}/model"
-    expected = greedy_episodes(CompiledQNetwork(network), workload, Cluster(3), STARTS, VM_COUNTS)
+    expected = EpisodeResults.of_state(
+        *play_greedily(CompiledQNetwork(network), workload, Cluster(3), STARTS, VM_COUNTS)
+    )
     for seed in (0, 1):
         assert_equal(results_of(policy, workload, Cluster(3), seed), expected)
 

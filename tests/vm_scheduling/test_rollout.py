@@ -15,7 +15,7 @@ from spane_rllib.problems.vm_scheduling.rollout import (
     ExploringRollout,
     HeuristicRollout,
     RecordedEpisode,
-    greedy_episodes,
+    play_greedily,
 )
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
@@ -72,26 +72,22 @@ def test_greedy_episodes_equal_a_plain_loop_however_they_are_divided(
             single.step(np.array([best_action(network, single)]))
         expected.store(np.array([episode]), single.results())
     assert expected.total_wait.max() > 0  # else any placement would do
-    counted: list[int] = []
-    results = greedy_episodes(
-        CompiledQNetwork(network), workload, cluster, STARTS, VM_COUNTS, episodes_per_call, counted.append
+    results = EpisodeResults.of_state(
+        *play_greedily(CompiledQNetwork(network), workload, cluster, STARTS, VM_COUNTS, episodes_per_call)
     )
     assert_equal(results, expected)
-    assert counted == sorted(set(counted)) and counted[-1] == len(STARTS)
 
 
-def test_progress_counts_the_episodes_of_every_call(
+def test_calls_of_some_episodes_each_play_all(
     workload: Workload, cluster: Cluster, network: QNetwork
 ) -> None:
     starts = np.tile(np.arange(0, 200, 10), 3)
     vm_counts = 1 + np.arange(len(starts)) % 4
-    counted: list[int] = []
-    results = greedy_episodes(
-        CompiledQNetwork(network), workload, cluster, starts, vm_counts, 5, counted.append
+    results = EpisodeResults.of_state(
+        *play_greedily(CompiledQNetwork(network), workload, cluster, starts, vm_counts, 5)
     )
     np.testing.assert_array_equal(results.start, starts)
     np.testing.assert_array_equal(results.placed, vm_counts)
-    assert counted == [*range(5, len(starts), 5), len(starts)]
 
 
 def play(
@@ -125,7 +121,9 @@ def test_recorded_episodes_replay_to_the_same_waits_and_observations(
 def test_without_exploration_the_actions_are_greedy(
     workload: Workload, cluster: Cluster, network: QNetwork
 ) -> None:
-    greedy = greedy_episodes(CompiledQNetwork(network), workload, cluster, STARTS, VM_COUNTS)
+    greedy = EpisodeResults.of_state(
+        *play_greedily(CompiledQNetwork(network), workload, cluster, STARTS, VM_COUNTS)
+    )
     played = play(workload, cluster, network, epsilon=0.0)
     np.testing.assert_array_equal([episode.total_wait for episode in played], greedy.total_wait)
 

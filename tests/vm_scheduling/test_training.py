@@ -16,9 +16,10 @@ from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.replay_runs import DqnRun
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
-from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, HeuristicRollout, greedy_episodes
+from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, HeuristicRollout, play_greedily
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
+    EpisodeResults,
     Heuristic,
     Workload,
     lower_bounds,
@@ -126,7 +127,9 @@ def test_validation_at_multiples_and_at_the_end_keeps_the_best_weights(
     # The kept weights give that very wait: of four episodes the middle two count at a trim of 1/4.
     counts = probe_vm_counts(workload, Cluster(2), VALIDATION)
     best = CompiledQNetwork(run.best_network())
-    waits = np.sort(greedy_episodes(best, workload, Cluster(2), VALIDATION, counts).total_wait)
+    waits = np.sort(
+        EpisodeResults.of_state(*play_greedily(best, workload, Cluster(2), VALIDATION, counts)).total_wait
+    )
     assert wait == pytest.approx(waits[1:3].mean(), rel=1e-12)
     bounds = np.sort(lower_bounds(workload, Cluster(2), VALIDATION, counts))
     last = validated[-1][1]
@@ -229,7 +232,9 @@ def test_the_average_of_the_weights_is_validated_and_kept(
     kept = torch.nn.utils.parameters_to_vector(run.best_network().parameters())
     torch.testing.assert_close(kept, best)
     counts = probe_vm_counts(workload, Cluster(2), VALIDATION)
-    results = greedy_episodes(CompiledQNetwork(run.best_network()), workload, Cluster(2), VALIDATION, counts)
+    results = EpisodeResults.of_state(
+        *play_greedily(CompiledQNetwork(run.best_network()), workload, Cluster(2), VALIDATION, counts)
+    )
     assert trimmed_mean(results.total_wait, TRIM) == run.best_value
 
 
@@ -298,7 +303,9 @@ def test_learns_to_keep_a_server_free(kind: str) -> None:
     network = build_network(kind, {}, 2, seed=0)
 
     def waits(network: Any) -> Any:
-        return greedy_episodes(CompiledQNetwork(network), workload, cluster, starts, counts).total_wait
+        return EpisodeResults.of_state(
+            *play_greedily(CompiledQNetwork(network), workload, cluster, starts, counts)
+        ).total_wait
 
     assert waits(network).min() > 0
     rollouts = WaitRollouts(workload, cluster, (0, 50), settings, starts, trim=0.1)

@@ -15,9 +15,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from spane_rllib.core.presets import presets_of
 from spane_rllib.core.settings import Settings
 from spane_rllib.experiments.policy_search.config import SearchConfig
-from spane_rllib.experiments.settings_files import presets_of
 from spane_rllib.experiments.studies.config import StudyConfig
 from spane_rllib.experiments.tuning.config import ExperimentConfig, experiment_settings
 from spane_rllib.experiments.tuning.search_space import KINDS

@@ -31,7 +31,7 @@ def comparison_figure(problem: Problem, a: Estimate, b: Estimate) -> Figure:
     bars.invert_yaxis()
     bars.xaxis.set_major_formatter("{x:,g}")
     bars.locator_params(axis="x", nbins=4)
-    bars.set_xlabel(f"{statistics.value_title}; line: 95% interval")
+    bars.set_xlabel(f"{statistics.value_title or statistics.value}; line: 95% interval")
     bars.legend(frameon=False, fontsize="small")
     title = f"{problem.case_text.format(a.case)}, {len(a.values):,} episodes"
     figure.suptitle(title, fontsize="medium")

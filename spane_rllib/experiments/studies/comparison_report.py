@@ -67,9 +67,11 @@ def write_comparison(
 def bootstrap_text(statistics: Statistics, resamples: Resamples) -> str:
     """How the intervals of a report came about and what the statistics are."""
     drawn, blocks = len(resamples.counts) - 1, resamples.counts.shape[1]
-    intervals = (
-        f"Intervals are 95% percentile intervals from {drawn:,} resamples of the {blocks:,} blocks of "
-        f"{statistics.blocks} that the episodes lie in, the same blocks for every policy; few blocks make "
-        "them uncertain themselves."
-    )
+    resampled = f"{blocks:,} episodes, the same for every policy"
+    if statistics.block_rows > 1:
+        resampled = (
+            f"{blocks:,} blocks of {statistics.blocks} that the episodes lie in, the same blocks for every "
+            "policy; few blocks make them uncertain themselves"
+        )
+    intervals = f"Intervals are 95% percentile intervals from {drawn:,} resamples of the {resampled}."
     return " ".join(filter(None, (intervals if drawn else no_interval(statistics), statistics.note)))

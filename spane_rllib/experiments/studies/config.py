@@ -9,8 +9,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, create_model, model_validator
 
+from spane_rllib.core.presets import presets_of
 from spane_rllib.core.settings import Name, PathText, Seed, Settings, distinct
-from spane_rllib.experiments.settings_files import presets_of, problem_of, read_settings
+from spane_rllib.experiments.settings_files import problem_of, read_settings
 from spane_rllib.problems.problem import Problem
 
 Paths = Annotated[
@@ -97,7 +98,7 @@ def load_study(source: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
     """Read a study.
 
     Args:
-        source: path of a YAML file, or the name of a preset (`wait_time` or `wait_time.yaml`).
+        source: path of a YAML file, or the name of a preset (`NAME` or `NAME.yaml`).
         overrides: `section.key=value` each, the value in YAML; they win over the file.
 
     Raises:

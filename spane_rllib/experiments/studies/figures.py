@@ -60,7 +60,7 @@ def _headlines(problem: Problem, summary: pd.DataFrame, colours: Mapping[str, st
         axis.hlines(rows, group[f"{shown}_low"], group[f"{shown}_high"], color="black", linewidth=1)
         if statistics.bound:
             axis.axvline(group[statistics.bound].iloc[0], color="black", linestyle="--")
-        _value_axis(axis, f"{statistics.value_title}: {statistics.by_name[shown].name}")
+        _value_axis(axis, f"{statistics.value_title or statistics.value}: {statistics.by_name[shown].name}")
     if statistics.bound:
         side = "lower" if statistics.better == "less" else "upper"
         extra.insert(0, Line2D([], [], color="black", linestyle="--", label=f"{side} bound"))

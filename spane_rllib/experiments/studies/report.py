@@ -68,8 +68,8 @@ def _what_was_played(config: StudyConfig, loaded: StudyPolicies, evaluation: Eva
     yield from problem.what_was_run(config, evaluation.task.identity)
     chosen = f"; {evaluation.chosen}" if evaluation.chosen else ""
     yield (
-        f"{len(evaluation.pairs):,} episodes per policy and each of {problem.case} "
-        f"{', '.join(map(str, evaluation.cases))}, the same for all{chosen}."
+        f"{len(evaluation.pairs):,} episodes per policy and case ({problem.case}: "
+        f"{', '.join(map(str, evaluation.cases))}), the same for all{chosen}."
     )
     for case in evaluation.cases:
         refusals: dict[str, list[str]] = {}

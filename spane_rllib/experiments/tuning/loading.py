@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.settings_files import presets_of, problem_of, read_settings
+from spane_rllib.core.presets import presets_of
+from spane_rllib.experiments.settings_files import problem_of, read_settings
 from spane_rllib.experiments.tuning.config import ExperimentConfig, experiment_settings
 from spane_rllib.experiments.tuning.trials import draw_trials
 

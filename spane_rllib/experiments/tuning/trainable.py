@@ -15,8 +15,7 @@ from spane_rllib.core.settings import validated
 from spane_rllib.core.shared import provide
 from spane_rllib.experiments.tuning.trials import TrialSettings
 from spane_rllib.experiments.tuning.watching import Gauges
-from spane_rllib.rllib.algorithm import SchedulingAlgorithm
-from spane_rllib.rllib.algorithm_config import SchedulingConfig
+from spane_rllib.rllib.algorithm import SchedulingAlgorithm, SchedulingConfig
 
 # RLlib reports several hundred values per iteration; at hundreds of trials they would fill the disk.
 _KEPT_METRICS = (
@@ -97,7 +96,6 @@ class TrialTrainable(SchedulingAlgorithm):
         super().setup(config)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
-        """See `SchedulingAlgorithm.reset_config`."""
         self._param_space = dict(new_config)
         return super().reset_config(self._algorithm_config())
 

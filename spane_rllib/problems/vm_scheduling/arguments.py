@@ -10,11 +10,16 @@ from typing import Any, Literal
 from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.problem import Evaluation, Problem
+from spane_rllib.problems.vm_scheduling.reference_cluster import (
+    DOUBLE_MEMORY_THRESHOLD,
+    NODE_CPU,
+    NODE_MEMORY,
+)
 
 _DEFAULTS: dict[str, Any] = {
-    "node_cpu": 40.0,
-    "node_memory": 90.0,
-    "double_memory_threshold": 10.0,
+    "node_cpu": NODE_CPU,
+    "node_memory": NODE_MEMORY,
+    "double_memory_threshold": DOUBLE_MEMORY_THRESHOLD,
     "split": "test",
     "episodes": 1000,
     "seed": 0,
@@ -154,7 +159,7 @@ def _published(problem: Problem, arguments: argparse.Namespace, _: str) -> Evalu
 
 
 def job_arguments(arguments: argparse.Namespace) -> list[str]:
-    """See `Problem.job_arguments`."""
+    """`Problem.job_arguments` of both objectives."""
     from spane_rllib.problems.vm_scheduling.traces.loading import resolve_source
 
     source = resolve_source(arguments.trace)
@@ -177,7 +182,7 @@ def job_arguments(arguments: argparse.Namespace) -> list[str]:
 
 
 def placed(settings: Any, trace: str | None) -> Any:
-    """See `Problem.placed`."""
+    """`Problem.placed` of both objectives."""
     from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
 
     source = trace or settings.trace.source

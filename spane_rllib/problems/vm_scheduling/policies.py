@@ -79,11 +79,10 @@ class _RulePolicy(ABC):
         return True
 
     def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
-        """See `Policy.play`; only `random` depends on `seed`."""
+        # Only `random` depends on `seed`.
         return play_heuristic(workload, cluster, self.heuristic(workload), starts, vm_counts, seed)
 
     def decider(self, lanes: Lanes, start: int, seed: int) -> Decide:
-        """See `Policy.decider`."""
         workload, cluster = lanes.workload, lanes.cluster
         code, fragmentation = self.heuristic(workload).compile(workload, cluster.servers)
         random = np.array([seed << 32 ^ start], np.uint64)  # as `episodes._run_episodes` begins an episode
@@ -98,11 +97,9 @@ class HeuristicPolicy(_RulePolicy):
 
     @property
     def identity(self) -> str:
-        """See `Policy.identity`."""
         return f"{self.name} {self.training_rows}"
 
     def heuristic(self, workload: Workload) -> Heuristic:
-        """See `_RulePolicy.heuristic`."""
         gradient = None
         if self.name == "fgd":
             gradient = FragmentationGradient.of_trace(workload.trace, last=self.training_rows)
@@ -128,10 +125,10 @@ class _SteppedPolicy(ABC):
 
     @abstractmethod
     def decider(self, lanes: Lanes, start: int, seed: int) -> Decide:
-        """See `Policy.decider`."""
+        """What decides an episode that begins at `start`; `Policy.decider`."""
 
     def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
-        """See `Policy.play`; `seed` is not used."""
+        # `seed` is not used.
         counters, clocks = [], []
         for start, vm_count in zip(starts.tolist(), vm_counts.tolist(), strict=True):
             lanes = Lanes(workload, cluster)
@@ -157,7 +154,7 @@ class NetworkPolicy(_SteppedPolicy):
         return getattr(self.network, "fixed_servers", None) in (None, servers)
 
     def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
-        """See `Policy.play`; deterministic, `seed` is not used."""
+        # Deterministic, `seed` is not used.
         from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork, has_kernels
         from spane_rllib.problems.vm_scheduling.rollout import play_greedily
 
@@ -166,7 +163,6 @@ class NetworkPolicy(_SteppedPolicy):
         return play_greedily(CompiledQNetwork(self.network), workload, cluster, starts, vm_counts)
 
     def decider(self, lanes: Lanes, start: int, seed: int) -> Decide:
-        """See `Policy.decider`."""
         from spane_rllib.learning.networks import greedy_actions
         from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork, has_kernels
 
@@ -189,7 +185,7 @@ class OwnPolicy(_SteppedPolicy):
         return True
 
     def decider(self, lanes: Lanes, start: int, seed: int) -> Decide:
-        """See `Policy.decider`; a `UserError` for an action that is not feasible."""
+        # A `UserError` for an action that is not feasible.
         policy = self.make()
 
         def decide(lanes: Lanes) -> int:

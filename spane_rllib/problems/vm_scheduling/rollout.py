@@ -6,7 +6,7 @@ neither do results depend on how many are played together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from spane_rllib.problems.vm_scheduling.network_actions import (
 )
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.kernels import scratch_size
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, EpisodeResults, Heuristic, Workload
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
 from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
@@ -44,24 +44,6 @@ Rows = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
 
-def greedy_episodes(
-    network: CompiledQNetwork,
-    workload: Workload,
-    cluster: Cluster,
-    starts: Rows,
-    vm_counts: Rows,
-    episodes_per_call: int = 256,
-    progress: Callable[[int], None] | None = None,
-) -> EpisodeResults:
-    """Run one episode of `vm_counts[e]` VMs from row `starts[e]` for every e, always taking the best action.
-
-    `progress` is called with the number of finished episodes every `episodes_per_call` of them.
-    """
-    return EpisodeResults.of_state(
-        *play_greedily(network, workload, cluster, starts, vm_counts, episodes_per_call, progress)
-    )
-
-
 def play_greedily(
     network: CompiledQNetwork,
     workload: Workload,
@@ -69,9 +51,12 @@ def play_greedily(
     starts: Rows,
     vm_counts: Rows,
     episodes_per_call: int = 256,
-    progress: Callable[[int], None] | None = None,
 ) -> Ends:
-    """`greedy_episodes` of any objective, whose results class reads what is returned."""
+    """One episode of `vm_counts[e]` VMs from row `starts[e]` for every e, always taking the best action.
+
+    The results class of the objective reads what is returned. An interruption is noticed every
+    `episodes_per_call` episodes.
+    """
     workload.check_cluster(cluster)
     network.check_servers(cluster.servers)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
@@ -90,8 +75,6 @@ def play_greedily(
             finished.counters[chunk],
             finished.clocks[chunk],
         )
-        if progress is not None:
-            progress(min(first + episodes_per_call, len(starts)))
     return Ends(finished.counters, finished.clocks)
 
 

@@ -10,6 +10,12 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from spane_rllib.core.settings import Interval, PathText, Seed, Settings, distinct
 from spane_rllib.problems.problem import EpisodeSettings
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
+from spane_rllib.problems.vm_scheduling.reference_cluster import (
+    DOUBLE_MEMORY_THRESHOLD,
+    NODE_CPU,
+    NODE_MEMORY,
+    SERVERS,
+)
 
 CATASTROPHE_S = 300_000.0
 """Total wait of an episode, seconds, above which it is called a catastrophe."""
@@ -43,11 +49,13 @@ class TraceSettings(Settings):
 class ClusterSettings(Settings):
     """The cluster trained on: equal servers of two NUMA nodes each. Defaults: reference."""
 
-    servers: ServerCount = Field(default=5, description="Servers.")
-    node_cpu: float = Field(default=40.0, gt=0, le=1_000_000, description="CPU cores of one NUMA node.")
-    node_memory: float = Field(default=90.0, gt=0, le=1_000_000, description="Memory of one NUMA node, GiB.")
+    servers: ServerCount = Field(default=SERVERS, description="Servers.")
+    node_cpu: float = Field(default=NODE_CPU, gt=0, le=1_000_000, description="CPU cores of one NUMA node.")
+    node_memory: float = Field(
+        default=NODE_MEMORY, gt=0, le=1_000_000, description="Memory of one NUMA node, GiB."
+    )
     double_memory_threshold: float = Field(
-        default=10.0,
+        default=DOUBLE_MEMORY_THRESHOLD,
         ge=0,
         le=1_000_000,
         description="A VM with more memory than this, GiB, is split over both nodes of a server.",

@@ -103,30 +103,24 @@ class SlotRollouts(ABC):
     """The environment's name for what is measured."""
 
     def draw_starts(self, random: np.random.Generator, count: int, group: int = 1) -> SlotStarts:
-        """See `Rollouts`."""
         rows = np.repeat(random.integers(*self.train_rows, count // group), group)
         return SlotStarts(rows, self.lengths(rows))
 
     def explore(
         self, network: nn.Module, epsilon: float, starts: SlotStarts, random: np.random.Generator
     ) -> list[Episode]:
-        """See `Rollouts`."""
         return self._player(network).explore(network, epsilon, starts, random)
 
     def sample(self, network: nn.Module, starts: SlotStarts, random: np.random.Generator) -> list[Episode]:
-        """See `Rollouts`."""
         return self._player(network).sample(network, starts, random)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """See `Rollouts`."""
         return self.summary(self._player(network).measure_greedily(network, self.validation_starts))
 
     def baseline_rewards(self, starts: SlotStarts) -> list[Floats] | None:
-        """See `Rollouts`."""
         return None
 
     def demonstrations(self, decisions: int, random: np.random.Generator) -> Batch:
-        """See `Rollouts`."""
         raise UserError("imitate: there is nothing to imitate for this objective")
 
     def augmentation(self, seed: int) -> Augmentation | None:

@@ -62,7 +62,6 @@ class SlotTask(Task):
 
     @property
     def environment(self) -> tuple[str, dict[str, Any]]:
-        """See `Task.environment`."""
         splits = self.instance.split_rows
         keywords = {
             # A name for the trace that `shared` holds: workers need not find the file.
@@ -78,7 +77,6 @@ class SlotTask(Task):
 
     @property
     def shared(self) -> Mapping[str, Any]:
-        """See `Task.shared`."""
         return {f"content:{self.trace.sha256}": self.trace}
 
     def _validation_starts(self, validation: Any) -> Rows:
@@ -86,7 +84,6 @@ class SlotTask(Task):
         return sample_starts(splits, "validation", validation.episodes, validation.seed)
 
     def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
-        """See `Task.build_network`."""
         return build_network(kind, options, self.instance.cluster.servers, seed)
 
     def save_model(
@@ -98,7 +95,6 @@ class SlotTask(Task):
         metrics: Mapping[str, float | None],
         training: Mapping[str, Any],
     ) -> None:
-        """See `Task.save_model`."""
         cluster = self.instance.cluster
         threshold = cluster.double_memory_threshold
         save_model(
@@ -119,7 +115,6 @@ class SlotTask(Task):
         )
 
     def load_policy(self, text: str, name: str | None = None) -> Policy:
-        """See `Task.load_policy`."""
         return load_policy(text, self.instance.split_rows.train[1], name)
 
 
@@ -153,14 +148,12 @@ class SlotEvaluation(Evaluation):
         """What decides the episodes of a case beside trace, starts and seed, as JSON values."""
 
     def refusal(self, policy: Policy, case: Case) -> str:
-        """See `Evaluation.refusal`."""
         servers = self.cluster_of(case).servers
         if policy.accepts(servers):
             return ""
         return f"was made for another number of servers than {servers}"
 
     def part(self, policy: Policy, case: Case) -> Part:
-        """See `Evaluation.part`."""
         key = part_key(
             type(self).__module__,
             problem=self.task.problem.name,
@@ -174,11 +167,9 @@ class SlotEvaluation(Evaluation):
 
     @property
     def description(self) -> str:
-        """See `Evaluation.description`."""
         return f"trace: {describe_source(self.task.trace)}"
 
     def record(self, policies: Sequence[Policy], folder: Path, most: int) -> Iterator[Path]:
-        """See `Evaluation.record`."""
         for case in self.cases:
             yield from self._record(policies, case, self.pairs[:most], folder)
 

@@ -16,7 +16,7 @@ from gymnasium.vector import SyncVectorEnv
 
 import spane_rllib  # noqa: F401  # registers the environments
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.yaml_files import presets_in
+from spane_rllib.core.presets import presets_in
 from spane_rllib.problems.vm_scheduling.allocations.env import AllocationEnv, create_env
 from spane_rllib.problems.vm_scheduling.allocations.scenario import PRESETS
 from spane_rllib.problems.vm_scheduling.allocations.vector_env import AllocationVectorEnv

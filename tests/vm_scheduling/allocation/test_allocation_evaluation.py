@@ -12,7 +12,7 @@ from allocation_cases import scenario_of, trace_of_vms
 
 from spane_rllib.__main__ import main
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.yaml_files import presets_in
+from spane_rllib.core.presets import presets_in
 from spane_rllib.problems.vm_scheduling.allocations import task
 from spane_rllib.problems.vm_scheduling.allocations.evaluation import (
     SUMMARY_COLUMNS,

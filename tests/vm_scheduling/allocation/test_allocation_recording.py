@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.__main__ import main
-from spane_rllib.core.yaml_files import presets_in
+from spane_rllib.core.presets import presets_in
 from spane_rllib.problems.vm_scheduling.allocations.evaluation import evaluate_policy
 from spane_rllib.problems.vm_scheduling.allocations.recording import record_episode
 from spane_rllib.problems.vm_scheduling.allocations.scenario import (

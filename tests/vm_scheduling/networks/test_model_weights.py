@@ -49,7 +49,8 @@ def test_round_trip(tmp_path, kind, options):
     assert loaded.state_dict().keys() == network.state_dict().keys()
     for name, tensor in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
-    loaded(torch.rand(2, 5, 2, 2), torch.rand(2, 3)).sum().backward()  # it can be trained further
+    observation = {"servers": torch.rand(2, 5, 2, 2), "request": torch.rand(2, 3)}
+    loaded(observation).sum().backward()  # it can be trained further
 
 
 def test_saving_replaces_an_older_model(model):

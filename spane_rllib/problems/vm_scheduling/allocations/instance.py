@@ -82,7 +82,6 @@ class AllocationInstance(SlotInstance):
         return np.full(len(starts), self.settings.max_decisions or len(self.workload))
 
     def rewards(self, lanes: Lanes) -> Rewards:
-        """See `SlotInstance.rewards`."""
         placed = self.workload.cpu_shares[lanes.state.counters[:, HEAD] - 1]
         return self.reward_function(placed, lanes.observations.servers)
 
@@ -91,7 +90,6 @@ class AllocationInstance(SlotInstance):
         return np.zeros(len(refused))
 
     def describe(self, counters: Any, clocks: Any) -> dict[str, Any]:
-        """See `SlotInstance.describe`."""
         start, head, servers = counters[START], counters[HEAD], counters[SERVERS]
         return {
             "time": clocks[NOW],

@@ -50,7 +50,7 @@ class AllocationInstanceSettings(SlotInstanceSettings):
 
 
 class AllocationProblem(Problem):
-    """See the module."""
+    """How many VMs are placed in a scenario of VMAgent (arXiv 2112.04785)."""
 
     name = "vm_allocations"
     title = "VMs on multi-NUMA servers of a scenario: place as many as possible"
@@ -130,7 +130,6 @@ class AllocationProblem(Problem):
             )
 
     def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> AllocationTask:
-        """See `Problem.load`."""
         from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
         from spane_rllib.problems.vm_scheduling.allocations.scenario import load_scenario
         from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
@@ -142,7 +141,6 @@ class AllocationProblem(Problem):
         return AllocationTask(self, AllocationInstance(trace=trace, splits=splits, scenario=scenario))
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> AllocationTask:
-        """See `Problem.load_environment`."""
         from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
         from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
@@ -155,54 +153,45 @@ class AllocationProblem(Problem):
         return {"reward": settings.reward}
 
     def compile_ahead(self) -> None:
-        """See `Problem.compile_ahead`."""
         from spane_rllib.problems.vm_scheduling.compile_ahead import compile_ahead
 
         compile_ahead(allocations=True)
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """See `Problem.add_arguments`."""
         arguments.add_arguments(parser)
 
     def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
-        """See `Problem.evaluation_of`; the scenario is `fading` where none is given."""
+        # The scenario is `fading` where none is given.
         return arguments.evaluation_of(self, parsed, scenario="fading")
 
     def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
-        """See `Problem.job_arguments`."""
         return arguments.job_arguments(parsed)
 
     def placed(self, settings: Any, data: str | None = None) -> Any:
-        """See `Problem.placed`."""
         return arguments.placed(settings, data)
 
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
-        """See `Problem.summarize`."""
         from spane_rllib.problems.vm_scheduling.allocations.evaluation import summarize
 
         return summarize(episodes)
 
     def summary_text(self, summary: pd.DataFrame) -> str:
-        """See `Problem.summary_text`."""
         from spane_rllib.problems.vm_scheduling.allocations.evaluation import summary_table
 
         return summary_table(summary)
 
     def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, Numbers]:
-        """See `Problem.estimate`."""
         from spane_rllib.problems.vm_scheduling.allocations.evaluation import estimate
 
         return estimate(episodes, resamples)
 
     def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:
-        """See `Problem.what_was_run`."""
         yield f"Scenario: {config.scenario}."
         yield f"Trace: {identity.description}."
 
     def report(
         self, episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame
     ) -> Iterator[str | tuple[str, pd.DataFrame]]:
-        """See `Problem.report`."""
         from spane_rllib.problems.vm_scheduling.allocations.report import report
 
         return report(episodes, summary, trials)

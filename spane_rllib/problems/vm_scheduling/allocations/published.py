@@ -103,7 +103,6 @@ class PublishedEvaluation(AllocationEvaluation):
         return super()._identity(case) | {"called": self._called[case]}
 
     def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
-        """See `Evaluation.play`."""
         frame = super().play(part, first, last)
         return frame.assign(scenario=self._called[part.case])
 

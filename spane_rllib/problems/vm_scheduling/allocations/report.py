@@ -26,7 +26,7 @@ _COMPARED = (
 def report(
     episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame
 ) -> Iterator[str | tuple[str, pd.DataFrame]]:
-    """See `Problem.report`."""
+    """What the report says of allocations: on every size, learned policies beside the best heuristic."""
     learned = set(trials["trial"])
     comparisons = []
     for servers, group in episodes.groupby("servers"):

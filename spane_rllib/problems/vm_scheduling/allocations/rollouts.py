@@ -73,7 +73,6 @@ class AllocationRollouts(SlotRollouts):
         return {"validation_allocations": float(measured.mean())}
 
     def environment(self) -> AllocationEnv:
-        """See `SlotRollouts`."""
         rows = self.train_rows
         return AllocationEnv(
             scenario=self.workload.scenario,

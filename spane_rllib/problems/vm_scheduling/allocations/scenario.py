@@ -12,8 +12,9 @@ import numpy.typing as npt
 from pydantic import Field, Strict, ValidationError, model_validator
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.presets import presets_in
 from spane_rllib.core.settings import Settings, user_error
-from spane_rllib.core.yaml_files import find_yaml, presets_in, read_mapping
+from spane_rllib.core.yaml_files import find_yaml, read_mapping
 
 PRESETS = Path(__file__).parent / "presets"
 

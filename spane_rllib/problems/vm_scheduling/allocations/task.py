@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class AllocationTask(SlotTask):
-    """See `SlotTask`."""
+    """VMs are placed until the first that fits nowhere."""
 
     instance: AllocationInstance
 
@@ -36,7 +36,6 @@ class AllocationTask(SlotTask):
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
     ) -> Run:
-        """See `Task.begin_run`."""
         from spane_rllib.learning.begin import begin_run
         from spane_rllib.problems.vm_scheduling.allocations.rollouts import AllocationRollouts
 
@@ -49,13 +48,12 @@ class AllocationTask(SlotTask):
         return begin_run(network, settings, rollouts, validation.every, seed, target)
 
     def evaluation(self, settings: Any) -> AllocationEvaluation:
-        """See `Task.evaluation`."""
         source = f"the {settings.split} split"
         return AllocationEvaluation(self, settings.servers, starts_of(self, settings), settings.seed, source)
 
 
 class AllocationEvaluation(SlotEvaluation):
-    """See `SlotEvaluation`; None for the sizes is the size of the scenario."""
+    """Episodes of a scenario; None for the sizes is the size of the scenario."""
 
     task: AllocationTask
 
@@ -75,14 +73,12 @@ class AllocationEvaluation(SlotEvaluation):
         return compile_allocations(self.task.trace, self.scenario_of(case))
 
     def cluster_of(self, case: Case) -> Cluster:
-        """See `SlotEvaluation.cluster_of`."""
         return self._workload_of(case).cluster
 
     def _identity(self, case: Case) -> dict[str, Any]:
         return {"scenario": self.scenario_of(case).model_dump(mode="json")}
 
     def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
-        """See `Evaluation.play`."""
         workload = self._workload_of(part.case)
         return evaluate_policy(part.policy, workload, self.pairs[first:last], self.seed)
 

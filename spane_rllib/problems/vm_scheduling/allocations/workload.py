@@ -37,7 +37,6 @@ class AllocationWorkload(Workload):
         return [(group.node_cpu, group.node_memory) for group in self.scenario.server_groups]
 
     def is_double(self, cpu: npt.ArrayLike, memory: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """See `Workload.is_double`."""
         return self.scenario.double.applies(cpu, memory)
 
     def check_cluster(self, cluster: Cluster) -> None:

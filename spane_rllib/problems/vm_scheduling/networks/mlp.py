@@ -40,7 +40,6 @@ class MlpNetwork(QNetwork):
         self.advantage = nn.Linear(slots, slots)
 
     def value_and_advantage(self, observation: Tensors) -> tuple[Tensor, Tensor]:
-        """See `QNetwork.value_and_advantage`."""
         servers, request = observation["servers"], observation["request"]
         check_servers(self, servers.shape[1])
         features = self.trunk(torch.cat([servers.flatten(1), request], dim=1))

@@ -52,7 +52,6 @@ class SpaneNetwork(QNetwork):
         )
 
     def value_and_advantage(self, observation: Tensors) -> tuple[Tensor, Tensor]:
-        """See `QNetwork.value_and_advantage`."""
         servers, request = observation["servers"], observation["request"]
         embedding = self.server(servers.flatten(2))
         summaries = [_aggregate(embedding, name, self.correction) for name in self.aggregations]

@@ -82,7 +82,6 @@ class PlacementScoreSearch(SearchMethod):
     settings = ScoreSearchSettings
 
     def load(self, task: Any, settings: Any) -> ScoreSearchTask:
-        """See `SearchMethod.load`."""
         from spane_rllib.problems.vm_scheduling.score_search.task import ScoreSearchTask
 
         return ScoreSearchTask(task, settings)

@@ -26,12 +26,11 @@ from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
 class _AsStored(ScoreSearch):
     @property
     def centre(self) -> PlacementScore:
-        """See `Asking.centre`."""
         return ScoreWeights.of_score(super().centre).score()
 
 
 class ScoreSearchTask(SearchTask):
-    """See `SearchTask`.
+    """Searches a placement score by the waits of whole episodes.
 
     Args:
         task: trace, servers and splits.
@@ -57,17 +56,14 @@ class ScoreSearchTask(SearchTask):
         )
 
     def begin(self, seed: int) -> ScoreSearch:
-        """See `SearchTask.begin`."""
         family = ScoreFamily.of_trace(self._trace, self._splits.train, self._cluster)
         return _AsStored(family, self._settings.population, self._settings.step, seed)
 
     def draw(self, generator: np.random.Generator) -> Windows:
-        """See `SearchTask.draw`."""
         settings = self._settings
         return draw_windows(generator, self._splits.train, settings.counts(settings.windows), settings.shares)
 
     def judge(self, candidates: Sequence[PlacementScore], episodes: Windows) -> list[float]:
-        """See `SearchTask.judge`."""
         trace, cluster = self._trace, self._cluster
         reference = waits_of(Heuristic(REFERENCE), trace, cluster, episodes)
         return [
@@ -80,7 +76,6 @@ class ScoreSearchTask(SearchTask):
     def save(
         self, directory: Path, candidate: PlacementScore, *, seed: int, metrics: Mapping[str, float | None]
     ) -> None:
-        """See `SearchTask.save`."""
         training = self._settings.model_dump(
             mode="json", include={"generations", "population", "step", "windows"}
         )

@@ -8,6 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.reference_cluster import (
+    DOUBLE_MEMORY_THRESHOLD,
+    NODE_CPU,
+    NODE_MEMORY,
+    SERVERS,
+)
 
 NODES_PER_SERVER = 2
 
@@ -24,10 +30,10 @@ class Cluster:
             one server ("double"); a smaller one lies wholly on one node.
     """
 
-    servers: int = 5
-    node_cpu: float = 40.0
-    node_memory: float = 90.0
-    double_memory_threshold: float = 10.0
+    servers: int = SERVERS
+    node_cpu: float = NODE_CPU
+    node_memory: float = NODE_MEMORY
+    double_memory_threshold: float = DOUBLE_MEMORY_THRESHOLD
 
     def __post_init__(self) -> None:
         if self.servers < 1:

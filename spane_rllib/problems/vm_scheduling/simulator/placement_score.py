@@ -37,6 +37,5 @@ class PlacementScore(FragmentationGradient):
             raise UserError("placement score: imbalance and siblings must be finite numbers")
 
     def compile(self, workload: Workload, servers: int) -> FragmentationArrays:
-        """See `FragmentationGradient.compile`."""
         arrays = super().compile(workload, servers)
         return arrays._replace(imbalance=self.imbalance, siblings=self.siblings)

@@ -7,6 +7,12 @@ from os import PathLike
 from typing import Any
 
 from spane_rllib.problems.environments import from_keywords
+from spane_rllib.problems.vm_scheduling.reference_cluster import (
+    DOUBLE_MEMORY_THRESHOLD,
+    NODE_CPU,
+    NODE_MEMORY,
+    SERVERS,
+)
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EXTRA_VMS
 from spane_rllib.problems.vm_scheduling.slot_env import SlotEnv
 from spane_rllib.problems.vm_scheduling.traces.splits import Splits
@@ -107,10 +113,10 @@ class VMSchedulingEnv(SlotEnv):
     def __init__(
         self,
         trace: VmTrace | str | PathLike[str] | None = None,
-        servers: int = 5,
-        node_cpu: float = 40.0,
-        node_memory: float = 90.0,
-        double_memory_threshold: float = 10.0,
+        servers: int = SERVERS,
+        node_cpu: float = NODE_CPU,
+        node_memory: float = NODE_MEMORY,
+        double_memory_threshold: float = DOUBLE_MEMORY_THRESHOLD,
         split: str = "train",
         splits: Splits | Mapping[str, Sequence[int]] | None = None,
         reward: str | RewardFunction = "log_wait",

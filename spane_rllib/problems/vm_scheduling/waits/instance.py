@@ -11,6 +11,12 @@ import numpy as np
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
+from spane_rllib.problems.vm_scheduling.reference_cluster import (
+    DOUBLE_MEMORY_THRESHOLD,
+    NODE_CPU,
+    NODE_MEMORY,
+    SERVERS,
+)
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Lanes,
@@ -44,10 +50,10 @@ class WaitInstance(SlotInstance):
         UserError: a value is not allowed, or the trace cannot be read or does not fit the servers.
     """
 
-    servers: int = 5
-    node_cpu: float = 40.0
-    node_memory: float = 90.0
-    double_memory_threshold: float = 10.0
+    servers: int = SERVERS
+    node_cpu: float = NODE_CPU
+    node_memory: float = NODE_MEMORY
+    double_memory_threshold: float = DOUBLE_MEMORY_THRESHOLD
     reward: str | RewardFunction = "log_wait"
     extra_vms: int = EXTRA_VMS
 
@@ -84,7 +90,6 @@ class WaitInstance(SlotInstance):
         return probe_vm_counts(self.workload, self.cluster, starts, self.extra_vms)
 
     def rewards(self, lanes: Lanes) -> Rewards:
-        """See `SlotInstance.rewards`."""
         return self.reward_function(lanes.wait, lanes.observations.servers)
 
     def infeasible_rewards(self, lanes: Lanes, refused: Rows) -> Rewards:
@@ -98,7 +103,6 @@ class WaitInstance(SlotInstance):
         return self.reward_function(waits, lanes.observations.servers[refused]) * unplaced
 
     def describe(self, counters: Any, clocks: Any) -> dict[str, Any]:
-        """See `SlotInstance.describe`."""
         start, head = counters[START], counters[HEAD]
         return {
             "wait": clocks[WAIT],

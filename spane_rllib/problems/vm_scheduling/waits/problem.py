@@ -59,7 +59,7 @@ class WaitValidationSettings(ValidationSettings):
 
 
 class WaitProblem(Problem):
-    """See the module."""
+    """How long VMs wait on multi-NUMA servers (arXiv 2504.14946)."""
 
     name = "vm_scheduling"
     title = "VMs on multi-NUMA servers, first come, first served: wait as little as possible"
@@ -139,7 +139,6 @@ class WaitProblem(Problem):
             )
 
     def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> WaitTask:
-        """See `Problem.load`."""
         from spane_rllib.problems.vm_scheduling.data import configured_splits, configured_trace
         from spane_rllib.problems.vm_scheduling.simulator import Cluster
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
@@ -151,7 +150,6 @@ class WaitProblem(Problem):
         return WaitTask(self, WaitInstance(trace=trace, splits=splits, **settings.cluster.model_dump()))
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> WaitTask:
-        """See `Problem.load_environment`."""
         from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
@@ -163,17 +161,14 @@ class WaitProblem(Problem):
         return {"reward": settings.reward}
 
     def compile_ahead(self) -> None:
-        """See `Problem.compile_ahead`."""
         from spane_rllib.problems.vm_scheduling.compile_ahead import compile_ahead
 
         compile_ahead()
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """See `Problem.add_arguments`."""
         arguments.add_arguments(parser)
 
     def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
-        """See `Problem.evaluation_of`."""
         for option in ("scenario", "published_table"):
             if getattr(parsed, option):
                 raise UserError(
@@ -182,33 +177,27 @@ class WaitProblem(Problem):
         return arguments.evaluation_of(self, parsed)
 
     def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
-        """See `Problem.job_arguments`."""
         return arguments.job_arguments(parsed)
 
     def placed(self, settings: Any, data: str | None = None) -> Any:
-        """See `Problem.placed`."""
         return arguments.placed(settings, data)
 
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
-        """See `Problem.summarize`."""
         from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize
 
         return summarize(episodes)
 
     def summary_text(self, summary: pd.DataFrame) -> str:
-        """See `Problem.summary_text`."""
         from spane_rllib.problems.vm_scheduling.waits.evaluation import summary_table
 
         return summary_table(summary)
 
     def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, Numbers]:
-        """See `Problem.estimate`."""
         from spane_rllib.problems.vm_scheduling.waits.statistics import wait_statistics
 
         return wait_statistics(episodes["total_wait_s"], episodes["lower_bound_s"], resamples)
 
     def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:
-        """See `Problem.what_was_run`."""
         cluster = config.cluster
         yield f"Trace: {identity.description}."
         yield (
@@ -228,7 +217,6 @@ class WaitProblem(Problem):
     def report(
         self, episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame
     ) -> Iterator[str | tuple[str, Figure]]:
-        """See `Problem.report`."""
         from spane_rllib.problems.vm_scheduling.waits.report import report
 
         return report(episodes, summary, trials)

@@ -17,7 +17,7 @@ from spane_rllib.problems.vm_scheduling.waits.reading import read_results
 def report(
     episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame
 ) -> Iterator[str | tuple[str, Figure]]:
-    """See `Problem.report`."""
+    """What the report says of waits: figures and what one reads in them."""
     method_of = dict(zip(trials["trial"], trials["method"], strict=True))
     best_trials = list(trials.loc[trials["rank"] == 1, "trial"])
     yield "## Reading"

@@ -91,7 +91,6 @@ class WaitRollouts(SlotRollouts):
         }
 
     def environment(self) -> VMSchedulingEnv:
-        """See `SlotRollouts`."""
         cluster, rows = self.cluster, self.train_rows
         return VMSchedulingEnv(
             trace=self.workload.trace,
@@ -113,7 +112,7 @@ class WaitRollouts(SlotRollouts):
         )
 
     def baseline_rewards(self, starts: SlotStarts) -> list[Floats] | None:
-        """See `Rollouts`; those of the heuristic `reward_baseline`."""
+        # Those of the heuristic `reward_baseline`.
         if self._baseline is None:
             return None
         return [self._rewards(recorded) for recorded in self._baseline.play(*starts)]

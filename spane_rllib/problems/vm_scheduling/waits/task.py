@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class WaitTask(SlotTask):
-    """See `SlotTask`."""
+    """VMs wait until they are placed."""
 
     instance: WaitInstance
 
@@ -35,7 +35,6 @@ class WaitTask(SlotTask):
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
     ) -> Run:
-        """See `Task.begin_run`."""
         from spane_rllib.learning.begin import begin_run
         from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
@@ -51,24 +50,21 @@ class WaitTask(SlotTask):
         return begin_run(network, settings, rollouts, validation.every, seed, target)
 
     def evaluation(self, settings: Any) -> WaitEvaluation:
-        """See `Task.evaluation`."""
         sizes = settings.servers or (self.instance.cluster.servers,)
         source = f"the {settings.split} split"
         return WaitEvaluation(self, sizes, starts_of(self, settings), settings.seed, source)
 
 
 class WaitEvaluation(SlotEvaluation):
-    """See `SlotEvaluation`."""
+    """Episodes in which VMs wait."""
 
     def cluster_of(self, case: Case) -> Cluster:
-        """See `SlotEvaluation.cluster_of`."""
         return replace(self.task.instance.cluster, servers=int(case))
 
     def _identity(self, case: Case) -> dict[str, Any]:
         return {"cluster": asdict(self.cluster_of(case))}
 
     def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
-        """See `Evaluation.play`."""
         return evaluate_policy(
             part.policy,
             self.task.instance.workload,
