@@ -46,6 +46,10 @@ deletions: false
 """
 
 
+OWN_TIME = ("| figures and report |", "| all |")
+"""Lines of a report that only one that is written later can have."""
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("allocations")
@@ -191,4 +195,7 @@ def test_the_main_job_from_start_to_end(workplace: Path) -> None:
 
     shown = run(workplace, "spane_rllib.analyze", folder)
     assert "validation allocations" in shown and "first-fit" in shown
-    assert (folder / "report.md").read_text() == report
+    again = (folder / "report.md").read_text()
+    assert [line for line in again.splitlines() if not line.startswith(OWN_TIME)] == [
+        line for line in report.splitlines() if not line.startswith(OWN_TIME)
+    ]
