@@ -193,7 +193,8 @@ def test_the_main_job_from_start_to_end(workplace: Path) -> None:
     env = AllocationEnv(scenario=str(workplace / "small.yaml"), trace="synthetic:vms=3000,seed=0")
     assert load_policy(str(model)).accepts(env.instance.cluster.servers)
 
-    shown = run(workplace, "spane_rllib.analyze", folder)
+    (elsewhere := workplace / "elsewhere").mkdir()  # where the scenario's file is not
+    shown = run(elsewhere, "spane_rllib.analyze", folder)
     assert "validation allocations" in shown and "first-fit" in shown
     again = (folder / "report.md").read_text()
     assert [line for line in again.splitlines() if not line.startswith(OWN_TIME)] == [
