@@ -178,6 +178,14 @@ def test_the_main_job_from_start_to_end(workplace: Path) -> None:
     model = folder / trials.loc[policy, "model"]
     arguments = ("--scenario", "small.yaml", "--policy", model, "--trace", "synthetic:vms=3000,seed=0")
     assert "policy" in run(workplace, "spane_rllib.evaluate", *arguments, "--episodes", 3)
+    for workers in (0, 2):
+        words = ("--policy", "random", "--episodes", 7, "--workers", workers, "--output", f"out{workers}")
+        run(workplace, "spane_rllib.evaluate", *arguments, *words)
+    alone, shared = (
+        {path.name: path.read_bytes() for path in (workplace / f"out{workers}").rglob("*.csv")}
+        for workers in (0, 2)
+    )
+    assert len(alone) == 4 and shared == alone
     env = AllocationEnv(scenario=str(workplace / "small.yaml"), trace="synthetic:vms=3000,seed=0")
     assert load_policy(str(model)).accepts(env.instance.cluster.servers)
 

@@ -30,7 +30,8 @@ def test_trials_that_never_reported_have_no_row(tmp_path: Path) -> None:
     grid: Any = [failed, waiting, done]
     table = trial_table(grid, ResultsFolder(tmp_path))
     assert table["trial"].tolist() == [trial.name] and table["rank"].tolist() == [1]
-    export_models(grid, ResultsFolder(tmp_path), {trial.name})
+    no_task: Any = None  # nothing is exported, so nothing is checked
+    export_models(grid, ResultsFolder(tmp_path), {trial.name}, no_task)
     with pytest.raises(UserError, match="no trial has reported yet"):
         trial_table(grid[:2], ResultsFolder(tmp_path))
 
