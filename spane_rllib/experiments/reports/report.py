@@ -99,7 +99,7 @@ def _what_was_run(config: ExperimentConfig, trials: pd.DataFrame, record: Identi
     lines = [
         *(inline(line) for line in config.about.what_was_run(config, record.identity())),
         f"Seed {config.seed} decides all settings and trials, seed {evaluation.seed} the evaluated episodes.",
-        f"Validation: {config.about.measure.title} of {validation.episodes:,} episodes, every "
+        f"Validation on {validation.episodes:,} episodes, every "
         f"{validation.every:,} gradient steps; it chooses the weights of a trial and the best trials.",
         f"Evaluation: the best {evaluation.top_k} trials of each method on {evaluation.episodes} "
         f"{getattr(evaluation, 'split', '')} episodes each".rstrip()
@@ -121,7 +121,7 @@ def _what_was_run(config: ExperimentConfig, trials: pd.DataFrame, record: Identi
             )
         )
     header = ("method", "algorithm", "network", "configurations tried", "seeds of each", "trials", "finished")
-    yield table((*header, f"best {config.about.measure.title} of each"), rows, text_columns=3)
+    yield table((*header, f"{config.about.measure.title}: best of each trial"), rows, text_columns=3)
     source = shlex.quote(f"{config.output}/{config.name}/config.yaml")
     yield f"Run it again, under another name:\n\n```\npython -m spane_rllib.tune {source} " + (
         f"--set name={config.name[:94]}-again\n```"
