@@ -11,7 +11,7 @@ from spane_rllib.core.settings import Settings
 from spane_rllib.learning.algorithms import DqnSettings, PpoSettings
 from spane_rllib.problems.environment_problem import Baseline, EnvironmentProblem
 from spane_rllib.problems.environments import EnvironmentSpec
-from spane_rllib.problems.problem import Measure
+from spane_rllib.problems.measures import Measure
 
 if TYPE_CHECKING:
     import gymnasium

@@ -11,7 +11,8 @@ from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import one_line
 from spane_rllib.core.settings import one_of, validated
 from spane_rllib.core.strict_yaml import parse_yaml
-from spane_rllib.problems.problem import EpisodeSettings, Evaluation, Problem, Statistic, Statistics
+from spane_rllib.problems.measures import Statistic, Statistics
+from spane_rllib.problems.problem import EpisodeSettings, Evaluation, Problem
 
 if TYPE_CHECKING:
     import gymnasium

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from spane_rllib.core.plotting import PALETTE, log_scale_y, panels
-from spane_rllib.problems.problem import Measure
+from spane_rllib.problems.measures import Measure
 
 _MOST_BOXES = 8
 

@@ -17,7 +17,8 @@ from spane_rllib.experiments.results.tables import write_tables
 from spane_rllib.experiments.tuning.trials import TrialSettings
 from spane_rllib.experiments.tuning.tune_state import mend_state
 from spane_rllib.learning.models import copy_model
-from spane_rllib.problems.problem import Measure, Task
+from spane_rllib.problems.measures import Measure
+from spane_rllib.problems.problem import Task
 from spane_rllib.rllib.algorithm import MODEL_FOLDER
 
 

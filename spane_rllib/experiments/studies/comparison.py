@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spane_rllib.core.bootstrap import Counts, Numbers, Resamples, interval
-from spane_rllib.problems.problem import Case, Problem, Statistics
+from spane_rllib.problems.measures import Statistics
+from spane_rllib.problems.problem import Case, Problem
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,8 @@ from spane_rllib.experiments.studies.comparison import (
     verdict,
 )
 from spane_rllib.experiments.studies.comparison_figures import comparison_figure
-from spane_rllib.problems.problem import Evaluation, Statistics
+from spane_rllib.problems.measures import Statistics
+from spane_rllib.problems.problem import Evaluation
 
 
 def write_comparison(

@@ -15,7 +15,8 @@ from spane_rllib.experiments.studies.comparison import no_interval
 from spane_rllib.experiments.studies.comparison_report import bootstrap_text
 from spane_rllib.experiments.studies.config import StudyConfig
 from spane_rllib.experiments.studies.models import StudyPolicies
-from spane_rllib.problems.problem import Evaluation, Statistic, Statistics
+from spane_rllib.problems.measures import Statistic, Statistics
+from spane_rllib.problems.problem import Evaluation
 
 _MOST = 10_000
 """Characters of a list of policies."""

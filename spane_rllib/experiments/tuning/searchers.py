@@ -14,7 +14,7 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.tuning.config import ExperimentConfig, SearchSettings
 from spane_rllib.experiments.tuning.search_space import Distribution
 from spane_rllib.experiments.tuning.trials import draw_trials, make_trial, searched_keys
-from spane_rllib.problems.problem import Measure
+from spane_rllib.problems.measures import Measure
 
 _MAX_INVALID = 100
 

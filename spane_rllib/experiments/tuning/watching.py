@@ -13,7 +13,7 @@ from ray.util.metrics import Gauge
 
 from spane_rllib.core.console import Progress
 from spane_rllib.experiments.tuning.config import ExperimentConfig
-from spane_rllib.problems.problem import Measure
+from spane_rllib.problems.measures import Measure
 
 _GAUGES = {
     "validation_gap": "The validation over its proven lower bound",

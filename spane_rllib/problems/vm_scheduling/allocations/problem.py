@@ -10,7 +10,8 @@ from pydantic import Field
 
 from spane_rllib.core.settings import PathText, Settings
 from spane_rllib.problems.environments import EnvironmentSpec
-from spane_rllib.problems.problem import Evaluation, Identity, Measure, Problem, Statistic, Statistics
+from spane_rllib.problems.measures import Measure, Statistic, Statistics
+from spane_rllib.problems.problem import Evaluation, Identity, Problem
 from spane_rllib.problems.vm_scheduling import arguments, environments
 from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS

@@ -11,15 +11,8 @@ from pydantic import Field
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings
 from spane_rllib.problems.environments import EnvironmentSpec
-from spane_rllib.problems.problem import (
-    Evaluation,
-    Identity,
-    Measure,
-    Problem,
-    Statistic,
-    Statistics,
-    ValidationSettings,
-)
+from spane_rllib.problems.measures import Measure, Statistic, Statistics
+from spane_rllib.problems.problem import Evaluation, Identity, Problem, ValidationSettings
 from spane_rllib.problems.search import SearchMethod
 from spane_rllib.problems.vm_scheduling import arguments, environments
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
