@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from spane_rllib.core.console import Parser
-from spane_rllib.problems.registry import find_problem, marked_problem, problem_names
+from spane_rllib.problems.registry import find_problem, marked_problem, marks, problem_names
 
 
 def problem_parser(command: str, description: str, epilog: str, argv: Sequence[str] | None) -> Parser:
@@ -21,7 +21,9 @@ def problem_parser(command: str, description: str, epilog: str, argv: Sequence[s
     first.add_argument("--problem", metavar="NAME")
     known, rest = first.parse_known_args(argv)
     options = [word.partition("=")[0].removeprefix("--") for word in rest if word.startswith("--")]
-    problem = find_problem(known.problem) if known.problem else marked_problem(options)
+    # argparse takes the beginning of an option for it.
+    marked = [mark for mark in marks() for option in options if option and mark.startswith(option)]
+    problem = find_problem(known.problem) if known.problem else marked_problem(marked)
     parser = Parser(
         prog=f"python -m spane_rllib.{command}",
         description=description,
