@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import nn
 
 from spane_rllib.problems.parts import array_digest, part_key
 from spane_rllib.problems.problem import Case, Evaluation, Identity, Part, Problem, Task

@@ -11,13 +11,11 @@ from pydantic import Field
 from spane_rllib.core.settings import PathText, Settings
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.measures import Measure, Statistic, Statistics
-from spane_rllib.problems.problem import Evaluation, Identity, Problem
+from spane_rllib.problems.problem import Evaluation, Identity
 from spane_rllib.problems.vm_scheduling import arguments, environments
 from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS
-from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
+from spane_rllib.problems.vm_scheduling.problem import SlotProblem, check_fixed_sizes
 from spane_rllib.problems.vm_scheduling.settings import (
-    SlotEvaluationSettings,
     SlotInstanceSettings,
     TraceSettings,
 )
@@ -50,7 +48,7 @@ class AllocationInstanceSettings(SlotInstanceSettings):
     )
 
 
-class AllocationProblem(Problem):
+class AllocationProblem(SlotProblem):
     """How many VMs are placed in a scenario of VMAgent (arXiv 2112.04785)."""
 
     name = "vm_allocations"
@@ -58,10 +56,7 @@ class AllocationProblem(Problem):
     measure = Measure("allocations", "", "validation allocations", "more", "{:,.1f} VMs")
     environments: Mapping[str, EnvironmentSpec] = environments.ALLOCATIONS
     instance = AllocationInstanceSettings
-    evaluation = SlotEvaluationSettings
     algorithms: Mapping[str, type[Settings]] = ALGORITHMS
-    networks = NETWORK_OPTIONS
-    baselines = HEURISTICS
     statistics = Statistics(
         by_name={
             "allocations_mean": Statistic("VMs", "{:,.1f}", "more"),
@@ -96,10 +91,6 @@ class AllocationProblem(Problem):
         "hours": float,
         "ended_by": str,
     }
-    case = "servers"
-    case_text = "{} servers"
-    pair = "start"
-    changeable = ("trace", "evaluation.servers")
     marks = frozenset({"scenario", "published-table"})
 
     def check(self, config: Any) -> None:
@@ -116,19 +107,13 @@ class AllocationProblem(Problem):
         except UserError as error:
             raise ValueError(f"scenario: {error}") from error
         largest = scenario.max_servers
-        fixed = [name for name, method in config.methods.items() if method.network == "mlp"]
-        if fixed and largest > MAX_MLP_SERVERS:
-            raise ValueError(
-                f"methods.{fixed[0]}: network mlp can have at most {MAX_MLP_SERVERS} servers, but "
-                f"{scenario.name} has {largest}"
-            )
-        playable = [size.max_servers == largest for size in sizes or [scenario]]
-        if len(fixed) == len(config.methods) and not config.evaluation.heuristics and not any(playable):
-            raise ValueError(
-                "evaluation: nothing to evaluate; there are no heuristics, and network mlp can only play "
-                f"clusters of up to {largest} servers as {scenario.name} is, which evaluation.servers "
-                f"{list(config.evaluation.servers)} leaves out"
-            )
+        check_fixed_sizes(
+            config,
+            largest,
+            stated=f"{scenario.name} has {largest}",
+            only=f"clusters of up to {largest} servers as {scenario.name} is",
+            playable=any(size.max_servers == largest for size in sizes or [scenario]),
+        )
 
     def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> AllocationTask:
         from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
@@ -149,27 +134,14 @@ class AllocationProblem(Problem):
         fixed = self.environments[environment].keywords
         return AllocationTask(self, from_keywords(AllocationInstance, {**fixed, **keywords}))
 
-    def keywords_of(self, settings: Any) -> dict[str, Any]:
-        """The reward."""
-        return {"reward": settings.reward}
-
     def compile_ahead(self) -> None:
         from spane_rllib.problems.vm_scheduling.compile_ahead import compile_ahead
 
         compile_ahead(allocations=True)
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        arguments.add_arguments(parser)
-
     def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
         # The scenario is `fading` where none is given.
         return arguments.evaluation_of(self, parsed, scenario="fading")
-
-    def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
-        return arguments.job_arguments(parsed)
-
-    def placed(self, settings: Any, data: str | None = None) -> Any:
-        return arguments.placed(settings, data)
 
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
         from spane_rllib.problems.vm_scheduling.allocations.evaluation import summarize

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spane_rllib.problems.problem import Case, Part, Problem
+from spane_rllib.problems.problem import Case, Part
 from spane_rllib.problems.vm_scheduling.allocations.evaluation import evaluate_policy
 from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
@@ -26,9 +26,6 @@ class AllocationTask(SlotTask):
     """VMs are placed until the first that fits nowhere."""
 
     instance: AllocationInstance
-
-    def __init__(self, problem: Problem, instance: AllocationInstance) -> None:
-        super().__init__(problem, instance)
 
     def _server_keywords(self) -> dict[str, Any]:
         return {"scenario": self.instance.settings.model_dump(mode="json", exclude_unset=True)}

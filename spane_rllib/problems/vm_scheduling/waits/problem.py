@@ -12,16 +12,14 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.measures import Measure, Statistic, Statistics
-from spane_rllib.problems.problem import Evaluation, Identity, Problem, ValidationSettings
+from spane_rllib.problems.problem import Evaluation, Identity, ValidationSettings
 from spane_rllib.problems.search import SearchMethod
 from spane_rllib.problems.vm_scheduling import arguments, environments
-from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
-from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
+from spane_rllib.problems.vm_scheduling.problem import SlotProblem, check_fixed_sizes
 from spane_rllib.problems.vm_scheduling.score_search.settings import PlacementScoreSearch
 from spane_rllib.problems.vm_scheduling.settings import (
     CATASTROPHE_S,
     ClusterSettings,
-    SlotEvaluationSettings,
     SlotInstanceSettings,
 )
 from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS
@@ -51,7 +49,7 @@ class WaitValidationSettings(ValidationSettings):
     )
 
 
-class WaitProblem(Problem):
+class WaitProblem(SlotProblem):
     """How long VMs wait on multi-NUMA servers (arXiv 2504.14946)."""
 
     name = "vm_scheduling"
@@ -60,10 +58,7 @@ class WaitProblem(Problem):
     environments: Mapping[str, EnvironmentSpec] = environments.WAITS
     instance = WaitInstanceSettings
     validation = WaitValidationSettings
-    evaluation = SlotEvaluationSettings
     algorithms: Mapping[str, type[Settings]] = ALGORITHMS
-    networks = NETWORK_OPTIONS
-    baselines = HEURISTICS
     searches: Mapping[str, SearchMethod] = {"score": PlacementScoreSearch()}
     statistics = Statistics(
         by_name={
@@ -106,30 +101,17 @@ class WaitProblem(Problem):
         "return": float,
         "lower_bound_s": float,
     }
-    case = "servers"
-    case_text = "{} servers"
-    pair = "start"
-    changeable = ("trace", "evaluation.servers")
 
     def check(self, config: Any) -> None:
         """Networks of a fixed size can have so many servers, and something is evaluated."""
         servers = config.cluster.servers
-        fixed = [name for name, method in config.methods.items() if method.network == "mlp"]
-        if fixed and servers > MAX_MLP_SERVERS:
-            raise ValueError(
-                f"methods.{fixed[0]}: network mlp can have at most {MAX_MLP_SERVERS} servers, but "
-                f"cluster.servers is {servers}"
-            )
-        evaluated = config.evaluation.servers or (servers,)
-        if (
-            len(fixed) == len(config.methods)
-            and not config.evaluation.heuristics
-            and servers not in evaluated
-        ):
-            raise ValueError(
-                "evaluation: nothing to evaluate; there are no heuristics, and network mlp can only play the "
-                f"cluster.servers {servers}, which evaluation.servers {list(evaluated)} leaves out"
-            )
+        check_fixed_sizes(
+            config,
+            servers,
+            stated=f"cluster.servers is {servers}",
+            only=f"the cluster.servers {servers}",
+            playable=servers in (config.evaluation.servers or (servers,)),
+        )
 
     def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> WaitTask:
         from spane_rllib.problems.vm_scheduling.data import configured_splits, configured_trace
@@ -149,17 +131,10 @@ class WaitProblem(Problem):
 
         return WaitTask(self, from_keywords(WaitInstance, keywords))
 
-    def keywords_of(self, settings: Any) -> dict[str, Any]:
-        """The reward."""
-        return {"reward": settings.reward}
-
     def compile_ahead(self) -> None:
         from spane_rllib.problems.vm_scheduling.compile_ahead import compile_ahead
 
         compile_ahead()
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        arguments.add_arguments(parser)
 
     def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
         for option in ("scenario", "published_table"):
@@ -168,12 +143,6 @@ class WaitProblem(Problem):
                     f"argument --{option.replace('_', '-')}: is of vm_allocations; leave out --problem"
                 )
         return arguments.evaluation_of(self, parsed)
-
-    def job_arguments(self, parsed: argparse.Namespace) -> list[str]:
-        return arguments.job_arguments(parsed)
-
-    def placed(self, settings: Any, data: str | None = None) -> Any:
-        return arguments.placed(settings, data)
 
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
         from spane_rllib.problems.vm_scheduling.waits.evaluation import summarize

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spane_rllib.problems.problem import Case, Part, Problem
+from spane_rllib.problems.problem import Case, Part
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows
 from spane_rllib.problems.vm_scheduling.simulator import Cluster
 from spane_rllib.problems.vm_scheduling.task import SlotEvaluation, SlotTask, starts_of
@@ -25,9 +25,6 @@ class WaitTask(SlotTask):
     """VMs wait until they are placed."""
 
     instance: WaitInstance
-
-    def __init__(self, problem: Problem, instance: WaitInstance) -> None:
-        super().__init__(problem, instance)
 
     def _server_keywords(self) -> dict[str, Any]:
         return asdict(self.instance.cluster)
