@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spane_rllib.core.console import format_table, run_command, whole_number
-from spane_rllib.problems.parser import problem_parser
+from spane_rllib.problems.parser import add_workers, open_evaluation, problem_parser
 from spane_rllib.problems.problem import Problem
 
 _EPILOG = """Baselines of the problem {name}: {baselines}.
@@ -37,13 +37,7 @@ def _parser(argv: Sequence[str] | None) -> argparse.ArgumentParser:
         metavar="R",
         help="resamples of the bootstrap (2000)",
     )
-    parser.add_argument(
-        "--workers",
-        type=whole_number(0, 4096),
-        default=0,
-        metavar="W",
-        help="Ray tasks; 0 runs in this process (default)",
-    )
+    add_workers(parser)
     return parser
 
 
@@ -59,10 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"A and B are the same policy, {arguments.a}; name two")
     if arguments.output is not None:
         check_writable(arguments.output)
-    evaluation = problem.evaluation_of(arguments)
-    if evaluation.policies:
-        raise UserError("these options say themselves who plays; use python -m spane_rllib.evaluate")
-    problem = evaluation.task.problem  # options may mean another one
+    evaluation = open_evaluation(problem, arguments)
     policies = [evaluation.task.load_policy(text) for text in (arguments.a, arguments.b)]
 
     import numpy as np

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spane_rllib.core.console import Progress, run_command, whole_number
-from spane_rllib.problems.parser import problem_parser
+from spane_rllib.problems.parser import add_workers, problem_parser
 
 _EPILOG = """Baselines of the problem {name}: {baselines}.
 
@@ -31,13 +31,7 @@ def _parser(argv: Sequence[str] | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--parts", metavar="DIR", help="folder of finished parts, to share between commands (OUTPUT/parts)"
     )
-    parser.add_argument(
-        "--workers",
-        type=whole_number(0, 4096),
-        default=0,
-        metavar="W",
-        help="Ray tasks; 0 runs in this process (default)",
-    )
+    add_workers(parser)
     parser.add_argument(
         "--record",
         metavar="DIR",
@@ -77,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = PartStore(Path(folder), evaluation) if folder else None
     played = play_parts(evaluation, parts, workers=arguments.workers, store=store, label="evaluated")
     episodes = joined(parts, store.read if store else lambda part: played[part.key])
-    summary = evaluation.task.problem.summarize(episodes)
+    summary = problem.summarize(episodes)
     if arguments.output is not None:
         write_tables(Path(arguments.output), {"episodes": episodes, "summary": summary})
     if arguments.record is not None:

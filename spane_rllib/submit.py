@@ -15,7 +15,7 @@ from pathlib import Path
 from spane_rllib.core.console import Parser, configured_parser, run_command, whole_number
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import suggestion
-from spane_rllib.problems.parser import problem_parser
+from spane_rllib.problems.parser import open_evaluation, problem_parser
 from spane_rllib.problems.problem import Problem
 
 _COMMANDS = """commands:
@@ -206,9 +206,7 @@ def _submit_evaluation(command: str, arguments: argparse.Namespace) -> int:
     from spane_rllib.experiments.results.parts import PartStore
     from spane_rllib.experiments.results.tables import write_tables
 
-    evaluation = problem.evaluation_of(arguments)
-    if evaluation.policies:
-        raise UserError("these options say themselves who plays; use python -m spane_rllib.evaluate")
+    evaluation = open_evaluation(problem, arguments)
     output = Path(arguments.output).absolute()
     store = PartStore(output / "parts", evaluation)
     jobs = make_jobs(evaluation, list(dict.fromkeys(arguments.models)), heuristics)
@@ -236,7 +234,7 @@ def _submit_evaluation(command: str, arguments: argparse.Namespace) -> int:
                     "data": identity.name,
                     "data_sha256": identity.sha256,
                     "episodes": f"{len(evaluation.pairs)}; {evaluation.chosen}",
-                    evaluation.task.problem.case: ",".join(map(str, evaluation.cases)),
+                    problem.case: ",".join(map(str, evaluation.cases)),
                     "part": job.key,
                     "folder": str(store.folder),
                 },
@@ -259,7 +257,7 @@ def _submit_evaluation(command: str, arguments: argparse.Namespace) -> int:
         print("what is finished is kept; the same command tries the rest again", file=sys.stderr)
         return 1
     episodes = collect(evaluation, jobs, store)
-    summary = evaluation.task.problem.summarize(episodes)
+    summary = problem.summarize(episodes)
     write_tables(output, {"episodes": episodes, "summary": summary})
     print(evaluation.summary_text(summary))
     return 0

@@ -104,5 +104,4 @@ def _evaluate(
     parts, store = parts_of(evaluation, policies), PartStore(folder.parts, evaluation)
     workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
     play_parts(evaluation, parts, workers=workers, store=store)
-    episodes = joined(parts, store.read)
-    write_tables(folder.path, {"episodes": episodes, "summary": config.about.summarize(episodes)})
+    write_tables(folder.path, {"episodes": joined(parts, store.read)})

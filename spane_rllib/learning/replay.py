@@ -186,10 +186,8 @@ class EpisodeReplay:
         """All that an exact continuation needs: copies of the rows in use, and the random generator."""
         return {
             "settings": self._settings(),
-            "columns": {name: column[: self._rows].copy() for name, column in self._columns.items()},
-            "observations": {
-                name: column[: self._rows].copy() for name, column in self._observations.items()
-            },
+            "columns": self._rows_in_use(self._columns),
+            "observations": self._rows_in_use(self._observations),
             "position": self._position,
             "random": self._random.bit_generator.state,
         }

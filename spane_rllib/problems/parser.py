@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from spane_rllib.core.console import Parser
+from spane_rllib.core.console import Parser, whole_number
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.problem import Evaluation, Problem
 from spane_rllib.problems.registry import find_problem, marked_problem, marks, problem_names
 
 
@@ -38,3 +40,26 @@ def problem_parser(command: str, description: str, epilog: str, argv: Sequence[s
     )
     problem.add_arguments(parser)
     return parser
+
+
+def add_workers(parser: Parser) -> None:
+    """Add the option of commands that can divide what they play among Ray tasks."""
+    parser.add_argument(
+        "--workers",
+        type=whole_number(0, 4096),
+        default=0,
+        metavar="W",
+        help="Ray tasks; 0 runs in this process (default)",
+    )
+
+
+def open_evaluation(problem: Problem, arguments: argparse.Namespace) -> Evaluation:
+    """The evaluation that parsed options name, for policies that the command line names.
+
+    Raises:
+        UserError: as `Problem.evaluation_of`, or the options say themselves who plays.
+    """
+    evaluation = problem.evaluation_of(arguments)
+    if evaluation.policies:
+        raise UserError("these options say themselves who plays; use python -m spane_rllib.evaluate")
+    return evaluation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -145,7 +145,7 @@ def _judging(workers: int, task: SearchTask) -> Iterator[Judge]:
 
     from spane_rllib.cluster.session import ray_session
 
-    with nullcontext() if ray.is_initialized() else ray_session(num_cpus=workers):
+    with ray_session(num_cpus=workers):
         remote = ray.remote(num_cpus=1, max_retries=3)(_judge)
         shared = ray.put(task)
 

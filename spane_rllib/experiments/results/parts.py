@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +118,7 @@ def _play(evaluation: Evaluation, parts: Sequence[Part], workers: int) -> Iterat
 
     from spane_rllib.cluster.session import ray_session
 
-    with nullcontext() if ray.is_initialized() else ray_session(num_cpus=workers):
+    with ray_session(num_cpus=workers):
         task = ray.remote(num_cpus=1, max_retries=3)(_play_some)
         shared = ray.put(evaluation)
         edges = np.linspace(0, episodes, min(workers, episodes) + 1).astype(int).tolist()

@@ -50,7 +50,7 @@ class AllocationEnv(SlotEnv):
     ## Rewards
 
     By default 1 for every VM placed; `reward="cpu_share"` rewards its cores as a share of the largest
-    server's. A function of the form that `allocation.rewards` describes can be given instead of a name.
+    server's. A function of the form that `allocations.rewards` describes can be given instead of a name.
 
     ## Starting State
 
@@ -86,7 +86,7 @@ class AllocationEnv(SlotEnv):
     - `split`: "train", "validation" or "test": where episodes start.
     - `splits`: the rows of the splits, as `Splits` or as {"train": [first, behind last], ...}; None for the
       splits of the trace.
-    - `reward`: a name in `allocation.rewards.REWARDS` or a function.
+    - `reward`: a name in `allocations.rewards.REWARDS` or a function.
     - `infeasible_action`: "error" or "terminate".
     - `render_mode`: None; there is nothing to show.
 

@@ -22,7 +22,8 @@ class QNetwork(CategoricalPolicy, nn.Module):
 
     `network(observation)` takes `servers` (B, N, 2, 2), the remaining share of each NUMA node's CPU and
     memory, and `request` (B, 3), CPU and memory as shares of a node's capacity and the double flag; it
-    returns (B, 2N) Q-values, unmasked, of slot `2 * server + node`.
+    returns (B, 2N) Q-values, unmasked, of slot `2 * server + node`. One that was built for another number of
+    servers than N raises `UserError`.
 
     Policy-gradient methods read the advantages as logits of a policy over the slots and the value as that of
     the state. A softmax does not change with what all logits share, so the Q-values are logits just as well:
@@ -36,14 +37,6 @@ class QNetwork(CategoricalPolicy, nn.Module):
     def __init__(self, options: NetworkOptions) -> None:
         super().__init__()
         self._options = options
-
-    def value_and_advantage(self, observation: Tensors) -> tuple[Tensor, Tensor]:
-        """State value (B, 1) and advantages (B, 2N), as the two heads compute them.
-
-        Raises:
-            UserError: N is not the number of servers the network was built for.
-        """
-        raise NotImplementedError
 
     def forward(self, observation: Tensors) -> Tensor:
         """Q-values (B, 2N) of `servers` (B, N, 2, 2) and `request` (B, 3); see `value_and_advantage`."""
