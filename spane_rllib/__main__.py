@@ -19,7 +19,7 @@ COMMANDS = {
     "compare": "two policies on the same episodes: paired differences with intervals",
     "study": "trained models beside heuristics, with intervals, without training",
     "models": "import weights of the published SPANE code as model folders",
-    "view": "look at recorded schedules in the browser, or export them",
+    "view": "look at recordings in the browser, or export them",
     "submit": "tune and evaluate as jobs of a Ray cluster",
 }
 

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("argument --record-episodes: only allowed with argument --record")
     from spane_rllib.core.files import check_writable
     from spane_rllib.experiments.results.parts import PartStore, joined, parts_of, play_parts
-    from spane_rllib.experiments.results.tables import write_tables
+    from spane_rllib.experiments.results.tables import write_results
     from spane_rllib.problems.registry import find_problem
 
     for folder in (arguments.output, arguments.parts, arguments.record):
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     episodes = joined(parts, store.read if store else lambda part: played[part.key])
     summary = problem.summarize(episodes)
     if arguments.output is not None:
-        write_tables(Path(arguments.output), {"episodes": episodes, "summary": summary})
+        write_results(Path(arguments.output), evaluation.results(episodes, summary))
     if arguments.record is not None:
         most = arguments.record_episodes or 1
         progress = Progress("recorded", len(parts) * min(most, len(evaluation.pairs)), "episodes")

@@ -1,4 +1,4 @@
-"""`python -m spane_rllib.view`: look at recorded schedules."""
+"""`python -m spane_rllib.view`: look at recordings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spane_rllib.core.console import Parser, run_command, whole_number
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.viewing import Viewer
 
 _EPILOG = """Record episodes with `python -m spane_rllib.evaluate ... --record DIR`. Two files are shown side
-by side, decision by decision; they must be of the same trace and start. The page needs no network."""
+by side, decision by decision; they must be of the same problem, and of the same arrivals. The page needs no
+network."""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m spane_rllib.view",
-        description="Show recorded schedules in the browser, or export them.",
+        description="Show recordings in the browser, or export them.",
         epilog=_EPILOG,
     )
-    parser.add_argument("file", metavar="FILE", help="recording (.npz), or one of VMAgent (.p)")
+    parser.add_argument("file", metavar="FILE", help="recording (.npz, .json), or one of VMAgent (.p)")
     parser.add_argument("second", metavar="FILE2", nargs="?", help="another policy on the same arrivals")
     parser.add_argument(
         "--export",
@@ -36,9 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.core.errors import UserError
     from spane_rllib.core.files import check_writable, write_text
-    from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
     from spane_rllib.viewer.page import render_page
 
     suffix = Path(arguments.export).suffix.lower() if arguments.export is not None else None
@@ -46,17 +47,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"cannot write {arguments.export}: the name must end in .html, .gif or .mp4")
     if suffix is not None:
         check_writable(Path(arguments.export).parent)
-    schedules = [read_schedule(file) for file in (arguments.file, arguments.second) if file is not None]
-    page = render_page(schedules)
+    files = [Path(file) for file in (arguments.file, arguments.second) if file is not None]
+    viewers = [_viewer(file) for file in files]
+    viewer = viewers[0]
+    if viewers[-1] is not viewer:
+        raise UserError(f"{files[0]} and {files[1]} are of different problems; give two of one")
+    recordings = [viewer.read(file) for file in files]
+    if len(recordings) == 2:
+        viewer.check_pair(*recordings)
+    page = viewer.page(recordings)
     if suffix is None:
-        _serve(page, arguments.port, browser=not arguments.no_browser)
+        _serve(render_page(page), arguments.port, browser=not arguments.no_browser)
     elif suffix == ".html":
-        write_text(arguments.export, page)
+        write_text(arguments.export, render_page(page))
     else:
         from spane_rllib.viewer.animation import write_animation
 
-        write_animation(arguments.export, schedules)
+        write_animation(arguments.export, viewer.animation(recordings))
     return 0
+
+
+def _viewer(file: Path) -> Viewer:
+    """What shows a recording: JSON names its problem, other files are of VM scheduling."""
+    from spane_rllib.problems.recordings import SUFFIX, read_recording
+    from spane_rllib.problems.registry import DEFAULT, find_problem
+
+    name = read_recording(file)[0] if file.suffix == SUFFIX else DEFAULT
+    viewer = find_problem(name).viewer
+    if viewer is None:
+        raise UserError(f"{file}: recordings of the problem {name} cannot be shown")
+    return viewer
 
 
 def _serve(page: str, port: int, browser: bool) -> None:

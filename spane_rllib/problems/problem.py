@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from spane_rllib.core.bootstrap import Resamples
     from spane_rllib.learning.run import Run
+    from spane_rllib.problems.planning import Planning
     from spane_rllib.problems.search import SearchMethod
+    from spane_rllib.problems.viewing import Viewer
 
 MAX_EPISODES = 1_000_000
 
@@ -169,6 +171,13 @@ class Evaluation(ABC):
         """Record the first `most` episodes under each policy and case for the viewer; yields every file."""
         raise UserError(f"episodes of the problem {self.task.problem.name} cannot be recorded")
 
+    def results(
+        self, episodes: pd.DataFrame, summary: pd.DataFrame
+    ) -> Iterator[tuple[str, pd.DataFrame | str]]:
+        """What `evaluate --output` writes, by the name of the file: tables as CSV (or Parquet), and texts."""
+        yield "episodes.csv", episodes
+        yield "summary.csv", summary
+
     @property
     def description(self) -> str:
         """What is played, one line."""
@@ -280,6 +289,10 @@ class Problem(ABC):
     """The column that tells episodes apart: policies are compared on equal values."""
     searches: Mapping[str, SearchMethod] = {}
     """Methods of direct search by name; the first is the default."""
+    planning: Planning | None = None
+    """What `python -m spane_rllib.plan` makes plans by, where the problem has any."""
+    viewer: Viewer | None = None
+    """What shows recordings, where the problem has any."""
     marks: frozenset[str] = frozenset()
     """Keys or options that mean this problem where none is named."""
     changeable: tuple[str, ...] = ()

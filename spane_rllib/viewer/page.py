@@ -11,94 +11,42 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from spane_rllib.problems.viewing import Page
 
-from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.recordings.schedule import Schedule
-
-# A module comes after those it imports.
-_MODULES = (
-    "format.js",
-    "surface.js",
-    "episode.js",
-    "timeline.js",
-    "trend.js",
-    "bars.js",
-    "heatmap.js",
-    "overview.js",
-    "player.js",
-    "side.js",
-    "main.js",
-)
-_DESCRIPTION = ("policy", "trace", "start", "source", "scenario")
+_SHARED = ("format.js", "surface.js", "player.js")
 _IMPORT_OR_EXPORT = re.compile(r"^import .*?;\n|^export ", re.MULTILINE | re.DOTALL)
 
 
-def render_page(schedules: Sequence[Schedule]) -> str:
-    """The page for one schedule, or for two on the same arrivals side by side.
+def render_page(page: Page) -> str:
+    """The page as one file.
 
     It loads nothing: everything is inside, and its policy forbids any connection.
-
-    Raises:
-        UserError: two schedules are not of the same arrivals, or VMs wait in one of them only.
     """
-    if len(schedules) == 2:
-        _check_comparable(*schedules)
-    script = f'"use strict";\n(() => {{\n{_bundle()}\n}})();'
-    style = _read("style.css")
+    script = f'"use strict";\n(() => {{\n{bundle(page.package, page.modules)}\n}})();'
+    style = _read(__package__, "base.css") + _read(page.package, "style.css")
     sources = f"script-src '{_hash(script)}'; style-src '{_hash(style)}'"
     parts = {
         "policy": f"default-src 'none'; img-src data:; {sources}",
-        "title": html.escape(" and ".join(schedule.policy for schedule in schedules)),
+        "title": html.escape(page.title),
         "style": style,
-        "recordings": _json([_plain(schedule) for schedule in schedules]),
+        "recordings": _json(page.recordings),
         "script": script,
     }
-    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _read("index.html"))
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _read(page.package, "index.html"))
 
 
-def _check_comparable(first: Schedule, second: Schedule) -> None:
-    both = min(len(first.vms.number), len(second.vms.number))
-    for name in ("number", "cpu", "memory", "arrival"):
-        if not np.array_equal(getattr(first.vms, name)[:both], getattr(second.vms, name)[:both]):
-            raise UserError(
-                f"{first.policy} (start {first.start}) and {second.policy} (start {second.start}) are not "
-                "of the same arrivals; give two recordings of one trace and start"
-            )
-    if bool(first.scenario) != bool(second.scenario):
-        waiting, other = (second, first) if first.scenario else (first, second)
-        raise UserError(
-            f"VMs wait for {waiting.policy} but not for {other.policy}; give two recordings of one kind"
-        )
+def bundle(package: str, modules: Sequence[str]) -> str:
+    """The viewer's modules and a problem's in one: names are distinct, so imports and exports can go."""
+    texts = [_read(__package__, name) for name in _SHARED] + [_read(package, name) for name in modules]
+    return "\n".join(_IMPORT_OR_EXPORT.sub("", text) for text in texts)
 
 
-def _bundle() -> str:
-    """The modules as one script: their names are distinct, so imports and exports can go."""
-    return "\n".join(_IMPORT_OR_EXPORT.sub("", _read(name)) for name in _MODULES)
-
-
-def _read(name: str) -> str:
-    return (files(__package__) / "page" / name).read_text(encoding="utf-8")
+def _read(package: str, name: str) -> str:
+    return (files(package) / "page" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _plain(schedule: Schedule) -> dict[str, Any]:
-    """What the page's `Episode` takes."""
-    plain: dict[str, Any] = {name: getattr(schedule, name) for name in _DESCRIPTION}
-    for table in ("vms", "events", "servers"):
-        plain[table] = {name: _numbers(column) for name, column in getattr(schedule, table)._asdict().items()}
-    return plain
-
-
-def _numbers(column: npt.NDArray[Any]) -> list[Any]:
-    """The values as short as they can be written; null for infinity, which JSON lacks."""
-    if (column == np.rint(column)).all() and (np.abs(column) < 2**53).all():
-        return column.astype(np.int64).tolist()
-    return [None if value == np.inf else value for value in column.tolist()]
 
 
 def _json(value: Any) -> str:

@@ -13,8 +13,8 @@ from chromium import EXECUTABLE, Chromium
 from schedule_examples import large_schedule, other_decision, small_scenario, small_schedule
 
 from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE, Events, Schedule, Vms
-from spane_rllib.viewer import page as page_module
-from spane_rllib.viewer.page import render_page
+from spane_rllib.problems.vm_scheduling.viewing.viewer import ScheduleViewer
+from spane_rllib.viewer.page import bundle, render_page
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,7 +38,7 @@ class Page:
 
     def open(self, *schedules: Schedule, step: int = 0, width: int = 1366, height: int = 768) -> Chromium:
         file = self.folder / "page.html"
-        file.write_text(render_page(schedules), encoding="utf-8")
+        file.write_text(render_page(ScheduleViewer().page(schedules)), encoding="utf-8")
         self.browser.open(f"{file.as_uri()}#{step}", width, height)
         return self.browser
 
@@ -291,10 +291,9 @@ def test_nothing_moves_while_it_plays(page: Page) -> None:
 @pytest.mark.parametrize("schedule", [small_schedule(), large_schedule(7, 200)], ids=["small", "large"])
 def test_loads_agree_with_the_recording_at_every_position(schedule: Schedule, page: Page) -> None:
     browser = page.open(schedule)
-    modules = "".join(
-        page_module._IMPORT_OR_EXPORT.sub("", page_module._read(name)) for name in ("format.js", "episode.js")
-    )
-    recording = json.dumps(page_module._plain(schedule))
+    shown_page = ScheduleViewer().page([schedule])
+    modules = bundle(shown_page.package, ["episode.js"])
+    recording = json.dumps(shown_page.recordings[0])
     script = f"""(() => {{ {modules}
         const episode = new Episode({recording});
         return Array.from({{length: episode.length + 1}}, (_, p) => {{

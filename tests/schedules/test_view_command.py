@@ -22,8 +22,10 @@ from time_limits import ANSWER_S
 
 import spane_rllib
 from spane_rllib.__main__ import main
+from spane_rllib.problems.recordings import write_recording
 from spane_rllib.problems.vm_scheduling.recordings.schedule_file import write_schedule
-from spane_rllib.viewer import animation
+from spane_rllib.problems.vm_scheduling.viewing.animation import Panel
+from spane_rllib.problems.vm_scheduling.viewing.viewer import ScheduleViewer
 from spane_rllib.viewer.page import render_page
 from spane_rllib.viewer.server import PageServer
 
@@ -54,13 +56,13 @@ def test_an_exported_page_needs_nothing_else(files: list[str], folder: Path) -> 
 def test_names_from_a_recording_cannot_become_markup() -> None:
     schedule = small_schedule()
     hostile = type(schedule)(**{**vars(schedule), "policy": "</script><script>alert(1)</script>"})
-    page = render_page([hostile])
+    page = render_page(ScheduleViewer().page([hostile]))
     assert "<script>alert" not in page
     assert page.count("<script") == page.count("</script>") == 2
 
 
 def test_infinity_and_fractions_survive_the_page() -> None:
-    page = render_page([small_schedule()])
+    page = render_page(ScheduleViewer().page([small_schedule()]))
     assert '"lifetime":[10.0,20.0,5.0,null,5.0]' in page
     assert '"memory":[2.0,12.0,4.0,7.5,12.0]' in page
     assert '"cpu":[2,4,3,4,18]' in page
@@ -80,7 +82,7 @@ def test_an_animation_has_a_frame_per_decision(
 def test_a_panel_shows_the_state_after_each_decision() -> None:
     from matplotlib.figure import Figure
 
-    panel = animation._Panel(Figure(), small_schedule())
+    panel = Panel(Figure(), small_schedule())
     panel.draw(3)
     np.testing.assert_array_equal(panel.used, [[2, 3, 2, 2], [2, 4, 6, 6]])
     panel.draw(4)
@@ -95,7 +97,7 @@ def test_a_panel_shows_the_state_after_each_decision() -> None:
 def test_a_panel_of_a_scenario_counts_vms_and_servers() -> None:
     from matplotlib.figure import Figure
 
-    panel = animation._Panel(Figure(), small_scenario())
+    panel = Panel(Figure(), small_scenario())
     panel.draw(1)
     assert panel.title.get_text() == "by-hand: placed 1, servers 1"
     assert [(server, frame.get_visible()) for server, frame in panel.frames] == [(0, True), (1, False)] * 2
@@ -130,13 +132,20 @@ def test_an_animation_as_mp4(folder: Path) -> None:
         (["a.npz", "--export", ""], "the name must end in .html"),
         (["a.npz", "--export", "text.p/out.html"], "cannot write"),
         (["a.npz", "c.npz", "--export", "out.gif"], "not of the same arrivals"),
+        (["text.json"], "text.json: damaged or no recording"),
+        (["other.json"], "no problem is called 'knapsack'"),
+        (["older.json"], "older.json: a recording of another version"),
+        (["list.json"], "list.json: no recording; give a file that evaluate --record wrote"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(
     arguments: list[str], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("text.npz", "text.p"):
+    for name in ("text.npz", "text.p", "text.json"):
         (folder / name).write_text("no recording")
+    write_recording("other.json", "knapsack", {})
+    (folder / "list.json").write_text("[1]")
+    (folder / "older.json").write_text('{"format": "spane_rllib recording", "version": 0}')
     before = sorted(folder.rglob("*"))
     assert main(["view", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -169,7 +178,7 @@ def test_the_page_is_served_until_it_is_interrupted(folder: Path) -> None:
         assert process.stdout is not None and process.stderr is not None
         url = process.stdout.readline().split()[0]
         with urllib.request.urlopen(url, timeout=ANSWER_S) as response:
-            assert response.read().decode() == render_page([small_schedule()])
+            assert response.read().decode() == render_page(ScheduleViewer().page([small_schedule()]))
         process.send_signal(signal.SIGINT)
         assert process.wait(ANSWER_S) == 0
         assert process.stderr.read() == ""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.files import replacing
+from spane_rllib.core.files import replacing, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,3 +46,16 @@ def write_tables(directory: Path, tables: Mapping[str, pd.DataFrame]) -> None:
     for name, frame in tables.items():
         with replacing(directory / f"{name}.csv") as temporary:
             frame.to_csv(temporary, index=False)
+
+
+def write_results(directory: Path, results: Iterable[tuple[str, pd.DataFrame | str]]) -> None:
+    """Write tables (`.csv` or `.parquet`) and texts by the names of their files, each in one step."""
+    for name, content in results:
+        if isinstance(content, str):
+            write_text(directory / name, content)
+            continue
+        with replacing(directory / name) as temporary:
+            if name.endswith(".parquet"):
+                content.to_parquet(temporary, index=False)
+            else:
+                content.to_csv(temporary, index=False)

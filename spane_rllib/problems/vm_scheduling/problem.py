@@ -10,6 +10,7 @@ from spane_rllib.problems.vm_scheduling import arguments
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, NETWORK_OPTIONS
 from spane_rllib.problems.vm_scheduling.settings import SlotEvaluationSettings
+from spane_rllib.problems.vm_scheduling.viewing.viewer import ScheduleViewer
 
 
 class SlotProblem(Problem):
@@ -18,6 +19,7 @@ class SlotProblem(Problem):
     evaluation = SlotEvaluationSettings
     networks = NETWORK_OPTIONS
     baselines = HEURISTICS
+    viewer = ScheduleViewer()
     case = "servers"
     case_text = "{} servers"
     pair = "start"

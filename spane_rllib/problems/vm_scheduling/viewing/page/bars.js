@@ -1,6 +1,6 @@
 // Up to 50 servers: node 0 above the middle line, node 1 below, CPU beside memory, one block per VM.
 
-import { colour, line, outline, surface, write } from "./surface.js";
+import { colour, line, outline, surface, write } from "../../../../viewer/page/surface.js";
 
 const LEFT = 44, BOTTOM = 18, TOP = 4;
 const RESOURCES = ["cpu", "memory"];

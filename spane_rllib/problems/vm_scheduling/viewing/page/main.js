@@ -1,11 +1,11 @@
 // Puts the page together: recordings in, sides, overview and player out.
 
 import { Episode } from "./episode.js";
-import { clock, count, plural, seconds } from "./format.js";
+import { clock, count, plural, seconds } from "../../../../viewer/page/format.js";
 import { Overview } from "./overview.js";
-import { Player } from "./player.js";
+import { Player } from "../../../../viewer/page/player.js";
 import { Side } from "./side.js";
-import { readColours } from "./surface.js";
+import { readColours } from "../../../../viewer/page/surface.js";
 import { Timeline } from "./timeline.js";
 
 const byId = (id) => document.getElementById(id);

@@ -1,9 +1,9 @@
 // Everything about one episode: cards, servers and the VMs of the chosen server.
 
 import { Bars } from "./bars.js";
-import { amount, count, duration, percent, plural, seconds } from "./format.js";
+import { amount, count, duration, percent, plural, seconds } from "../../../../viewer/page/format.js";
 import { Heatmap } from "./heatmap.js";
-import { colour, line, outline, surface } from "./surface.js";
+import { colour, line, outline, surface } from "../../../../viewer/page/surface.js";
 import { drawTrend, WINDOW } from "./trend.js";
 
 const MOST_BARS = 50;

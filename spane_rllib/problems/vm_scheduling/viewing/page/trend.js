@@ -1,6 +1,6 @@
 // CPU and memory in use over the last events.
 
-import { colour, line, surface, trace, write } from "./surface.js";
+import { colour, line, surface, trace, write } from "../../../../viewer/page/surface.js";
 
 export const WINDOW = 300;
 const RIGHT = 40;

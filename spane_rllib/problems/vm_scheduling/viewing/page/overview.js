@@ -1,7 +1,7 @@
 // The whole episode on one bar, to be dragged along: loads of one policy, or the total waits of two.
 
-import { colour, line, surface, trace, write } from "./surface.js";
-import { count } from "./format.js";
+import { colour, line, surface, trace, write } from "../../../../viewer/page/surface.js";
+import { count } from "../../../../viewer/page/format.js";
 
 const MARKS = 7; // height of the row of ticks of each episode
 const EDGE = 6;

@@ -1,6 +1,6 @@
 // Above 50 servers: a cell each, its upper half node 0 and its lower half node 1, as full as CPU or memory is.
 
-import { colour, heat, outline, surface, write } from "./surface.js";
+import { colour, heat, outline, surface, write } from "../../../../viewer/page/surface.js";
 
 // About as many columns as wished for, with few cells left over in the last row.
 function fullestGrid(count, wished) {

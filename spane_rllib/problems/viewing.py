@@ -1,0 +1,62 @@
+"""What a problem says so that `python -m spane_rllib.view` shows its recordings; light until asked."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that shows recordings.
+
+    Args:
+        title: of the page, as plain text.
+        package: whose folder `page` has `index.html`, `style.css` and the modules. The first names its places
+            for the title, the styles and the rest as the one of VM scheduling does.
+        modules: names of its scripts, each after those that it imports. Names are distinct over all of them;
+            the viewer's own (`format.js`, `surface.js`, `player.js`) come first and can be imported.
+        recordings: what the scripts find as JSON in the element `recordings`, one for each file.
+    """
+
+    title: str
+    package: str
+    modules: Sequence[str]
+    recordings: Sequence[Mapping[str, Any]]
+
+
+class Animation(Protocol):
+    """A figure that can be drawn at several moments."""
+
+    figure: Figure
+    moments: Sequence[int]
+    """What is drawn, in order."""
+
+    def draw(self, moment: int) -> None:
+        """Show that moment."""
+        ...
+
+
+class Viewer(ABC):
+    """How recordings of a problem are read and drawn."""
+
+    @abstractmethod
+    def read(self, file: Path) -> Any:
+        """The recording in a file; a `UserError` where it is none or damaged."""
+
+    def check_pair(self, first: Any, second: Any) -> None:  # noqa: B027  # any two may go together
+        """Raise a `UserError` unless two recordings can be looked at side by side."""
+
+    @abstractmethod
+    def page(self, recordings: Sequence[Any]) -> Page:
+        """The page for one recording, or for two side by side."""
+
+    @abstractmethod
+    def animation(self, recordings: Sequence[Any]) -> Animation:
+        """Some 20 s of them, at 12 frames a second."""

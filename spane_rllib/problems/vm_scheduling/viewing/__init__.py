@@ -1,0 +1,1 @@
+"""Looking at recorded schedules: the page's modules, and frames of an animation."""
