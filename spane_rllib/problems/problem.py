@@ -8,6 +8,7 @@ two and nothing of what is scheduled. `docs/adding_a_problem.md` makes one step 
 
 from __future__ import annotations
 
+import re
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,8 +108,8 @@ class Identity:
 
     @property
     def short(self) -> str:
-        """One line for terminals, where a part of the hash will do."""
-        return self.description.replace(self.sha256, self.sha256[:12])
+        """One line for terminals, where a part of a hash will do."""
+        return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", self.description)
 
 
 class Policy(Protocol):

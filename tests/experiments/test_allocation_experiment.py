@@ -14,6 +14,8 @@ import pytest
 from time_limits import COMMAND_S
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.results.folder import ResultsFolder
+from spane_rllib.experiments.results.identity import check_identity, record_identity
 from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.experiments.tuning.trials import TrialSettings, draw_trials
 from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS
@@ -76,6 +78,20 @@ def test_a_scenario_selects_the_problem_that_can_also_be_named(workplace: Path) 
     chosen = load_experiment(workplace / "tiny.yaml")
     assert chosen.problem == "vm_allocations"
     assert load_experiment(workplace / "tiny.yaml", ["problem=vm_allocations"]) == chosen
+
+
+def test_an_experiment_is_not_continued_with_another_scenario_of_the_same_name(
+    workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scenario, folder = Path("small.yaml"), ResultsFolder(tmp_path / "results")
+    scenario.write_text(SCENARIO)
+    config = load_experiment(workplace / "tiny.yaml")
+    record_identity(folder, config, ALLOCATIONS.load(config).identity)
+    check_identity(folder, config, ALLOCATIONS.load(config).identity)
+    scenario.write_text(SCENARIO.replace("count: 2", "count: 3"))
+    with pytest.raises(UserError, match=r"with scenario small \(sha256 .*; give it the first one again"):
+        check_identity(folder, config, ALLOCATIONS.load(config).identity)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spane_rllib.problems.problem import Case, Part
+from spane_rllib.problems.problem import Case, Part, Problem
 from spane_rllib.problems.vm_scheduling.allocations.evaluation import evaluate_policy
 from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
@@ -26,6 +28,17 @@ class AllocationTask(SlotTask):
     """VMs are placed until the first that fits nowhere."""
 
     instance: AllocationInstance
+
+    def __init__(self, problem: Problem, instance: AllocationInstance) -> None:
+        super().__init__(problem, instance)
+        # A scenario comes from a file, too, which may have changed when an experiment goes on.
+        trace, scenario = self.identity, instance.settings
+        text = f"{trace.sha256} {scenario.model_dump_json()}"
+        self.identity = replace(
+            trace,
+            name=f"{trace.name} with scenario {scenario.name}",
+            sha256=hashlib.sha256(text.encode()).hexdigest(),
+        )
 
     def _server_keywords(self) -> dict[str, Any]:
         return {"scenario": self.instance.settings.model_dump(mode="json", exclude_unset=True)}
