@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # Imported here, since every child process imports this file.
     from benchmarks import report
-    from spane_rllib.problems.vm_scheduling.traces.loading import describe_source, load_trace
+    from spane_rllib.datasets.vm_traces.loading import describe_source, load_trace
 
     trace = describe_source(load_trace())
     topics = arguments.only or TOPICS

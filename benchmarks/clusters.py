@@ -7,10 +7,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.datasets.vm_traces.loading import load_trace
+from spane_rllib.datasets.vm_traces.splits import sample_starts, splits_of
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload, compile_workload, probe_vm_counts
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
-from spane_rllib.problems.vm_scheduling.traces.splits import sample_starts, splits_of
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 BASE_SERVERS = 5
 Rows = npt.NDArray[np.int64]

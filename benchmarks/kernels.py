@@ -7,14 +7,14 @@ import numpy as np
 from benchmarks import plain_baseline
 from benchmarks.clusters import five_server_episodes, large_episodes
 from benchmarks.measuring import Row, in_child, seconds
+from spane_rllib.datasets.vm_traces.loading import load_trace
+from spane_rllib.datasets.vm_traces.splits import splits_of
 from spane_rllib.problems.vm_scheduling.simulator import (
     FragmentationGradient,
     Heuristic,
     lower_bounds,
     run_heuristic,
 )
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
-from spane_rllib.problems.vm_scheduling.traces.splits import splits_of
 
 GOALS = {
     ("first-fit", 5): (10.0, 15.0),

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.clusters import five_server_episodes
+from spane_rllib.datasets.vm_traces.loading import load_trace
+from spane_rllib.datasets.vm_traces.splits import splits_of
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, compile_workload, probe_vm_counts
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
-from spane_rllib.problems.vm_scheduling.traces.splits import splits_of
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
 
 Observation = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int8]]

@@ -3,7 +3,7 @@
     python benchmarks/synthetic_trace.py fit data/Huawei-East-1-lt.csv
     python benchmarks/synthetic_trace.py compare data/Huawei-East-1-lt.csv synthetic synthetic:seed=1
 
-`fit` prints the `BURST_KINDS` of `problems.vm_scheduling.traces.synthetic`. A burst is a run of VMs of one
+`fit` prints the `BURST_KINDS` of `datasets.vm_traces.synthetic`. A burst is a run of VMs of one
 size with at most 2 s (large VMs: 30 minutes) between one and the next. Each size gives one kind of single VMs
 and one of true bursts, or only the former where bursts hold under a tenth of its VMs. Figures are rounded to
 two digits: summary statistics, not the data.
@@ -16,6 +16,11 @@ import sys
 
 import numpy as np
 
+from spane_rllib.datasets.vm_traces.describe import describe
+from spane_rllib.datasets.vm_traces.loading import load_trace
+from spane_rllib.datasets.vm_traces.splits import SPLIT_NAMES, sample_starts, splits_of
+from spane_rllib.datasets.vm_traces.synthetic import LIFETIME_LEVELS, SIZE_LEVELS
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
@@ -23,11 +28,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.problems.vm_scheduling.traces.describe import describe
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
-from spane_rllib.problems.vm_scheduling.traces.splits import SPLIT_NAMES, sample_starts, splits_of
-from spane_rllib.problems.vm_scheduling.traces.synthetic import LIFETIME_LEVELS, SIZE_LEVELS
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 PAUSE_S = 2.0
 LARGE_GIB, LARGE_PAUSE_S = 64, 1800.0

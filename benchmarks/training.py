@@ -207,10 +207,10 @@ def _tune(steps: int) -> float:
     """One trial as the main job runs it; the seconds its own iterations took."""
     from ray import tune
 
+    from spane_rllib.datasets.vm_traces.loading import load_trace
     from spane_rllib.experiments.tuning.trainable import TrialTrainable
     from spane_rllib.experiments.tuning.trials import TrialSettings
     from spane_rllib.problems.registry import DEFAULT, find_problem
-    from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     problem = find_problem(DEFAULT)

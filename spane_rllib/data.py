@@ -13,7 +13,7 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.catalog import DATASETS, Dataset, find_dataset
 
 if TYPE_CHECKING:
-    from spane_rllib.problems.vm_scheduling.traces.readers import ReadReport
+    from spane_rllib.datasets.vm_traces.readers import ReadReport
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,7 +105,7 @@ def _fetch(arguments: argparse.Namespace) -> None:
 def _verify(arguments: argparse.Namespace) -> None:
     from spane_rllib.datasets.catalog import recognise
     from spane_rllib.datasets.fetch import file_sha256, recognise_file
-    from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
+    from spane_rllib.datasets.vm_traces.readers import read_trace
 
     wanted = next((dataset for dataset in DATASETS if dataset.name == arguments.source), None)
     path = Path("data") / wanted.file_name if wanted else Path(arguments.source)
@@ -133,8 +133,8 @@ def _counts(report: ReadReport) -> str:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
-    from spane_rllib.problems.vm_scheduling.traces.writers import check_suffix, write_trace
+    from spane_rllib.datasets.vm_traces.readers import read_trace
+    from spane_rllib.datasets.vm_traces.writers import check_suffix, write_trace
 
     check_suffix(arguments.output)
     result = read_trace(
@@ -145,8 +145,8 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _describe(arguments: argparse.Namespace) -> None:
-    from spane_rllib.problems.vm_scheduling.traces.describe import describe, plot
-    from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
+    from spane_rllib.datasets.vm_traces.describe import describe, plot
+    from spane_rllib.datasets.vm_traces.loading import load_trace
 
     trace = load_trace(
         arguments.source, skip_invalid=arguments.skip_invalid, never_ending=arguments.never_ending
@@ -159,8 +159,8 @@ def _describe(arguments: argparse.Namespace) -> None:
 
 
 def _synthesize(arguments: argparse.Namespace) -> None:
-    from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
-    from spane_rllib.problems.vm_scheduling.traces.writers import check_suffix, write_trace
+    from spane_rllib.datasets.vm_traces.synthetic import synthesize
+    from spane_rllib.datasets.vm_traces.writers import check_suffix, write_trace
 
     check_suffix(arguments.output)
     trace = synthesize(arguments.vms, arguments.seed)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks.plain_baseline import GreedyPolicy, PlainEnv, PlainReplay, PlainUpdate, first_fit, play
+from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.dqn import DqnUpdate
 from spane_rllib.learning.replay import EpisodeReplay
@@ -22,7 +23,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
 
 CLUSTER = Cluster(servers=5)

@@ -6,7 +6,7 @@ import pytest
 from refusals import MountDisk, Refuse, refuse_in
 
 from spane_rllib.core import shared
-from spane_rllib.problems.vm_scheduling.traces import loading
+from spane_rllib.datasets.vm_traces import loading
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from refusals import MountDisk, Refuse, contents, fill
 from spane_rllib import __version__
 from spane_rllib.__main__ import main
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.loading import DATA_VARIABLE
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.parts import PartStore
-from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
 
 Tamper = Callable[[Path], object]
 CONFIG = """

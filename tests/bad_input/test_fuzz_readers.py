@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.datasets.vm_traces.readers import read_trace
+from spane_rllib.datasets.vm_traces.splits import read_starts
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import read_identity
 from spane_rllib.experiments.results.tables import read_table
 from spane_rllib.problems.problem import Problem
 from spane_rllib.problems.registry import our_problems
-from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
-from spane_rllib.problems.vm_scheduling.traces.splits import read_starts
 
 FUZZ = settings(max_examples=150)
 NPY = st.builds(

@@ -13,6 +13,7 @@ from ray.job_submission import JobStatus
 from spane_rllib.cluster.parts import EvaluationJob, collect, make_jobs, run_jobs
 from spane_rllib.core.console import Parser
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.experiments.results.parts import PartStore
 from spane_rllib.problems.problem import Evaluation, Problem
 from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
@@ -24,7 +25,6 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
     save_model,
 )
 from spane_rllib.problems.vm_scheduling.pretrained import pretrained_names
-from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
 from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
 from spane_rllib.problems.vm_scheduling.waits.task import WaitEvaluation, WaitTask

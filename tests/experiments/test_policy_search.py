@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from spane_rllib.__main__ import main
+from spane_rllib.datasets.vm_traces.loading import load_trace
 from spane_rllib.experiments.results import identity
 from spane_rllib.problems.vm_scheduling.networks.weights import load_model
 from spane_rllib.problems.vm_scheduling.policies import ScorePolicy, load_policy
@@ -24,7 +25,6 @@ from spane_rllib.problems.vm_scheduling.score_search.search import (
 )
 from spane_rllib.problems.vm_scheduling.score_search.task import ScoreSearchTask
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, FragmentationGradient
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
 CONFIG = """
 name: tiny

@@ -165,7 +165,7 @@ def test_another_trial_in_the_same_process_finds_nothing_of_the_first(build: Any
 WAITS_WITHOUT_RAY = """
 import sys
 import numpy as np
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
+from spane_rllib.datasets.vm_traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, EpisodeResults, compile_workload
 

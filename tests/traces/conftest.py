@@ -6,8 +6,8 @@ import pytest
 
 from spane_rllib.core import shared
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.traces import loading
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces import loading
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 
 @pytest.fixture

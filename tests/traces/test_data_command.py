@@ -11,9 +11,9 @@ import pytest
 from spane_rllib import __version__
 from spane_rllib.__main__ import COMMANDS, main
 from spane_rllib.datasets import fetch as fetch_module
-from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
-from spane_rllib.problems.vm_scheduling.traces.writers import write_trace
+from spane_rllib.datasets.vm_traces.readers import read_trace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.writers import write_trace
 
 
 def data(*arguments: object) -> int:

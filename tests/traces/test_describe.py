@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spane_rllib.problems.vm_scheduling.traces.describe import DAY_S, demand_steps, describe, plot
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.describe import DAY_S, demand_steps, describe, plot
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 
 def test_statistics(trace: VmTrace) -> None:

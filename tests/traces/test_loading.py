@@ -8,9 +8,9 @@ import pytest
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.shared import provide
-from spane_rllib.problems.vm_scheduling.traces.loading import describe_source, load_trace
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
-from spane_rllib.problems.vm_scheduling.traces.writers import write_trace
+from spane_rllib.datasets.vm_traces.loading import describe_source, load_trace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.writers import write_trace
 
 
 def test_a_trace_is_returned_as_is(trace: VmTrace) -> None:

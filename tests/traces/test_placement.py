@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from spane_rllib.problems.vm_scheduling.traces.placement import drop_unplaceable, placeable
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.placement import drop_unplaceable, placeable
 
 
 def vm(cpu: float, memory: float) -> VmTrace:

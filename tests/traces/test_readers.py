@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets import text as text_files
-from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
+from spane_rllib.datasets.vm_traces.readers import read_trace
 
 LIFETIMES = "vmid,cpu,mem,at,lt\n"
 EVENTS = "vmid,cpu,memory,time,type\n"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
-from spane_rllib.problems.vm_scheduling.traces.splits import (
+from spane_rllib.datasets.vm_traces.readers import read_trace
+from spane_rllib.datasets.vm_traces.splits import (
     SPLIT_NAMES,
     Splits,
     read_starts,
@@ -17,7 +17,7 @@ from spane_rllib.problems.vm_scheduling.traces.splits import (
     select_starts,
     splits_of,
 )
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 
 def trace_of(length: int) -> VmTrace:

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.traces.placement import placeable
-from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.synthetic import synthesize
+from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.placement import placeable
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
-from spane_rllib.problems.vm_scheduling.traces.writers import SUFFIXES, write_trace
+from spane_rllib.datasets.vm_traces.readers import read_trace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.writers import SUFFIXES, write_trace
 
 positive = st.floats(min_value=1e-6, max_value=2.0**53) | st.integers(1, 2**53).map(float)
 vms = st.lists(st.tuples(positive, positive, st.floats(min_value=0, max_value=2.0**53), positive), min_size=1)

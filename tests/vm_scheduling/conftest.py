@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 
 @pytest.fixture(scope="session")

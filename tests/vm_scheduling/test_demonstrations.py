@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.rollout import HeuristicRollout
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload, probe_vm_counts
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
 from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import spane_rllib
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.splits import Splits
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload, run_heuristic
 from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
-from spane_rllib.problems.vm_scheduling.traces.splits import Splits
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv, create_env
 from spane_rllib.problems.vm_scheduling.waits.instance import UNPLACED_WAIT
 

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.experiments.results.tables import read_table, write_tables
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload, lower_bounds, probe_vm_counts
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EpisodeResults
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.waits.evaluation import (
     SUMMARY_COLUMNS,
     evaluate_policy,

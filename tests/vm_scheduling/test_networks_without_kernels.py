@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.rollouts import Episode
 from spane_rllib.problems.vm_scheduling.allocations.algorithms import ALGORITHMS as ALLOCATIONS
@@ -20,7 +21,6 @@ from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
 from spane_rllib.problems.vm_scheduling.slot_rollouts import SlotRollouts
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS as WAITS
 from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 

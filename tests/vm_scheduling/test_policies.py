@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
@@ -28,7 +29,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     Workload,
     run_heuristic,
 )
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 STARTS, VM_COUNTS = np.array([0, 50, 130]), np.array([90, 120, 150])
 METADATA = ModelMetadata(

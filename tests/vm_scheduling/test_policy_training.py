@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import validated
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.run import Run
 from spane_rllib.learning.tensors import to_tensors
@@ -26,7 +27,6 @@ from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, play_gr
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
 from spane_rllib.problems.vm_scheduling.simulator.episodes import play_heuristic
 from spane_rllib.problems.vm_scheduling.simulator.rules import CAPPED, HEAD, START, STUCK
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS as WAIT_ALGORITHMS
 from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 

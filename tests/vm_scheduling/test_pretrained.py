@@ -9,6 +9,7 @@ import pytest
 
 from spane_rllib.__main__ import main
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.networks.weights import load_model
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.pretrained import FOLDER, model_folder, pretrained_names
@@ -18,7 +19,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     compile_workload,
     probe_vm_counts,
 )
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
 
 def test_spane_and_best_are_shipped_with_a_card() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.__main__ import main
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
@@ -19,7 +20,6 @@ from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes, Workload, compile_workload
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EpisodeResults
 from spane_rllib.problems.vm_scheduling.simulator.rules import CPU, HEAD, MEMORY
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 CLUSTER = Cluster(servers=3)
 

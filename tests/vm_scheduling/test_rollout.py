@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
@@ -25,7 +26,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     Workload,
     run_heuristic,
 )
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 SERVERS = 3
 STARTS = np.array([0, 150, 40, 40, 210, 90, 300, 3])

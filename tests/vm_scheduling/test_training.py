@@ -12,6 +12,7 @@ import torch
 from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import validated
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.replay_runs import DqnRun
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
@@ -27,7 +28,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     run_heuristic,
 )
 from spane_rllib.problems.vm_scheduling.slot_rollouts import SlotStarts
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
 from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 

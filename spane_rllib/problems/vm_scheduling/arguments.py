@@ -160,7 +160,7 @@ def _published(problem: Problem, arguments: argparse.Namespace, _: str) -> Evalu
 
 def job_arguments(arguments: argparse.Namespace) -> list[str]:
     """`Problem.job_arguments` of both objectives."""
-    from spane_rllib.problems.vm_scheduling.traces.loading import resolve_source
+    from spane_rllib.datasets.vm_traces.loading import resolve_source
 
     source = resolve_source(arguments.trace)
     if isinstance(source, dict):
@@ -183,7 +183,7 @@ def job_arguments(arguments: argparse.Namespace) -> list[str]:
 
 def placed(settings: Any, trace: str | None) -> Any:
     """`Problem.placed` of both objectives."""
-    from spane_rllib.problems.vm_scheduling.traces.loading import DATA_VARIABLE
+    from spane_rllib.datasets.vm_traces.loading import DATA_VARIABLE
 
     source = trace or settings.trace.source
     if source == "auto":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.problems.vm_scheduling.allocations.algorithms import PpoSettings
 from spane_rllib.problems.vm_scheduling.allocations.rollouts import AllocationRollouts
@@ -13,7 +14,6 @@ from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
 from spane_rllib.problems.vm_scheduling.slot_rollouts import SlotRollouts
-from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
 from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.datasets.vm_traces.loading import load_trace, resolve_source
+from spane_rllib.datasets.vm_traces.splits import Splits, splits_of
+from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.placement import drop_unplaceable
 from spane_rllib.problems.vm_scheduling.settings import SplitSettings, TraceSettings
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace, resolve_source
-from spane_rllib.problems.vm_scheduling.traces.placement import drop_unplaceable
-from spane_rllib.problems.vm_scheduling.traces.splits import Splits, splits_of
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 Double = Callable[[npt.ArrayLike, npt.ArrayLike], npt.NDArray[np.bool_]]
 """Whether VMs of so many cores and GiB are split over both nodes of a server."""

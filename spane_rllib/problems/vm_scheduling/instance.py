@@ -15,10 +15,10 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.splits import Splits, splits_of
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes, Workload
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
-from spane_rllib.problems.vm_scheduling.traces.splits import Splits, splits_of
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 Rows = npt.NDArray[np.int64]
 Rewards = npt.NDArray[np.float64]

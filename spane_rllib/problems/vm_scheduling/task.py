@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.datasets.vm_traces.loading import describe_source
+from spane_rllib.datasets.vm_traces.splits import (
+    SPLIT_NAMES,
+    read_starts,
+    sample_starts,
+    select_starts,
+)
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.parts import array_digest, part_key
 from spane_rllib.problems.problem import Case, Evaluation, Identity, Part, Problem, Task
 from spane_rllib.problems.vm_scheduling.instance import SlotInstance
@@ -23,14 +31,6 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
 )
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows, load_policy
 from spane_rllib.problems.vm_scheduling.simulator import Cluster
-from spane_rllib.problems.vm_scheduling.traces.loading import describe_source
-from spane_rllib.problems.vm_scheduling.traces.splits import (
-    SPLIT_NAMES,
-    read_starts,
-    sample_starts,
-    select_starts,
-)
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from spane_rllib.datasets.vm_traces.readers import read_trace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.allocations.results import AllocationResults
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload
 from spane_rllib.problems.vm_scheduling.simulator import Heuristic
 from spane_rllib.problems.vm_scheduling.simulator.episodes import play_heuristic
-from spane_rllib.problems.vm_scheduling.traces.readers import read_trace
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 Event = tuple[int, float, float, float, int]  # vmid, cpu, memory, time, 0 to create and 1 to delete
 

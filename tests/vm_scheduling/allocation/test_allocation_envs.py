@@ -17,12 +17,12 @@ from gymnasium.vector import SyncVectorEnv
 import spane_rllib  # noqa: F401  # registers the environments
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.presets import presets_in
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.allocations.env import AllocationEnv, create_env
 from spane_rllib.problems.vm_scheduling.allocations.scenario import PRESETS
 from spane_rllib.problems.vm_scheduling.allocations.vector_env import AllocationVectorEnv
 from spane_rllib.problems.vm_scheduling.environments import ALLOCATIONS
 from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 GROWING = {"servers": 1, "used_threshold": 0.75, "max_servers": 4}
 CASES: dict[str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ from allocation_cases import scenario_of, trace_of_vms
 from spane_rllib.__main__ import main
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.presets import presets_in
+from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.allocations import task
 from spane_rllib.problems.vm_scheduling.allocations.evaluation import (
     SUMMARY_COLUMNS,
@@ -36,7 +37,6 @@ from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
 from spane_rllib.problems.vm_scheduling.simulator import Lanes
 from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends
-from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "scenarios.md"
 GOOD = """

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from spane_rllib.__main__ import main
 from spane_rllib.core.presets import presets_in
+from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.allocations.evaluation import evaluate_policy
 from spane_rllib.problems.vm_scheduling.allocations.recording import record_episode
 from spane_rllib.problems.vm_scheduling.allocations.scenario import (
@@ -27,7 +28,6 @@ from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy, Policy
 from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
 from spane_rllib.problems.vm_scheduling.recordings.schedule import NOWHERE, Schedule
-from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
 
 HETEROGENEOUS = scenario_of(
     server_groups=[

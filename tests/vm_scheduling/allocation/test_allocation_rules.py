@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.loading import load_trace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.allocations.published import published_starts
 from spane_rllib.problems.vm_scheduling.allocations.results import AllocationResults
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
@@ -23,8 +25,6 @@ from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWo
 from spane_rllib.problems.vm_scheduling.simulator import Heuristic, Lanes
 from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends, play_heuristic
 from spane_rllib.problems.vm_scheduling.simulator.rules import SERVERS
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 NODE = (4, 4)  # a VM that fills a node: 4 cpu, 4 GiB
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 TRACE_FILE = "Huawei-East-1-lt.csv"
 

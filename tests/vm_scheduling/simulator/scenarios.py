@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 from reference_simulator import Size, Vm
 
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
@@ -22,7 +23,6 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     allocate,
     first_fit,
 )
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
 def trace_of(vms: Sequence[tuple[float, float, float, float]], name: str = "trace") -> VmTrace:

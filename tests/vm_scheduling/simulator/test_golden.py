@@ -9,6 +9,7 @@ import pytest
 import reference_simulator as reference
 from reference_simulator import Size, Vm
 
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Heuristic,
@@ -19,7 +20,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     run_heuristic,
 )
 from spane_rllib.problems.vm_scheduling.simulator.rules import NOW
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 TOTALS = np.genfromtxt(GOLDEN / "vm_scheduling_totals.csv", delimiter=",", names=True)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     FragmentationGradient,
@@ -22,7 +23,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
 from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.problems.vm_scheduling.simulator.rules import HEAD, RUNNING, STATUS, LaneState, allocate
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 CLUSTER = Cluster(servers=2, node_cpu=8, node_memory=16, double_memory_threshold=10)
 SIZES = ((1.0, 1.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0))

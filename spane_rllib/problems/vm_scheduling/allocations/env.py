@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from spane_rllib.datasets.vm_traces.splits import Splits
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.environments import from_keywords
 from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
 from spane_rllib.problems.vm_scheduling.allocations.rewards import RewardFunction
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
 from spane_rllib.problems.vm_scheduling.slot_env import SlotEnv
-from spane_rllib.problems.vm_scheduling.traces.splits import Splits
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
 class AllocationEnv(SlotEnv):

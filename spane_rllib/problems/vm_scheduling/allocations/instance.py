@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.allocations.results import expansions
 from spane_rllib.problems.vm_scheduling.allocations.rewards import REWARDS, RewardFunction
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario, load_scenario
@@ -28,7 +29,6 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     START,
     STOP,
 )
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 
 
 @dataclass(frozen=True, kw_only=True)

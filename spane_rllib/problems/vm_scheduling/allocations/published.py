@@ -15,12 +15,12 @@ import numpy as np
 
 from spane_rllib.core.console import format_table
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.problem import Case, Part
 from spane_rllib.problems.vm_scheduling.allocations.scenario import load_scenario
 from spane_rllib.problems.vm_scheduling.allocations.task import AllocationEvaluation, AllocationTask
 from spane_rllib.problems.vm_scheduling.allocations.workload import compile_allocations
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, Policy, Rows
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.problems.vm_scheduling.simulator.rules import CPU, DOUBLE
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 
 class AllocationWorkload(Workload):

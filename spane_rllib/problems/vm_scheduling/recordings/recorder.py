@@ -11,6 +11,7 @@ import numpy as np
 from spane_rllib.core.console import Progress
 from spane_rllib.core.errors import one_line
 from spane_rllib.core.version import __version__
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.policies import Policy
 from spane_rllib.problems.vm_scheduling.recordings.schedule import (
     NOWHERE,
@@ -24,7 +25,6 @@ from spane_rllib.problems.vm_scheduling.recordings.schedule import (
 from spane_rllib.problems.vm_scheduling.recordings.schedule_file import write_schedule
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes, Workload, probe_vm_counts
 from spane_rllib.problems.vm_scheduling.simulator.rules import NOW, STOP
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 Decide = Callable[[Lanes], int]
 

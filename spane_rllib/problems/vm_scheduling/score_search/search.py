@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from cmaes import CMA
 
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     FragmentationGradient,
@@ -24,7 +25,6 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     probe_vm_counts,
     run_heuristic,
 )
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from spane_rllib.core.compiling import inlined
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.problems.vm_scheduling.simulator.rules import CPU, DOUBLE, MEMORY, fits_slot
 from spane_rllib.problems.vm_scheduling.simulator.workload import Workload
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 _MEMO_ROWS = 64  # a power of 2
 _LARGEST_TABLE = 2**26  # entries, of 4 bytes each

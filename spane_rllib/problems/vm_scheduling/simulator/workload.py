@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.placement import placeable
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
-from spane_rllib.problems.vm_scheduling.traces.placement import placeable
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 # How many parts of a core or GiB the simulator may have to tell apart, tried in this order.
 _RESOLUTIONS = (1, 2, 4, 5, 8, 10, 16, 20, 50, 100, 1000, 1024)

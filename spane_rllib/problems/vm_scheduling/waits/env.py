@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from spane_rllib.datasets.vm_traces.splits import Splits
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.environments import from_keywords
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
@@ -15,8 +17,6 @@ from spane_rllib.problems.vm_scheduling.reference_cluster import (
 )
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EXTRA_VMS
 from spane_rllib.problems.vm_scheduling.slot_env import SlotEnv
-from spane_rllib.problems.vm_scheduling.traces.splits import Splits
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
 from spane_rllib.problems.vm_scheduling.waits.rewards import RewardFunction
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
@@ -35,7 +36,6 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     TOTAL_WAIT,
     WAIT,
 )
-from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.waits.rewards import REWARDS, RewardFunction
 
 UNPLACED_WAIT = 30 * 24 * 3600.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 _TOLERANCE = 1e-6  # finer than any unit that resources are counted in
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spane_rllib.core.console import format_table
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import replacing
-from spane_rllib.problems.vm_scheduling.traces.trace import Column, VmTrace
+from spane_rllib.datasets.vm_traces.trace import Column, VmTrace
 
 DAY_S = 86_400.0
 MOST_DAYS = 3660

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.arrays import map_array
 from spane_rllib.datasets.text import read_text, reading
-from spane_rllib.problems.vm_scheduling.traces.checks import Mask, RowProblems, Rows, in_order, valid_numbers
-from spane_rllib.problems.vm_scheduling.traces.csv_table import CsvTable, parse_rows, split_header
-from spane_rllib.problems.vm_scheduling.traces.trace import Column, VmTrace
+from spane_rllib.datasets.vm_traces.checks import Mask, RowProblems, Rows, in_order, valid_numbers
+from spane_rllib.datasets.vm_traces.csv_table import CsvTable, parse_rows, split_header
+from spane_rllib.datasets.vm_traces.trace import Column, VmTrace
 
 NeverEnding = Literal["drop", "keep"]
 # cpu, memory, arrival, lifetime, deleted_before: the fields of a VmTrace

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.traces.trace import Column, VmTrace
+from spane_rllib.datasets.vm_traces.trace import Column, VmTrace
 
 LIFETIME_LEVELS = (0.0, 0.05, 0.25, 0.50, 0.75, 0.90, 0.95, 0.98, 0.99, 0.995, 1.0)
 SIZE_LEVELS = (0.0, 0.50, 0.75, 0.90, 0.95, 0.99, 1.0)

@@ -15,8 +15,8 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.arrays import map_array
 from spane_rllib.datasets.catalog import recognise
 from spane_rllib.datasets.text import read_text
-from spane_rllib.problems.vm_scheduling.traces.checks import shorten
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.checks import shorten
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 Starts = npt.NDArray[np.int64]
 

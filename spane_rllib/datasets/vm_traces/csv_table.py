@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.traces.checks import RowProblems, Rows, shorten
-from spane_rllib.problems.vm_scheduling.traces.trace import Column
+from spane_rllib.datasets.vm_traces.checks import RowProblems, Rows, shorten
+from spane_rllib.datasets.vm_traces.trace import Column
 
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", " ": "spaces"}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import replacing
-from spane_rllib.problems.vm_scheduling.traces.trace import Column, VmTrace
+from spane_rllib.datasets.vm_traces.trace import Column, VmTrace
 
 SUFFIXES = (".csv", ".csv.gz", ".npy")
 

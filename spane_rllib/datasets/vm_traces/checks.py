@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.traces.trace import Column
+from spane_rllib.datasets.vm_traces.trace import Column
 
 LARGEST = float(2**53)
 """Whole numbers beyond it are not exact in float64."""

@@ -11,9 +11,9 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.shared import provided
 from spane_rllib.datasets.catalog import DATASETS
 from spane_rllib.datasets.text import reading
-from spane_rllib.problems.vm_scheduling.traces.readers import NeverEnding, read_trace
-from spane_rllib.problems.vm_scheduling.traces.synthetic import synthesize
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+from spane_rllib.datasets.vm_traces.readers import NeverEnding, read_trace
+from spane_rllib.datasets.vm_traces.synthetic import synthesize
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 DATA_VARIABLE = "SPANE_RLLIB_DATA"
 """Environment variable: the file or folder that "auto" reads."""
