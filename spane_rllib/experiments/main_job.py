@@ -25,6 +25,7 @@ from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.training import train
 from spane_rllib.experiments.tuning.trials import draw_trials
 from spane_rllib.experiments.tuning.tune_state import drop_torn_lines
+from spane_rllib.experiments.tuning.watching import shown_stage
 from spane_rllib.problems.problem import Evaluation, Task
 
 
@@ -49,9 +50,9 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
             print(f"Ray dashboard: {dashboard}")
         _check_a_trial_fits(config)
         print(f"TensorBoard: tensorboard --logdir {folder.tune}")
-        with folder.stage("compilation"):
+        with folder.stage("compilation"), shown_stage(config.name, "compilation"):
             problem.compile_ahead()
-        with folder.stage("training"):
+        with folder.stage("training"), shown_stage(config.name, "training"):
             grid = train(config, folder, trials, task, resume)
         finished = trial_table(grid, folder)
         best = finished[finished["rank"] <= config.evaluation.top_k]
@@ -59,7 +60,7 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
         kept = finished if config.keep_weights == "all" else evaluated
         export_models(grid, folder, set(kept["trial"]), task)
         write_trial_tables(grid, folder)
-        with folder.stage("evaluation"):
+        with folder.stage("evaluation"), shown_stage(config.name, "evaluation"):
             _evaluate(config, folder, evaluated, evaluation)
     with folder.stage("figures and report"):
         write_report(folder)

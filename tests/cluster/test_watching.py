@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,9 +20,10 @@ from time_limits import ANSWER_S
 from spane_rllib import analyze, tune
 from spane_rllib.cluster.session import ray_session
 from spane_rllib.core.errors import UserError
-from spane_rllib.experiments.tuning.watching import Gauges
+from spane_rllib.experiments.tuning.watching import Gauges, shown_stage
 from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
 
+MONITORING = Path(__file__).parents[2] / "docker" / "monitoring"
 EXPERIMENT = """
 name: search
 trace: {source: synthetic, synthetic_vms: 3000}
@@ -59,6 +65,69 @@ def test_ray_exports_the_gauges_with_trial_and_method() -> None:
         assert 'trial="spane-0003"' in line.lower()
         assert 'method="spane"' in line.lower()
         assert float(line.split()[-1]) == value
+
+
+def panels() -> dict[str, str]:
+    """What each panel of the dashboard asks Prometheus, with every trial and method chosen."""
+    board = json.loads((MONITORING / "grafana/dashboards/spane_rllib.json").read_text())
+    return {
+        panel["title"]: target["expr"].replace("$trial", ".*").replace("$method", ".*")
+        for panel in board["panels"]
+        for target in panel["targets"]
+    }
+
+
+@pytest.mark.slow
+def test_prometheus_answers_every_panel_of_the_dashboard(tmp_path: Path) -> None:
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("Prometheus is not installed")
+
+    @ray.remote
+    class Trial:
+        def __init__(self) -> None:
+            self.gauges = Gauges(WAITS.measure)
+
+        def report(self) -> None:
+            names = ("validation_wait", "validation_gap", "decisions_per_s", "replay_size", "gradient_steps")
+            self.gauges.set(dict.fromkeys(names, 7.0), "spane-0003", "spane")
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    config = (MONITORING / "prometheus.yml").read_text().replace("10s", "1s")
+    (tmp_path / "prometheus.yml").write_text(config)
+    command = [
+        program,
+        f"--config.file={tmp_path / 'prometheus.yml'}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address={address}",
+    ]
+    with ray_session(num_cpus=1, dashboard=True), shown_stage("tiny", "training"):
+        trial = Trial.remote()
+        ray.get(trial.report.remote())
+        asked = panels()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            try:
+                deadline, missing = time.monotonic() + ANSWER_S, set(asked)
+                while missing and time.monotonic() < deadline:
+                    time.sleep(1)
+                    missing = {title for title, expression in asked.items() if not _ask(address, expression)}
+            finally:
+                process.terminate()
+    assert not missing
+
+
+def _ask(address: str, expression: str) -> list[Any]:
+    """Prometheus' answer to a query; nothing while it is not up."""
+    try:
+        answer = requests.get(
+            f"http://{address}/api/v1/query", params={"query": expression}, timeout=ANSWER_S
+        )
+    except requests.ConnectionError:
+        return []
+    body = answer.json()
+    assert body["status"] == "success", body
+    return body["data"]["result"]
 
 
 @pytest.mark.slow

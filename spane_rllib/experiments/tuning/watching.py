@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -19,6 +20,7 @@ _GAUGES = {
     "validation_gap": "The validation over its proven lower bound",
     "decisions_per_s": "Decisions per second of training",
     "replay_size": "Decisions in the replay memory",
+    "gradient_steps": "Gradient steps of the trial so far",
 }
 
 
@@ -38,6 +40,20 @@ class Gauges:
         for name, gauge in self._gauges.items():
             if math.isfinite(result.get(name, math.nan)):
                 gauge.set(result[name], {"trial": trial, "method": method})
+
+
+@contextmanager
+def shown_stage(experiment: str, stage: str) -> Iterator[None]:
+    """Export `ray_spane_rllib_stage`, which is 1 while the experiment is in this stage and 0 afterwards."""
+    gauge = Gauge(
+        "spane_rllib_stage", "Whether the experiment is in this stage", tag_keys=("experiment", "stage")
+    )
+    tags = {"experiment": experiment, "stage": stage}
+    gauge.set(1, tags)
+    try:
+        yield
+    finally:
+        gauge.set(0, tags)
 
 
 class TrainingProgress(tune.Callback):
