@@ -15,7 +15,7 @@ from spane_rllib.problems.vm_scheduling.placement import placeable
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
 
 # How many parts of a core or GiB the simulator may have to tell apart, tried in this order.
-_RESOLUTIONS = (1, 2, 4, 5, 8, 10, 16, 20, 50, 100, 1000, 1024)
+RESOLUTIONS = (1, 2, 4, 5, 8, 10, 16, 20, 50, 100, 1000, 1024)
 _LARGEST_CAPACITY = 2**30
 
 
@@ -158,9 +158,19 @@ def _compile_workload(trace: VmTrace, server_type: Cluster) -> Workload:
 
 
 def _resolution(trace: VmTrace, nodes: npt.NDArray[np.float64]) -> int:
-    sizes = np.unique(np.concatenate([trace.cpu, trace.memory, nodes.ravel()]))
-    for resolution in _RESOLUTIONS:
-        scaled = sizes * resolution
+    resolution = resolution_of(np.concatenate([trace.cpu, trace.memory, nodes.ravel()]))
+    if resolution is None:
+        raise UserError(
+            f"{trace.name}: cpu and memory must be multiples of 1/1000 or 1/1024; round them first"
+        )
+    return resolution
+
+
+def resolution_of(sizes: npt.ArrayLike) -> int | None:
+    """The least of `RESOLUTIONS` whose parts all sizes, cores or GiB, are whole numbers of; None without."""
+    distinct = np.unique(np.asarray(sizes, np.float64))
+    for resolution in RESOLUTIONS:
+        scaled = distinct * resolution
         if np.all(np.abs(scaled - np.rint(scaled)) < 1e-6):
             return resolution
-    raise UserError(f"{trace.name}: cpu and memory must be multiples of 1/1000 or 1/1024; round them first")
+    return None
