@@ -20,6 +20,7 @@ COMMANDS = {
     "study": "trained models beside heuristics, with intervals, without training",
     "models": "import weights of the published SPANE code as model folders",
     "view": "look at recordings in the browser, or export them",
+    "serve": "a policy that answers over HTTP where VMs go, on Ray Serve",
     "submit": "tune and evaluate as jobs of a Ray cluster",
 }
 

@@ -127,26 +127,9 @@ class DeployedPolicy:
         Raises:
             UserError: a number makes no sense, or the policy is for another number of servers.
         """
-        # A copy, contiguous and writable: numba would compile `show` anew for another kind of array.
-        free = np.array(servers, np.float64, order="C")
-        if free.ndim != 3 or free.shape[1:] != (NODES_PER_SERVER, 2) or not len(free):
-            raise UserError(
-                f"servers: must be (N, 2, 2), free cores and GiB of both NUMA nodes, got {free.shape}"
-            )
-        vm = Vm(float(vm[0]), float(vm[1]), vm[2] if len(vm) > 2 else None)
-        if not (0 < vm.cpu < np.inf and 0 < vm.memory < np.inf):
-            raise UserError(f"vm: {vm.cpu} cores and {vm.memory} GiB are not allowed; give positive numbers")
-        if len(free) != self._servers:
-            self._prepare(len(free))
-        row = self._next_row()
-        first = self._show(free, vm, row)
-        if first == FINER:
-            self._refine(free, vm)
-            first = self._show(free, vm, row)
+        row, vm, first = self._look(servers, vm)
         if first == NOWHERE:
             return None
-        if first == NOT_ALLOWED:
-            raise UserError(self._refusal(free))
         counters = self._state.counters[0]
         counters[HEAD], counters[FIRST_SLOT] = row, first
         if self._in_units:
@@ -155,6 +138,14 @@ class DeployedPolicy:
         slot = self._decide(self._lane)
         self._remember(row, slot)
         return Placement(slot >> 1, None if self._need[row, DOUBLE] else slot & 1)
+
+    def fits(self, servers: ServerArray, vm: Vm | tuple[float, float]) -> npt.NDArray[np.bool_]:
+        """(N,) whether each server has room for `vm`; arguments and errors as of `act`."""
+        free, vm = _numbers(servers, vm)
+        double = bool(self.cluster.is_double(vm.cpu, vm.memory))
+        need = np.array(vm[:2]) / (NODES_PER_SERVER if double else 1)
+        room = (free >= need * (1 - ROUNDING)).all(axis=2)
+        return room.all(axis=1) if double else room.any(axis=1)
 
     def placed(self, placement: Placement | None) -> None:
         """Say where the VM of the last `act` went, where that is not what `act` said; None for nowhere."""
@@ -168,6 +159,20 @@ class DeployedPolicy:
         if not 0 <= slot < NODES_PER_SERVER * self._servers:
             raise UserError(f"placed: there is no {placement}; servers are 0 to {self._servers - 1}")
         self._remember(row, slot)
+
+    def _look(self, servers: ServerArray, vm: Vm | tuple[float, float]) -> tuple[int, Vm, int]:
+        """Show the policy servers and VM: its row, itself, and the first slot with room or `NOWHERE`."""
+        free, vm = _numbers(servers, vm)
+        if len(free) != self._servers:
+            self._prepare(len(free))
+        row = self._next_row()
+        first = self._show(free, vm, row)
+        if first == FINER:
+            self._refine(free, vm)
+            first = self._show(free, vm, row)
+        if first == NOT_ALLOWED:
+            raise UserError(self._refusal(free))
+        return row, vm, first
 
     def _show(self, free: npt.NDArray[np.float64], vm: Vm, row: int) -> int:
         """Write what the policy sees, and the VM to `row`; the first slot that fits, or a negative code."""
@@ -334,6 +339,20 @@ def _trained_cluster(text: str) -> dict[str, Any]:
         "node_memory": NODE_MEMORY,
         "double_memory_threshold": DOUBLE_MEMORY_THRESHOLD,
     }
+
+
+def _numbers(servers: ServerArray, vm: Vm | tuple[float, float]) -> tuple[npt.NDArray[np.float64], Vm]:
+    """Both as floats; a `UserError` where their form is wrong."""
+    # A copy, contiguous and writable: numba would compile `show` anew for another kind of array.
+    free = np.array(servers, np.float64, order="C")
+    if free.ndim != 3 or free.shape[1:] != (NODES_PER_SERVER, 2) or not len(free):
+        raise UserError(
+            f"servers: must be (N, 2, 2), free cores and GiB of both NUMA nodes, got {free.shape}"
+        )
+    vm = Vm(float(vm[0]), float(vm[1]), vm[2] if len(vm) > 2 else None)
+    if not (0 < vm.cpu < np.inf and 0 < vm.memory < np.inf):
+        raise UserError(f"vm: {vm.cpu} cores and {vm.memory} GiB are not allowed; give positive numbers")
+    return free, vm
 
 
 def _whole(numbers: npt.NDArray[np.float64]) -> bool:

@@ -1,0 +1,1 @@
+"""A deployed policy over HTTP: what is answered, without what carries it."""
