@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 from collections import Counter
@@ -133,7 +134,8 @@ def served(
             serve.run(deployment.bind(make, text, max_body), name="spane_rllib", logging_config=quiet)
             yield f"http://{host}:{port}"
         finally:
-            serve.shutdown()
+            if os.environ.get("RAY_ADDRESS"):  # a local Ray ends with all that runs on it
+                serve.shutdown()
 
 
 def _free_port(host: str, port: int) -> int:

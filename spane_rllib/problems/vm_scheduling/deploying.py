@@ -93,15 +93,17 @@ class DeployedPolicy:
 
     def __init__(self, policy: Policy, cluster: Cluster, trace: VmTrace | None = None) -> None:
         self.policy, self.cluster, self._trace = policy, cluster, trace
-        sizes = [[cluster.node_cpu, cluster.node_memory]]
+        self._capacity = np.array([cluster.node_cpu, cluster.node_memory])
+        sizes = [self._capacity]
         if trace is not None:
             sizes += [trace.cpu, trace.memory]
-        self._capacity = np.array(sizes[0])
         # How many parts of a core or GiB are told apart; finer ones are as soon as they are seen.
         self._resolution = resolution_of(np.concatenate(sizes)) or RESOLUTIONS[-1]
         self._exact = True
         # Whether what decides counts in units, which is made anew then. Nothing of this kind is random.
         self._in_units = isinstance(policy, ScorePolicy) or policy.name in ("fgd", "keep-64")
+        self._lane: Any = None
+        self._decide: Decide
         self.reset()
 
     @property
@@ -144,8 +146,8 @@ class DeployedPolicy:
         free, vm = _numbers(servers, vm)
         double = bool(self.cluster.is_double(vm.cpu, vm.memory))
         need = np.array(vm[:2]) / (NODES_PER_SERVER if double else 1)
-        room = (free >= need * (1 - ROUNDING)).all(axis=2)
-        return room.all(axis=1) if double else room.any(axis=1)
+        room = np.all(free >= need * (1 - ROUNDING), axis=2)
+        return np.logical_and(*room.T) if double else np.logical_or(*room.T)
 
     def placed(self, placement: Placement | None) -> None:
         """Say where the VM of the last `act` went, where that is not what `act` said; None for nowhere."""
@@ -242,21 +244,27 @@ class DeployedPolicy:
         self._state.counters[0, STATUS] = RUNNING
         self._observations = Observations.empty(1, servers)
         # What policies read of `Lanes`. Compiled code was made for arrays of a trace, which nobody writes.
-        arrays = (self._need, self._times, np.zeros(0), np.zeros(0, np.int32), self._largest)
+        arrays: tuple[npt.NDArray[Any], ...] = (
+            self._need,
+            self._times,
+            np.zeros(0),
+            np.zeros(0, np.int32),
+            self._largest,
+        )
         self._workload = SimpleNamespace(
             arrays=WorkloadArrays(*map(_read_only, arrays)),
             kind=self._kind,
             is_double=self.cluster.is_double,
             trace=self._trace,
         )
-        self._lane: Any = SimpleNamespace(
+        self._lane = SimpleNamespace(
             workload=self._workload,
             cluster=replace(self.cluster, servers=servers),
             state=self._state,
             observations=self._observations,
         )
         self._count_in_units()
-        self._decide: Decide = self.policy.decider(self._lane, self._seed & 0xFFFFFFFF, self._seed >> 32)
+        self._decide = self.policy.decider(self._lane, self._seed & 0xFFFFFFFF, self._seed >> 32)
 
     def _next_row(self) -> int:
         """The row of the VM at hand; now and then the last ones are moved to the front to make room."""
