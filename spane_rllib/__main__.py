@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 from spane_rllib.core.console import run_command
@@ -21,13 +22,14 @@ COMMANDS = {
     "models": "import weights of the published SPANE code as model folders",
     "view": "look at recordings in the browser, or export them",
     "serve": "a policy that answers over HTTP where VMs go, on Ray Serve",
+    "completion": "print what completes these commands in bash, zsh or tcsh",
     "submit": "tune and evaluate as jobs of a Ray cluster",
 }
 
 
 def usage() -> str:
     """The help text that lists the commands."""
-    lines = [f"  {name:<10}{text}" for name, text in COMMANDS.items()]
+    lines = [f"  {name:<12}{text}" for name, text in COMMANDS.items()]
     return "\n".join(
         [
             "usage: spane-rllib [--help] [--version] COMMAND ...",
@@ -57,7 +59,9 @@ def _dispatch(argv: Sequence[str] | None) -> int | None:
         print(f"spane-rllib {__version__}")
         return 0
     if command not in COMMANDS:
-        raise UserError(f"no command is called {command!r}; known: {', '.join(COMMANDS)}")
+        near = get_close_matches(command[:100], COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"no command is called {command!r}; known: {', '.join(COMMANDS)}{hint}")
     code: int | None = import_module(f"spane_rllib.{command}").main(rest)
     return code
 

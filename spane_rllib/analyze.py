@@ -7,7 +7,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.core.console import Parser, format_table, run_command, whole_number
+from spane_rllib.core.console import (
+    Parser,
+    add_table_options,
+    format_table,
+    print_json,
+    run_command,
+    tables_chosen,
+    whole_number,
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="K",
         help="trials to show per method (3)",
     )
+    add_table_options(parser)
     return parser
 
 
@@ -48,17 +57,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     if evaluated:
         check_readable(folder, problem)  # before anything is written
     trials = write_trial_tables(results, folder)
+    best = trials[trials["rank"] <= arguments.top].sort_values(["method", "rank"], kind="stable")
+    best = best.astype({"best_gradient_steps": int})
+    summary = problem.summarize(read_episodes(folder, problem)) if evaluated else None
+    if tables_chosen(arguments):
+        if summary is not None:
+            write_report(folder)
+        found = [] if summary is None else summary.to_dict("records")
+        print_json({"trials": best.to_dict("records"), "summary": found})
+        return 0
     counts = ", ".join(
         f"{count} {status.lower()}" for status, count in trials["status"].value_counts().items()
     )
     print(f"{folder.path}: {len(trials)} trials ({counts})\n")
-    best = trials[trials["rank"] <= arguments.top].sort_values(["method", "rank"], kind="stable")
-    best = best.astype({"best_gradient_steps": int})
     shown = best[["method", "trial", f"best_{measure.column}", "best_gradient_steps", "time_s"]]
     header = ("method", "trial", measure.title.replace(",", ""), "at gradient step", "time s")
     print(format_table(header, list(shown.itertuples(index=False, name=None))))
-    if evaluated:
-        print(f"\n{problem.summary_text(problem.summarize(read_episodes(folder, problem)))}")
+    if summary is not None:
+        print(f"\n{problem.summary_text(summary)}")
         for figure in write_report(folder):
             print(figure)
     else:

@@ -7,7 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.core.console import format_table, run_command, whole_number
+from spane_rllib.core.console import (
+    add_table_options,
+    format_table,
+    print_json,
+    run_command,
+    tables_chosen,
+    whole_number,
+)
 from spane_rllib.problems.parser import add_workers, open_evaluation, problem_parser
 from spane_rllib.problems.problem import Problem
 
@@ -38,6 +45,7 @@ def _parser(argv: Sequence[str] | None) -> argparse.ArgumentParser:
         help="resamples of the bootstrap (2000)",
     )
     add_workers(parser)
+    add_table_options(parser)
     return parser
 
 
@@ -86,6 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from spane_rllib.experiments.studies.comparison_report import write_comparison
 
         write_comparison(Path(arguments.output), evaluation, pairs, table, resamples)
+    if tables_chosen(arguments):
+        print_json(row for _, _, comparison in pairs for row in comparison.to_dict("records"))
+        return 0
     for a, b, comparison in pairs:
         on = problem.case_text.format(a.case)
         print(f"A: {a.policy}, B: {b.policy}, {on}, {len(a.values):,} episodes")

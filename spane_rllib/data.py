@@ -5,10 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spane_rllib.core.console import Parser, Progress, format_table, run_command
+from spane_rllib.core.console import (
+    Parser,
+    Progress,
+    add_table_options,
+    format_table,
+    print_json,
+    run_command,
+    tables_chosen,
+)
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.catalog import DATASETS, Dataset, find_dataset
 
@@ -41,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
             help="VMs without a deletion (default: drop)",
         )
 
-    add("list", _list, "list the known datasets and their terms of use")
+    add_table_options(add("list", _list, "list the known datasets and their terms of use"))
     command = add("fetch", _fetch, "download a known dataset; a broken download is resumed")
     command.add_argument("name", metavar="NAME", help="as `list` shows it")
     command.add_argument("--output", default="data", metavar="DIR", help="folder (default: data)")
@@ -66,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(arguments: argparse.Namespace) -> None:
+    if tables_chosen(arguments):
+        print_json(asdict(dataset) for dataset in DATASETS)
+        return
     rows = [
         (d.name, d.form, f"{d.size:,}" if d.size else "unknown", "yes" if d.sha256 else "no", d.title)
         for d in DATASETS

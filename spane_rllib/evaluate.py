@@ -7,7 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.core.console import Progress, run_command, whole_number
+from spane_rllib.core.console import (
+    Progress,
+    add_table_options,
+    print_json,
+    run_command,
+    tables_chosen,
+    whole_number,
+)
 from spane_rllib.problems.parser import add_workers, problem_parser
 
 _EPILOG = """Baselines of the problem {name}: {baselines}.
@@ -43,6 +50,7 @@ def _parser(argv: Sequence[str] | None) -> argparse.ArgumentParser:
         metavar="K",
         help="episodes to record, each under every policy and size (1)",
     )
+    add_table_options(parser)
     return parser
 
 
@@ -79,7 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress = Progress("recorded", len(parts) * min(most, len(evaluation.pairs)), "episodes")
         for done, file in enumerate(evaluation.record(policies, Path(arguments.record), most), start=1):
             progress.update(done, f"({file})")
-    print(evaluation.summary_text(summary))
+    if tables_chosen(arguments):
+        print_json(summary.to_dict("records"))
+    else:
+        print(evaluation.summary_text(summary))
     return 0
 
 

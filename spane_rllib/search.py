@@ -6,7 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.core.console import Parser, configured_parser, run_command
+from spane_rllib.core.console import (
+    Parser,
+    add_table_options,
+    configured_parser,
+    format_table,
+    print_json,
+    run_command,
+    tables_chosen,
+)
 from spane_rllib.core.presets import presets_text
 
 _EPILOG = """All keys: docs/configuration.md; how it works: docs/policy_search.md.
@@ -16,7 +24,7 @@ evaluate. Ctrl-C leaves a state that --resume continues."""
 
 
 def _parser() -> Parser:
-    return configured_parser(
+    parser = configured_parser(
         "search",
         "Search the weights of a placement score with CMA-ES, judged on whole episodes.",
         presets_text("policy_search") + "\n\n" + _EPILOG,
@@ -24,6 +32,8 @@ def _parser() -> Parser:
         example="generations=50",
         what="search",
     )
+    add_table_options(parser)
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,10 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     import pandas as pd
 
-    from spane_rllib.core.console import format_table
-
     trials = pd.read_csv(folder.path / "trials.csv").sort_values("rank")
     columns = ["trial", "rank", "best_validation_cost", "best_generation", "model"]
+    if tables_chosen(arguments):
+        print_json(trials[columns].to_dict("records"))
+        return 0
     print(format_table(columns, [tuple(row) for row in trials[columns].itertuples(index=False)]))
     print(f"results in {folder.path}")
     return 0

@@ -22,7 +22,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Show recordings in the browser, or export them.",
         epilog=_EPILOG,
     )
-    parser.add_argument("file", metavar="FILE", help="recording (.npz, .json), or one of VMAgent (.p)")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="recording (.npz, .json), or one of VMAgent (.p); a folder lists the recordings in it",
+    )
     parser.add_argument("second", metavar="FILE2", nargs="?", help="another policy on the same arrivals")
     parser.add_argument(
         "--export",
@@ -47,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"cannot write {arguments.export}: the name must end in .html, .gif or .mp4")
     if suffix is not None:
         check_writable(Path(arguments.export).parent)
+    if arguments.second is None and Path(arguments.file).is_dir():
+        print(_listing(Path(arguments.file)))
+        return 0
     files = [Path(file) for file in (arguments.file, arguments.second) if file is not None]
     viewers = [_viewer(file) for file in files]
     viewer = viewers[0]
@@ -65,6 +72,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         write_animation(arguments.export, viewer.animation(recordings))
     return 0
+
+
+def _listing(folder: Path) -> str:
+    """The recordings in a folder and those below it, and how to show one."""
+    files = sorted(
+        file for file in folder.rglob("*") if file.suffix in (".npz", ".json", ".p") and file.is_file()
+    )
+    if not files:
+        raise UserError(
+            f"{folder}: no recordings (.npz, .json, .p) in this folder; {_EPILOG.splitlines()[0]}"
+        )
+    lines = [f"{file}  ({file.stat().st_size / 1000:,.0f} kB)" for file in files]
+    return "\n".join([*lines, "", f"python -m spane_rllib.view {files[0]}"])
 
 
 def _viewer(file: Path) -> Viewer:

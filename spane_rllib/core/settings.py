@@ -106,6 +106,12 @@ def suggestion(word: str, allowed: Iterable[str]) -> str:
     return (f"did you mean {near[0]}? " if near else "") + f"allowed: {', '.join(allowed)}"
 
 
+def near_miss(word: str, allowed: Iterable[str]) -> str:
+    """The end of a message, `; did you mean X?`, where an allowed word is near, else nothing."""
+    near = difflib.get_close_matches(word[:100], list(allowed), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
 def key_path(error: ErrorDetails) -> str:
     """Where an error is, as the user writes it: `methods.spane.training.learning_rate`."""
     # "[key]" is pydantic's mark for an invalid key of a mapping.

@@ -8,6 +8,7 @@ import ray
 from spane_rllib.cluster.session import ray_session
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable
+from spane_rllib.core.progress import waiting
 from spane_rllib.experiments.reports.report import write_report
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import check_identity, record_identity
@@ -50,7 +51,11 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
             print(f"Ray dashboard: {dashboard}")
         _check_a_trial_fits(config)
         print(f"TensorBoard: tensorboard --logdir {folder.tune}")
-        with folder.stage("compilation"), shown_stage(config.name, "compilation"):
+        with (
+            folder.stage("compilation"),
+            shown_stage(config.name, "compilation"),
+            waiting("compilation", "once after an installation"),
+        ):
             problem.compile_ahead()
         with folder.stage("training"), shown_stage(config.name, "training"):
             grid = train(config, folder, trials, task, resume)

@@ -18,7 +18,7 @@ from torch import nn
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import check_named, is_plugin, plugin_options
-from spane_rllib.core.settings import Settings, suggestion, validated
+from spane_rllib.core.settings import Settings, near_miss, suggestion, validated
 from spane_rllib.learning.batch import MASK
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
@@ -164,8 +164,9 @@ class EnvironmentTask(Task):
             own = load_acting_policy(text)
             return EnvironmentPolicy(called, own.identity, partial(_own, own.make))
         raise UserError(
-            f"policy {text!r}: neither a baseline ({', '.join(baselines)}), nor the directory of a saved "
-            "model, nor module:Class"
+            f"policy {text!r}: neither a baseline "
+            f"({', '.join(baselines)}), nor the directory of a saved model, nor module:Class"
+            f"{near_miss(text, baselines)}"
         )
 
     def _rebuild(self, file: ModelFile[EnvironmentMetadata]) -> nn.Module:

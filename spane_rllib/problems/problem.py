@@ -369,7 +369,9 @@ class Problem(ABC):
         ordered = ordered.sort_values(self.case, kind="stable")
         header = ("policy", self.case, "episodes", *(s.title for s in statistics.by_name.values()))
         names = ["policy", self.case, "episodes", *statistics.by_name]
-        return format_table(header, [tuple(row) for row in ordered[names].itertuples(index=False)])
+        main = ("policy", self.case, statistics.by_name[statistics.headline].title, *header[3:])
+        rows = [tuple(row) for row in ordered[names].itertuples(index=False)]
+        return format_table(header, rows, tuple(dict.fromkeys(main)))
 
     @abstractmethod
     def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, npt.NDArray[np.float64]]:

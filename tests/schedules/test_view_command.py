@@ -116,7 +116,7 @@ def test_an_animation_as_mp4(folder: Path) -> None:
     [
         ([], "arguments are required: FILE"),
         (["absent.npz"], "cannot read absent.npz: No such file"),
-        (["."], "cannot read .: Is a directory"),
+        ([".", "b.npz"], "cannot read .: Is a directory"),
         (["text.npz"], "text.npz: damaged or no recording"),
         (["text.p"], "text.p: not a valid VMAgent recording"),
         (["a.npz", "absent.npz"], "cannot read absent.npz"),

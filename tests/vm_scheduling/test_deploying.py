@@ -12,6 +12,8 @@ import pytest
 
 import spane_rllib
 from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.splits import splits_of
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.deploying import DeployedPolicy, Placement, Vm, load_deployed
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
@@ -24,8 +26,6 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
 from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes, Workload
 from spane_rllib.problems.vm_scheduling.simulator.rules import HEAD
-from spane_rllib.problems.vm_scheduling.traces.splits import splits_of
-from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
 
 EMPTY = np.tile([40.0, 90.0], (3, 2, 1))
 SEED, START, VMS = 7, 20, 300

@@ -68,6 +68,10 @@ class TrainingProgress(tune.Callback):
         self._replay = 0
         self._progress: Progress | None = None
 
+    def setup(self, *_: Any, **__: Any) -> None:
+        """Tune's hook before the first trial: what takes long is shown from the beginning."""
+        self._progress = Progress("training", self._total, "gradient steps")
+
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:

@@ -50,7 +50,7 @@ from spane_rllib.problems.vm_scheduling.simulator.siblings import LONGEST_BURST
 from spane_rllib.problems.vm_scheduling.simulator.workload import RESOLUTIONS, WorkloadArrays, resolution_of
 
 if TYPE_CHECKING:
-    from spane_rllib.problems.vm_scheduling.traces.trace import VmTrace
+    from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 _ROWS = 1024  # decisions between two moves of what is remembered
 
@@ -327,8 +327,8 @@ def load_deployed(
     if text != "fgd":
         return DeployedPolicy(load_policy(text), Cluster(1, **cluster))
 
-    from spane_rllib.problems.vm_scheduling.traces.loading import load_trace
-    from spane_rllib.problems.vm_scheduling.traces.splits import splits_of
+    from spane_rllib.datasets.vm_traces.loading import load_trace
+    from spane_rllib.datasets.vm_traces.splits import splits_of
 
     flavours = load_trace(trace)
     return DeployedPolicy(load_policy(text, splits_of(flavours).train[1]), Cluster(1, **cluster), flavours)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from spane_rllib.core.compiling import borrowed, compiled
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
+from spane_rllib.core.settings import near_miss
 from spane_rllib.problems.acting import ActingPolicy, checked_action, load_acting_policy
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.pretrained import model_folder, pretrained_names
@@ -227,8 +228,10 @@ def load_policy(text: str, training_rows: int | None = None, name: str | None = 
         own = load_acting_policy(text)
         return OwnPolicy(called, own.make, own.identity)
     raise UserError(
-        f"policy {text!r}: neither a heuristic ({', '.join(HEURISTICS)}), nor shipped "
+        f"policy {text!r}: neither a heuristic "
+        f"({', '.join(HEURISTICS)}), nor shipped "
         f"({', '.join(pretrained_names())}), nor the directory of a saved model, nor module:Class"
+        f"{near_miss(text, [*HEURISTICS, *pretrained_names()])}"
     )
 
 

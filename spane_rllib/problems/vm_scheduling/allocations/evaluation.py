@@ -134,4 +134,5 @@ def summary_table(summary: pd.DataFrame) -> str:
         )
         for row in ordered.itertuples(index=False)
     ]
-    return format_table(header, rows)
+    main = ("policy", "servers", header[3], "CPU %", "MEM %", "full %")
+    return format_table(header, rows, main)

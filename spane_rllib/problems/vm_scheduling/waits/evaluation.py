@@ -105,4 +105,5 @@ def summary_table(summary: pd.DataFrame) -> str:
     )
     ordered = summary.sort_values(["servers", "trimmed_mean_10_s"], kind="stable")
     rows = [tuple(row) for row in ordered.itertuples(index=False)]
-    return format_table(header, rows)
+    main = ("policy", "servers", "trim 10%", "mean s", "catastrophes", "10% / bound")
+    return format_table(header, rows, main)
