@@ -1,0 +1,143 @@
+"""One cluster, window after window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.problems.pod_migration.simulator.windows import COUNTS, count_windows, play_window
+
+if TYPE_CHECKING:
+    from spane_rllib.problems.pod_migration.instance import PodInstance
+
+POINTS = 8
+"""Points in time at which a window's load is kept."""
+
+
+class Episode:
+    """The state of one cluster between two windows. `reset` begins.
+
+    Attributes:
+        placement: (P,) node of each pod.
+        base: (P, 2) what each pod asks for at any time.
+        pods_on: (N,) pods on each node.
+        pointer: pod that has the next request.
+        window: the next window of the demand.
+        moved: (P,) whether a pod has moved since the last window.
+        history: (N, POINTS, 2) load in the last window as a share of capacity.
+        demand: (P, 2) mean load that requests were to each pod in the last window.
+        granted: (P, 2) what each pod was given at its end.
+        requests: number of requests of the last window.
+    """
+
+    def __init__(self, instance: PodInstance) -> None:
+        self.instance = instance
+        settings = instance.settings
+        self._rules = (
+            settings.resource_model == "parallel",
+            settings.allocation == "sjf",
+            settings.overload,
+            settings.underload,
+        )
+        nodes, pods = instance.cluster.nodes, instance.cluster.pods
+        self.history = np.zeros((nodes, POINTS, 2))
+        self.demand, self.granted = np.zeros((pods, 2)), np.zeros((pods, 2))
+        self._total = np.zeros((pods, 2))
+        self.reset(0)
+
+    def reset(self, start: int, placement: npt.NDArray[np.int64] | None = None) -> None:
+        """Begin before window `start`, with the pods where the cluster has them or at `placement` (P,)."""
+        cluster = self.instance.cluster
+        self.window, self.pointer, self.requests = start, 0, 0
+        self.placement = np.array(cluster.placement if placement is None else placement, np.int64)
+        self.base = cluster.requests.copy()
+        self.pods_on = np.bincount(self.placement, minlength=cluster.nodes)
+        self.moved = np.zeros(cluster.pods, np.bool_)
+        own = np.zeros((cluster.nodes, 2))
+        np.add.at(own, self.placement, self.base)
+        self.history[:] = (own / cluster.capacity)[:, None]
+        self.demand[:], self.granted[:] = 0.0, self.base
+
+    @property
+    def moves_left(self) -> int:
+        """Moves that are left before the next window."""
+        return self.instance.settings.moves - int(self.moved.sum())
+
+    def may_move(self, pod: int, node: int) -> bool:
+        """Whether `pod` may be moved to `node` now."""
+        return (
+            self.moves_left > 0
+            and not self.moved[pod]
+            and self.placement[pod] != node
+            and self.pods_on[node] < self.instance.settings.max_pods_per_node
+        )
+
+    def move(self, pod: int, node: int) -> float:
+        """Move a pod; returns the reward, which is not positive.
+
+        Raises:
+            ValueError: it may not.
+        """
+        if not self.may_move(pod, node):
+            raise ValueError(f"pod {pod} may not move to node {node} now")
+        self.pods_on[self.placement[pod]] -= 1
+        self.pods_on[node] += 1
+        self.placement[pod], self.moved[pod] = node, True
+        cpu, memory = self.base[pod]
+        return -self.instance.move_cost(cpu, memory)
+
+    def advance(self) -> npt.NDArray[np.float64]:
+        """Play the next window; returns (len(COUNTS),)."""
+        demand, capacity = self.instance.demand, self.instance.cluster.capacity
+        begin, end = demand.first[self.window], demand.first[self.window + 1]
+        counts = np.zeros(len(COUNTS))
+        self.pointer = play_window(
+            demand.amount,
+            demand.moment,
+            begin,
+            end,
+            self.pointer,
+            self.placement,
+            self.base,
+            capacity,
+            *self._rules,
+            counts,
+            self.history,
+            self.demand,
+            self._total,
+            self.granted,
+            True,
+        )
+        if self.instance.settings.carry_over:
+            self.base += self._total
+        self.requests = int(end - begin)
+        self.window += 1
+        self.moved[:] = False
+        return counts
+
+    def count(
+        self, windows: npt.NDArray[np.int64], placements: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """(L, len(COUNTS)) of windows (L,) with the pods where they are, or at `placements` (L, P).
+
+        Nothing changes.
+        """
+        demand = self.instance.demand
+        if placements is None:
+            placements = np.broadcast_to(self.placement, (len(windows), len(self.placement)))
+        counts = np.empty((len(windows), len(COUNTS)))
+        count_windows(
+            demand.amount,
+            demand.moment,
+            demand.first,
+            windows,
+            np.full(len(windows), self.pointer),
+            np.ascontiguousarray(placements),
+            self.base,
+            self.instance.cluster.capacity,
+            *self._rules,
+            counts,
+        )
+        return counts
