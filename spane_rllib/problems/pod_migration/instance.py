@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.vm_traces.loading import load_trace
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.pod_migration.clusters.cluster import PodCluster
 from spane_rllib.problems.pod_migration.clusters.loading import load_cluster
 from spane_rllib.problems.pod_migration.demand import Demand, demand_of
@@ -53,14 +54,19 @@ class PodInstance:
         return load_cluster(self.settings.cluster)
 
     @cached_property
+    def trace(self) -> VmTrace:
+        """Whose creations are the requests."""
+        return load_trace(self.settings.trace)
+
+    @cached_property
     def demand(self) -> Demand:
-        """The requests."""
-        return demand_of(load_trace(self.settings.trace), self.settings.window_s, self.settings.demand_scale)
+        """The requests, by window."""
+        return demand_of(self.trace, self.settings.window_s, self.settings.demand_scale)
 
     def window_range(self, split: str) -> tuple[int, int]:
         """The windows of a split, [from, to); at least one episode."""
         settings, windows = self.settings, self.demand.windows
-        low, high = (int(share * windows) for share in getattr(settings, split))
+        low, high = (int(share * windows) for share in getattr(settings.splits, split))
         if high - low < settings.horizon:
             raise UserError(
                 f"{split}: {high - low} of the {windows:,} windows of {self.demand.name}, fewer than the "
@@ -75,20 +81,20 @@ class PodInstance:
 
     def terms(self, counts: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
         """The parts of the reward that a window earns: (L,) each, of (L, len(COUNTS)) `counts`."""
-        settings = self.settings
-        slots = np.ones(len(counts)) if settings.compat else counts[:, SLOTS]
-        unsatisfied = counts[:, SHORT if settings.compat else UNSATISFIED]
+        weights, compat = self.settings.weights, self.settings.compat
+        slots = np.ones(len(counts)) if compat else counts[:, SLOTS]
+        unsatisfied = counts[:, SHORT if compat else UNSATISFIED]
         return {
-            "overload": -settings.weight_overload * counts[:, VIOLATIONS] / slots,
-            "underload": -settings.weight_underload * counts[:, UNDER] / slots,
-            "unsatisfied": -settings.weight_unsatisfied * unsatisfied / slots,
-            "imbalance": -settings.weight_imbalance * counts[:, IMBALANCE] / slots,
+            "overload": -weights.overload * counts[:, VIOLATIONS] / slots,
+            "underload": -weights.underload * counts[:, UNDER] / slots,
+            "unsatisfied": -weights.unsatisfied * unsatisfied / slots,
+            "imbalance": -weights.imbalance * counts[:, IMBALANCE] / slots,
         }
 
     def move_cost(self, cpu: float, memory: float) -> float:
         """What moving a pod that asks for so much costs."""
         nodes = 1 if self.settings.compat else self.cluster.nodes
-        return self.settings.weight_moved * (cpu + memory) / nodes
+        return self.settings.weights.moved * (cpu + memory) / nodes
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -15,6 +15,36 @@ Weight = Annotated[float, Field(ge=0, le=1_000_000)]
 Whole = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
+class WeightSettings(Settings):
+    """What a window costs. Defaults: reference."""
+
+    overload: Weight = Field(default=0.6, description="Of the share of overloaded node-slots.")
+    underload: Weight = Field(default=0.4, description="Of the share of underloaded node-slots.")
+    unsatisfied: Weight = Field(
+        default=1.0, description="Of pods that are given less than they ask for, per node-slot."
+    )
+    moved: Weight = Field(default=0.01, description="Of the CPU and memory of moved pods, per node.")
+    imbalance: Weight = Field(
+        default=0.0, description="Of the difference of CPU and memory utilisation (not in the reference)."
+    )
+
+
+class SplitSettings(Settings):
+    """Disjoint half-open shares of the windows of the trace."""
+
+    train: Interval = Field(default=(0.0, 0.5), description="Windows of training episodes, [from, to).")
+    validation: Interval = Field(default=(0.5, 0.6), description="Windows of validation, [from, to).")
+    test: Interval = Field(default=(0.6, 1.0), description="Windows that are held out, [from, to).")
+
+    @model_validator(mode="after")
+    def _check_disjoint(self) -> SplitSettings:
+        parts = sorted((getattr(self, name), name) for name in SplitSettings.model_fields)
+        for (before, first), (after, second) in pairwise(parts):
+            if after[0] < before[1]:
+                raise ValueError(f"{first} {list(before)} and {second} {list(after)} overlap")
+        return self
+
+
 class PodSettings(Settings):
     """Demand, cluster, and how windows are played. Defaults: reference, where it says something."""
 
@@ -30,7 +60,7 @@ class PodSettings(Settings):
     )
     window_s: float = Field(default=300.0, gt=0, le=1e7, description="Length of a window, seconds.")
     horizon: Whole = Field(default=288, description="Windows of an episode: a day.")
-    moves: Annotated[int, Field(ge=1, le=100_000)] = Field(
+    moves: Whole = Field(
         default=4, description="Moves before a window at most (the reference has no limit)."
     )
     max_pods_per_node: Whole = Field(default=100, description="Pods on a node at most.")
@@ -47,30 +77,18 @@ class PodSettings(Settings):
     demand_scale: float = Field(
         default=1.0, gt=0, le=1_000_000, description="Factor on the cores and GiB of requests."
     )
-    weight_overload: Weight = Field(default=0.6, description="Of the share of overloaded node-slots.")
-    weight_underload: Weight = Field(default=0.4, description="Of the share of underloaded node-slots.")
-    weight_unsatisfied: Weight = Field(
-        default=1.0, description="Of pods that are given less than they ask for, per node-slot."
-    )
-    weight_moved: Weight = Field(default=0.01, description="Of the CPU and memory of moved pods, per node.")
-    weight_imbalance: Weight = Field(
-        default=0.0, description="Of the difference of CPU and memory utilisation (not in the reference)."
-    )
+    weights: WeightSettings = Field(default_factory=WeightSettings, description="Of the parts of the reward.")
     compat: bool = Field(
         default=False,
         description="The reward of the unfinished reference, not divided by slots or nodes. Needs "
         "resource_model parallel, allocation sjf and carry_over, which are its rules.",
     )
-    train: Interval = Field(default=(0.0, 0.5), description="Windows of training, [from, to), of all.")
-    validation: Interval = Field(default=(0.5, 0.6), description="Windows of validation.")
-    test: Interval = Field(default=(0.6, 1.0), description="Windows that are held out.")
+    splits: SplitSettings = Field(
+        default_factory=SplitSettings, description="Which windows are trained on, and which are held out."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> PodSettings:
-        parts = sorted((getattr(self, name), name) for name in ("train", "validation", "test"))
-        for (before, first), (after, second) in pairwise(parts):
-            if after[0] < before[1]:
-                raise ValueError(f"{first} {list(before)} and {second} {list(after)} overlap")
         if self.underload >= self.overload:
             raise ValueError(f"underload {self.underload} is not below overload {self.overload}")
         rules = (self.resource_model, self.allocation, self.carry_over)

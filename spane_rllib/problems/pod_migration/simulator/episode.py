@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,10 @@ POINTS = 8
 class Episode:
     """The state of one cluster between two windows. `reset` begins.
 
+    Args:
+        instance: what is played.
+        moves: before a window at most; None: as the settings say.
+
     Attributes:
         placement: (P,) node of each pod.
         base: (P, 2) what each pod asks for at any time.
@@ -32,8 +37,9 @@ class Episode:
         requests: number of requests of the last window.
     """
 
-    def __init__(self, instance: PodInstance) -> None:
+    def __init__(self, instance: PodInstance, moves: int | None = None) -> None:
         self.instance = instance
+        self._moves = instance.settings.moves if moves is None else moves
         settings = instance.settings
         self._rules = (
             settings.resource_model == "parallel",
@@ -60,10 +66,17 @@ class Episode:
         self.history[:] = (own / cluster.capacity)[:, None]
         self.demand[:], self.granted[:] = 0.0, self.base
 
+    def draft(self) -> Episode:
+        """A copy on which moves can be tried; it must not `advance`."""
+        draft = copy.copy(self)
+        draft.placement, draft.pods_on = self.placement.copy(), self.pods_on.copy()
+        draft.moved = self.moved.copy()
+        return draft
+
     @property
     def moves_left(self) -> int:
         """Moves that are left before the next window."""
-        return self.instance.settings.moves - int(self.moved.sum())
+        return self._moves - int(self.moved.sum())
 
     def may_move(self, pod: int, node: int) -> bool:
         """Whether `pod` may be moved to `node` now."""
