@@ -24,6 +24,7 @@ DEFAULT = "vm_scheduling"
 _OURS = {
     "vm_scheduling": "spane_rllib.problems.vm_scheduling.waits.problem:WAITS",
     "vm_allocations": "spane_rllib.problems.vm_scheduling.allocations.problem:ALLOCATIONS",
+    "pod_migration": "spane_rllib.problems.pod_migration.problem:POD_MIGRATION",
 }
 
 

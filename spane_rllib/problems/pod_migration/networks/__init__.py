@@ -1,0 +1,1 @@
+"""Networks for any number of nodes and pods."""
