@@ -18,6 +18,8 @@ from spane_rllib.learning.models import model_identity
 from spane_rllib.learning.networks import greedy_actions
 from spane_rllib.problems.acting import ActingPolicy, checked_action, load_acting_policy
 from spane_rllib.problems.pod_migration.environments.observation import observe
+from spane_rllib.problems.pod_migration.instance import PodInstance
+from spane_rllib.problems.pod_migration.networks.building import load_network
 from spane_rllib.problems.pod_migration.planners.planner import Move, Planner
 from spane_rllib.problems.pod_migration.planners.registry import PLANNERS
 from spane_rllib.problems.pod_migration.simulator.episode import Episode
@@ -40,14 +42,12 @@ class PodPolicy:
     begin: Callable[[np.random.Generator], Planner]
 
 
-def load_policy(
-    text: str, load_network: Callable[[str], nn.Module], name: str | None = None
-) -> PodPolicy:
+def load_policy(text: str, instance: PodInstance, name: str | None = None) -> PodPolicy:
     """The policy that `text` means; see `Task.load_policy`.
 
     Args:
         text: as people write it.
-        load_network: the network in the directory of a model.
+        instance: what is played.
         name: in tables; None for `text`.
 
     Raises:
@@ -57,7 +57,7 @@ def load_policy(
     if text in PLANNERS:
         return PodPolicy(called, text, PLANNERS[text])
     if text and Path(text).exists():
-        network = load_network(text).eval()
+        network = load_network(text, instance)
         return PodPolicy(called, model_identity(text, network), partial(_network_planner, network))
     if is_plugin(text):
         own = load_acting_policy(text)

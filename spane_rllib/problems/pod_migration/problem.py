@@ -12,14 +12,16 @@ from spane_rllib.problems.environment_problem import EnvironmentProblem
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.measures import Measure, Statistic, Statistics
 from spane_rllib.problems.pod_migration.columns import ROW_COLUMNS
+from spane_rllib.problems.pod_migration.planning import PodPlanning
 from spane_rllib.problems.pod_migration.settings import (
+    NETWORKS,
     PodDqnSettings,
     PodEvaluationSettings,
-    PodNetworkOptions,
     PodPpoSettings,
     PodSettings,
     PodValidationSettings,
 )
+from spane_rllib.problems.pod_migration.viewing.viewer import PodViewer
 from spane_rllib.problems.problem import Evaluation, Identity
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from spane_rllib.problems.pod_migration.task import PodTask
     from spane_rllib.problems.problem import Block
 
+_OF_TRAINING = ("resampled_windows", "training_horizon", "shaping", "discount")
+"""Keywords of environments that hyper-parameters decide."""
 _ROOM = "spane_rllib.problems.pod_migration.environments"
 
 
@@ -51,7 +55,7 @@ class PodMigration(EnvironmentProblem):
     validation = PodValidationSettings
     evaluation = PodEvaluationSettings
     algorithms: Mapping[str, type[Settings]] = {"ppo": PodPpoSettings, "dqn": PodDqnSettings}
-    networks: Mapping[str, type[Settings]] = {"equivariant": PodNetworkOptions}
+    networks: Mapping[str, type[Settings]] = NETWORKS
     baselines: Mapping[str, str] = {
         "no-op": "nothing moves",
         "random": "as many moves as are allowed, each anywhere",
@@ -69,6 +73,8 @@ class PodMigration(EnvironmentProblem):
     case = "cluster"
     pair = "window"
     changeable = ("trace", "cluster")
+    planning = PodPlanning()
+    viewer = PodViewer()
 
     def __init__(self) -> None:
         self.statistics = Statistics(
@@ -103,9 +109,8 @@ class PodMigration(EnvironmentProblem):
         self.episode_columns = ROW_COLUMNS
 
     def build_network(self, kind: str, options: Any, spaces: gymnasium.spaces.Dict) -> nn.Module:
-        from spane_rllib.problems.pod_migration.networks.equivariant import PodNetwork
-
-        return PodNetwork(options.width)
+        """Networks are as big as no cluster; `PodTask.build_network` makes them."""
+        raise NotImplementedError
 
     def baseline(self, name: str) -> Baseline:
         """Planners see more than an observation; `PodTask.load_policy` makes them."""
@@ -115,7 +120,7 @@ class PodMigration(EnvironmentProblem):
         return self._task({name: getattr(settings, name) for name in self.instance.model_fields})
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> PodTask:
-        return self._task({name: value for name, value in keywords.items() if name != "resampled_windows"})
+        return self._task({name: value for name, value in keywords.items() if name not in _OF_TRAINING})
 
     def _task(self, fields: dict[str, Any]) -> PodTask:
         from spane_rllib.problems.pod_migration.instance import PodInstance
@@ -124,7 +129,7 @@ class PodMigration(EnvironmentProblem):
         return PodTask(self, PodInstance(validated(PodSettings, fields, "env_config")))
 
     def keywords_of(self, settings: Any) -> dict[str, Any]:
-        return {"resampled_windows": settings.resampled_windows}
+        return {name: getattr(settings, name) for name in _OF_TRAINING}
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         from spane_rllib.problems.pod_migration.arguments import add_arguments

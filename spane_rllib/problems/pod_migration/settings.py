@@ -128,15 +128,37 @@ class PodPpoSettings(PpoSettings):
         description="Training windows, drawn anew before each window, whose reward is averaged with that of "
         "the window itself; demand depends on no policy, so this only takes out noise. 0: the window alone.",
     )
+    training_horizon: Whole | None = Field(
+        default=None, description="Windows of a training episode; null: as many as of any other (`horizon`)."
+    )
+    shaping: float = Field(
+        default=0.0,
+        ge=0,
+        le=1_000_000,
+        description="Windows for which a change of the mean reward of training windows, which a move makes, "
+        "counts at once: potential-based shaping (Ng et al., ICML 1999), which leaves the best policy as it is. "
+        "0: none.",
+    )
 
 
 class PodDqnSettings(DqnSettings):
     """DQN that is rewarded for many windows at once."""
 
     resampled_windows: int = PodPpoSettings.model_fields["resampled_windows"]  # type: ignore[assignment]
+    training_horizon: int | None = PodPpoSettings.model_fields["training_horizon"]  # type: ignore[assignment]
+    shaping: float = PodPpoSettings.model_fields["shaping"]  # type: ignore[assignment]
 
 
 class PodNetworkOptions(Settings):
     """Options of the network `equivariant`."""
 
     width: int = Field(default=32, ge=1, le=1024, description="Units of the hidden layers.")
+    stop_share: Share | None = Field(
+        default=0.5,
+        description="Probability of stop from which a policy of PPO stops when it plays; otherwise it makes the "
+        "likeliest move. null: the best action, which DQN needs.",
+    )
+
+
+NETWORKS: dict[str, type[Settings]] = {"equivariant": PodNetworkOptions}
+"""Options by kind of network."""

@@ -10,17 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from spane_rllib.core.errors import UserError
-from spane_rllib.core.plugins import check_named, is_plugin
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
-from spane_rllib.learning.models import ModelFile, load_model
 from spane_rllib.learning.run import Run
-from spane_rllib.problems.environment_task import EnvironmentMetadata, EnvironmentTask
+from spane_rllib.problems.environment_task import EnvironmentTask
 from spane_rllib.problems.parts import array_digest, part_key
 from spane_rllib.problems.pod_migration.columns import SUMMARY_COLUMNS, WINDOW_COLUMNS
 from spane_rllib.problems.pod_migration.environments.migration import PodMigrationEnv
 from spane_rllib.problems.pod_migration.instance import PodInstance
+from spane_rllib.problems.pod_migration.networks.building import build_network
 from spane_rllib.problems.pod_migration.policies import PodPolicy, load_policy
 from spane_rllib.problems.pod_migration.results import play_days
 from spane_rllib.problems.problem import Case, Evaluation, Identity, Part
@@ -61,8 +59,11 @@ class PodTask(EnvironmentTask):
     def case(self) -> Case:
         return self.pods.cluster.name
 
-    def make(self, resampled_windows: int = 0) -> PodMigrationEnv:
-        return PodMigrationEnv(resampled_windows, self.pods)
+    def make(self, **keywords: Any) -> PodMigrationEnv:
+        return PodMigrationEnv(instance=self.pods, **keywords)
+
+    def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
+        return build_network(kind, options, self.pods, seed)
 
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
@@ -72,17 +73,7 @@ class PodTask(EnvironmentTask):
         return begin_run(network, settings, rollouts, validation.every, seed, target)
 
     def load_policy(self, text: str, name: str | None = None) -> PodPolicy:  # type: ignore[override]
-        return load_policy(text, self._load_network, name)
-
-    def _load_network(self, directory: str) -> nn.Module:
-        def rebuild(file: ModelFile[EnvironmentMetadata]) -> nn.Module:
-            if file.metadata.problem != self.problem.name:
-                raise UserError(f"a model of the problem {file.metadata.problem!r}, not {self.problem.name}")
-            if is_plugin(file.kind):
-                check_named(file.kind)
-            return self.build_network(file.kind, file.options, seed=0)
-
-        return load_model(directory, ModelFile[EnvironmentMetadata], rebuild)[0]
+        return load_policy(text, self.pods, name)
 
     def evaluation(self, settings: Any, cases: Sequence[Case] = ()) -> PodEvaluation:  # type: ignore[override]
         days = self.pods.days(settings.split)
@@ -93,19 +84,23 @@ class _PodRollouts(EnvironmentRollouts):
     """Training episodes are rewarded for resampled windows; validation for the windows themselves."""
 
     def __init__(self, task: PodTask, settings: Any, days: npt.NDArray[np.int64]) -> None:
-        super().__init__(lambda: task.make(settings.resampled_windows), settings.lanes, "penalty", -1)
+        keywords = task.problem.keywords_of(settings)
+        super().__init__(lambda: task.make(**keywords), settings.lanes, "penalty", -1, measured=_penalty)
         self._validated = EnvironmentRollouts(
             task.make,
             len(days),
             "penalty",
             -1,
             validation=[{"options": {"start": day}} for day in days.tolist()],
-            measured=lambda rewards, info: float(info["penalty"]),
+            measured=_penalty,
         )
-        self._measured = lambda rewards, info: float(info["penalty"])
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         return self._validated.validate(network)
+
+
+def _penalty(rewards: npt.NDArray[np.float64], info: Mapping[str, Any]) -> float:
+    return float(info["penalty"])
 
 
 class PodEvaluation(Evaluation):

@@ -22,15 +22,20 @@ from spane_rllib.problems.pod_migration.simulator.windows import COUNTS
 
 _OWN = (
     inspect.Parameter("resampled_windows", inspect.Parameter.KEYWORD_ONLY, default=0),
+    inspect.Parameter("training_horizon", inspect.Parameter.KEYWORD_ONLY, default=None),
+    inspect.Parameter("shaping", inspect.Parameter.KEYWORD_ONLY, default=0.0),
+    inspect.Parameter("discount", inspect.Parameter.KEYWORD_ONLY, default=1.0),
     inspect.Parameter("instance", inspect.Parameter.KEYWORD_ONLY, default=None),
 )
+_FORESEEN = 256
+"""Windows of which a potential is the mean."""
 
 
 class WindowEnv(gymnasium.Env[Observation, Any]):
     """Episodes of windows.
 
     Args:
-        resampled_windows: see `settings.PodPpoSettings`.
+        resampled_windows, training_horizon, shaping, discount: see `settings.PodPpoSettings`.
         instance: what is played, if it is at hand already; the others are then left out.
         **settings: the fields of `settings.PodSettings`.
 
@@ -51,12 +56,21 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
     )
 
     def __init__(
-        self, resampled_windows: int = 0, instance: PodInstance | None = None, **settings: Any
+        self,
+        resampled_windows: int = 0,
+        training_horizon: int | None = None,
+        shaping: float = 0.0,
+        discount: float = 1.0,
+        instance: PodInstance | None = None,
+        **settings: Any,
     ) -> None:
         self.instance = instance or PodInstance(validated(PodSettings, settings, "env_config"))
         self._episode = Episode(self.instance, self._moves())
         self._first, self._last = self.instance.window_range("train")
         self._resampled = resampled_windows
+        self._shaping, self._discount = shaping, discount
+        self._potential = 0.0
+        self._horizon = training_horizon or self.instance.settings.horizon
         self._end = 0
         self._sums: dict[str, float] = {}
         self._windows = 0
@@ -76,17 +90,28 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
             options: `start`, a window to begin at instead.
         """
         super().reset(seed=seed)
-        settings, windows = self.instance.settings, self.instance.demand.windows
-        start = int(self.np_random.integers(self._first, self._last - settings.horizon + 1))
+        windows = self.instance.demand.windows
+        start = int(self.np_random.integers(self._first, max(self._last - self._horizon, self._first) + 1))
         if options and "start" in options:
             start = options["start"]
             if not isinstance(start, int | np.integer) or not 0 <= start < windows:
                 raise UserError(f"start {start!r}: must be a window, 0 to {windows - 1:,}")
-        self._end = int(start) + settings.horizon
+        self._end = int(start) + self._horizon
         self._episode.reset(int(start))
         self._sums = dict.fromkeys(("reward", "migrations", *COUNTS), 0.0)
         self._windows = 0
+        random = np.random.default_rng(int(start))
+        self._foreseen = random.integers(self._first, self._last, _FORESEEN if self._shaping else 0)
+        self._pointers = random.integers(0, len(self._episode.placement), len(self._foreseen))
+        self._potential = self._potential_now()
         return self._observe(), self._info(dict.fromkeys(TERMS, 0.0))
+
+    def _potential_now(self) -> float:
+        """The mean reward of training windows with the pods where they are, for `shaping` windows."""
+        if not self._shaping:
+            return 0.0
+        terms = self.instance.terms(self._episode.count(self._foreseen, pointers=self._pointers))
+        return self._shaping * sum(float(values.mean()) for values in terms.values())
 
     def _move(self, pod: int, node: int) -> float:
         self._sums["migrations"] += 1
@@ -112,6 +137,10 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
     ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         reward = sum(terms.values())
         self._sums["reward"] += reward
+        if self._shaping:
+            before, self._potential = self._potential, self._potential_now()
+            terms["shaping"] = self._discount * self._potential - before
+            reward += terms["shaping"]
         episode = self._episode
         terminated = episode.window >= self.instance.demand.windows
         truncated = not terminated and episode.window >= self._end

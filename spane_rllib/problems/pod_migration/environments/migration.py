@@ -8,7 +8,7 @@ import gymnasium
 
 from spane_rllib.problems.pod_migration.environments.base import WindowEnv
 from spane_rllib.problems.pod_migration.environments.observation import Observation
-from spane_rllib.problems.pod_migration.instance import TERMS, PodInstance
+from spane_rllib.problems.pod_migration.instance import TERMS
 
 
 class PodMigrationEnv(WindowEnv):
@@ -51,10 +51,8 @@ class PodMigrationEnv(WindowEnv):
     The fields of `settings.PodSettings`; see `WindowEnv`.
     """
 
-    def __init__(
-        self, resampled_windows: int = 0, instance: PodInstance | None = None, **settings: Any
-    ) -> None:
-        super().__init__(resampled_windows, instance, **settings)
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
         cluster = self.instance.cluster
         self.action_space = gymnasium.spaces.Discrete(cluster.pods * cluster.nodes + 1)
 

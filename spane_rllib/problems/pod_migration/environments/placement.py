@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from spane_rllib.problems.pod_migration.environments.base import WindowEnv
 from spane_rllib.problems.pod_migration.environments.observation import Observation
-from spane_rllib.problems.pod_migration.instance import TERMS, PodInstance
+from spane_rllib.problems.pod_migration.instance import TERMS
 
 
 class PodPlacementEnv(WindowEnv):
@@ -34,10 +34,8 @@ class PodPlacementEnv(WindowEnv):
     As of `PodMigrationEnv`; `moves` is not used.
     """
 
-    def __init__(
-        self, resampled_windows: int = 0, instance: PodInstance | None = None, **settings: Any
-    ) -> None:
-        super().__init__(resampled_windows, instance, **settings)
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
         cluster = self.instance.cluster
         self.action_space = gymnasium.spaces.MultiDiscrete([cluster.nodes] * cluster.pods)
         mask = gymnasium.spaces.MultiBinary((cluster.pods, cluster.nodes))

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from spane_rllib.learning.batch import MASK
 from spane_rllib.learning.networks import CategoricalPolicy
-from spane_rllib.learning.tensors import Tensors
+from spane_rllib.learning.tensors import Tensors, masked_argmax, masked_log_softmax
 from spane_rllib.problems.pod_migration.environments.observation import (
     NODE_FEATURES,
     POD_FEATURES,
@@ -18,31 +19,32 @@ from spane_rllib.problems.pod_migration.environments.observation import (
 WAVELENGTHS = (3, 4, 6, 8, 12, 16, 24, 32, 64)
 """Requests; pods whose turns are near are alike in waves of these lengths."""
 
+PATIENCE = 8.0
+
 
 class PodNetwork(CategoricalPolicy, nn.Module):
-    """Every pod is seen by the same layers, every node by the sum of its pods, and every move by both nodes.
+    """Every pod is seen by the same layers, and every node by others, beside the sum of its pods.
 
-    The value of moving a pod has a part of layers that see the pod, its node and the other node, and the part
-    by which the pod has more in common with the pods of one node than with those of the other, as in attention:
-    so pods that are handed requests at nearly the same time can be told apart from others.
+    Moving a pod is worth what the pod and the other node have in common, less what it has in common with its
+    own node without it, and a part of the pod alone. What a pod and a node have in common is a scalar product,
+    as in attention: of what layers make of both, and of linear maps of the pod and the sum of the node's pods,
+    by which pods that are handed requests at nearly the same time tell each other.
 
     Args:
         width: units of the hidden layers.
+        stop_share: probability of stop from which `greedy` stops; else the likeliest move is made. Many moves
+            may be as good as each other, so that none is as likely as stop. None: the best action, for DQN.
     """
 
-    any_case = True
-
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, stop_share: float | None) -> None:
         super().__init__()
+        self._stop_share = stop_share
         features = POD_FEATURES + 2 * len(WAVELENGTHS)
         node_features = NODE_FEATURES + 4
-        self.pod = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width))
+        self.pod = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
         self.node = nn.Sequential(nn.Linear(node_features + width, width), nn.ReLU(), nn.Linear(width, width))
         self.together = nn.Sequential(nn.Linear(2 * width + WINDOW_FEATURES, width), nn.ReLU())
-        self.of_pod = nn.Linear(2 * width, width)
-        self.of_source = nn.Linear(width, width)
-        self.of_target = nn.Linear(width, width)
-        self.move = nn.Linear(width, 1)
+        self.leave = nn.Sequential(nn.Linear(3 * width, width), nn.ReLU(), nn.Linear(width, width + 1))
         self.query = nn.Linear(features, width)
         self.key = nn.Linear(features, width, bias=False)
         self.stop = nn.Linear(width, 1)
@@ -71,19 +73,28 @@ class PodNetwork(CategoricalPolicy, nn.Module):
         )
         everything = torch.cat([pod.mean(dim=1), node.mean(dim=1), observation["window"]], dim=1)
         together = self.together(everything)
-        source = self.of_source(node).gather(1, here)
         beside = together.unsqueeze(1).expand_as(pod)
-        of_pod = self.of_pod(torch.cat([pod, beside], dim=2)) + source  # (B, P, W)
-        moves = torch.relu(of_pod.unsqueeze(2) + self.of_target(node).unsqueeze(1))
+        leave = self.leave(torch.cat([pod, node.gather(1, here), beside], dim=2))
         query, key = self.query(seen), self.key(seen)
-        alike = torch.einsum("bpw,bnw->bpn", query, on_nodes(key)) / math.sqrt(width)
-        # What it has in common with its own node, itself left out.
-        own = alike.gather(2, node_of) - (query * key).sum(dim=2, keepdim=True) / math.sqrt(width)
-        advantages = self.move(moves).squeeze(3) + alike - own
-        return self.value(together), torch.cat([advantages.flatten(1), self.stop(together)], dim=1)
+        common = torch.bmm(leave[..., 1:], node.transpose(1, 2))  # (B, P, N)
+        common = (common + torch.bmm(query, on_nodes(key).transpose(1, 2))) / math.sqrt(width)
+        own = common.gather(2, node_of) - (query * key).sum(dim=2, keepdim=True) / math.sqrt(width)
+        moves = (common - own + leave[..., :1]).flatten(1)
+        # However many moves there are, at first stopping is `PATIENCE` times as likely as all of them together.
+        stop = self.stop(together) + math.log(PATIENCE * moves.shape[1])
+        return self.value(together), torch.cat([moves, stop], dim=1)
+
+    def greedy(self, observation: Tensors) -> Tensor:
+        """(B,) actions, see `stop_share`."""
+        if self._stop_share is None:
+            return masked_argmax(self(observation), observation[MASK])
+        log_probabilities = masked_log_softmax(self.value_and_advantage(observation)[1], observation[MASK])
+        stops = log_probabilities[:, -1].exp() >= self._stop_share
+        stops |= observation[MASK][:, :-1].sum(dim=1) == 0
+        return torch.where(stops, log_probabilities.shape[1] - 1, log_probabilities[:, :-1].argmax(dim=1))
 
     def forward(self, observation: Tensors) -> Tensor:
-        """(B, P * N + 1) values of the actions, for DQN; the mean is over those that are allowed."""
+        """(B, P * N + 1) values of the actions, for DQN; the mean advantage of moves that are allowed is 0."""
         value, advantage = self.value_and_advantage(observation)
         allowed = observation["action_mask"].to(advantage.dtype)
         mean = (advantage * allowed).sum(dim=1, keepdim=True) / allowed.sum(dim=1, keepdim=True)

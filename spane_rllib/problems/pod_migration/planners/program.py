@@ -8,7 +8,10 @@ too much count as unsatisfied with the mean number of pods on a node.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +34,20 @@ def best_moves(episode: Episode, slots: npt.NDArray[np.float64]) -> Sequence[Mov
     """
     program = _Program(episode, slots)
     return program.solve() if program.worth_solving else ()
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what native code prints from standard output: HiGHS greets there once in a process."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class _Program:
@@ -70,7 +87,8 @@ class _Program:
         episode, settings = self.episode, self.episode.instance.settings
         nodes, pods = len(self.capacity), len(episode.placement)
         pairs = [(p, n) for p in range(pods) for n in range(nodes) if n != episode.placement[p]]
-        model = highspy.Highs()
+        with _silenced():
+            model = highspy.Highs()
         model.setOptionValue("output_flag", False)
         model.setOptionValue("threads", 1)
         model.setOptionValue("random_seed", 0)

@@ -61,10 +61,15 @@ class Episode:
         self.base = cluster.requests.copy()
         self.pods_on = np.bincount(self.placement, minlength=cluster.nodes)
         self.moved = np.zeros(cluster.pods, np.bool_)
-        own = np.zeros((cluster.nodes, 2))
-        np.add.at(own, self.placement, self.base)
-        self.history[:] = (own / cluster.capacity)[:, None]
-        self.demand[:], self.granted[:] = 0.0, self.base
+        self.granted[:] = self.base
+        self.assume(np.zeros_like(self.base))
+
+    def assume(self, demand: npt.NDArray[np.float64]) -> None:
+        """Take (P, 2) `demand`, beside what pods ask for at any time, for that of a last window."""
+        self.demand[:] = demand
+        load = np.zeros((len(self.history), 2))
+        np.add.at(load, self.placement, self.base + demand)
+        self.history[:] = (load / self.instance.cluster.capacity)[:, None]
 
     def draft(self) -> Episode:
         """A copy on which moves can be tried; it must not `advance`."""
@@ -131,11 +136,20 @@ class Episode:
         return counts
 
     def count(
-        self, windows: npt.NDArray[np.int64], placements: npt.NDArray[np.int64] | None = None
+        self,
+        windows: npt.NDArray[np.int64],
+        placements: npt.NDArray[np.int64] | None = None,
+        pointers: npt.NDArray[np.int64] | None = None,
     ) -> npt.NDArray[np.float64]:
-        """(L, len(COUNTS)) of windows (L,) with the pods where they are, or at `placements` (L, P).
+        """Count windows without playing them.
 
-        Nothing changes.
+        Args:
+            windows: (L,)
+            placements: (L, P) node of each pod; None: where they are.
+            pointers: (L,) pod that has the first request; None: whose turn it is.
+
+        Returns:
+            (L, len(COUNTS)).
         """
         demand = self.instance.demand
         if placements is None:
@@ -146,7 +160,7 @@ class Episode:
             demand.moment,
             demand.first,
             windows,
-            np.full(len(windows), self.pointer),
+            np.full(len(windows), self.pointer) if pointers is None else pointers,
             np.ascontiguousarray(placements),
             self.base,
             self.instance.cluster.capacity,

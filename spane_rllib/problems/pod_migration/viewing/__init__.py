@@ -1,0 +1,1 @@
+"""Recordings of episodes, and the page that shows them."""
