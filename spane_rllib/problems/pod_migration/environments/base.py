@@ -138,7 +138,9 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
         reward = sum(terms.values())
         self._sums["reward"] += reward
         if self._shaping:
-            before, self._potential = self._potential, self._potential_now()
+            before = self._potential
+            if terms["migration"] or self.instance.settings.carry_over:
+                self._potential = self._potential_now()
             terms["shaping"] = self._discount * self._potential - before
             reward += terms["shaping"]
         episode = self._episode

@@ -45,8 +45,8 @@ def allocate(asked: Floats, capacity: Floats, shortest_first: bool, granted: Flo
             while last < pods and sizes[order[last]] == sizes[order[first]]:
                 together += asked[order[last], resource]
                 last += 1
-            share = 1.0 if together <= left else left / together
+            share = 1.0 if together <= left or together == 0 else left / together
             for at in range(first, last):
                 granted[order[at], resource] = share * asked[order[at], resource]
-            left -= share * together
+            left = max(left - share * together, 0.0)
             first = last
