@@ -11,6 +11,7 @@ from spane_rllib.core.settings import Settings, validated
 from spane_rllib.problems.environment_problem import EnvironmentProblem
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.measures import Measure, Statistic, Statistics
+from spane_rllib.problems.pod_migration import environment_ids
 from spane_rllib.problems.pod_migration.columns import ROW_COLUMNS
 from spane_rllib.problems.pod_migration.planning import PodPlanning
 from spane_rllib.problems.pod_migration.settings import (
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
     from spane_rllib.problems.pod_migration.task import PodTask
     from spane_rllib.problems.problem import Block
 
-_OF_TRAINING = ("resampled_windows", "training_horizon", "shaping", "discount")
+_OF_TRAINING = ("resampled_windows", "training_horizon", "shaping", "discount", "migration_factor")
 """Keywords of environments that hyper-parameters decide."""
-_ROOM = "spane_rllib.problems.pod_migration.environments"
 
 
 class PodMigration(EnvironmentProblem):
@@ -47,10 +47,7 @@ class PodMigration(EnvironmentProblem):
     name = "pod_migration"
     title = "Pods on nodes, windows of demand: move few pods, overload few nodes"
     measure = Measure("penalty", "", "penalty of a window, %", "less", "{:.3f}")
-    environments: Mapping[str, EnvironmentSpec] = {
-        "spane_rllib/PodMigration-v0": EnvironmentSpec(f"{_ROOM}.migration:PodMigrationEnv"),
-        "spane_rllib/PodPlacement-v0": EnvironmentSpec(f"{_ROOM}.placement:PodPlacementEnv"),
-    }
+    environments: Mapping[str, EnvironmentSpec] = environment_ids.POD_MIGRATION
     instance = PodSettings
     validation = PodValidationSettings
     evaluation = PodEvaluationSettings

@@ -139,6 +139,13 @@ class PodPpoSettings(PpoSettings):
         "counts at once: potential-based shaping (Ng et al., ICML 1999), which leaves the best policy as it is. "
         "0: none.",
     )
+    migration_factor: float = Field(
+        default=1.0,
+        ge=0,
+        le=1_000_000,
+        description="Factor on the cost of moves in training and in validation, not in evaluation: methods that "
+        "differ in it trade violations for migrations differently.",
+    )
 
 
 class PodDqnSettings(DqnSettings):
@@ -147,6 +154,7 @@ class PodDqnSettings(DqnSettings):
     resampled_windows: int = PodPpoSettings.model_fields["resampled_windows"]  # type: ignore[assignment]
     training_horizon: int | None = PodPpoSettings.model_fields["training_horizon"]  # type: ignore[assignment]
     shaping: float = PodPpoSettings.model_fields["shaping"]  # type: ignore[assignment]
+    migration_factor: float = PodPpoSettings.model_fields["migration_factor"]  # type: ignore[assignment]
 
 
 class PodNetworkOptions(Settings):

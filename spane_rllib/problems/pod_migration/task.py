@@ -87,7 +87,7 @@ class _PodRollouts(EnvironmentRollouts):
         keywords = task.problem.keywords_of(settings)
         super().__init__(lambda: task.make(**keywords), settings.lanes, "penalty", -1, measured=_penalty)
         self._validated = EnvironmentRollouts(
-            task.make,
+            lambda: task.make(migration_factor=settings.migration_factor),
             len(days),
             "penalty",
             -1,

@@ -25,6 +25,7 @@ _OWN = (
     inspect.Parameter("training_horizon", inspect.Parameter.KEYWORD_ONLY, default=None),
     inspect.Parameter("shaping", inspect.Parameter.KEYWORD_ONLY, default=0.0),
     inspect.Parameter("discount", inspect.Parameter.KEYWORD_ONLY, default=1.0),
+    inspect.Parameter("migration_factor", inspect.Parameter.KEYWORD_ONLY, default=1.0),
     inspect.Parameter("instance", inspect.Parameter.KEYWORD_ONLY, default=None),
 )
 _FORESEEN = 256
@@ -35,7 +36,8 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
     """Episodes of windows.
 
     Args:
-        resampled_windows, training_horizon, shaping, discount: see `settings.PodPpoSettings`.
+        resampled_windows, training_horizon, shaping, discount, migration_factor: see
+            `settings.PodPpoSettings`.
         instance: what is played, if it is at hand already; the others are then left out.
         **settings: the fields of `settings.PodSettings`.
 
@@ -61,6 +63,7 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
         training_horizon: int | None = None,
         shaping: float = 0.0,
         discount: float = 1.0,
+        migration_factor: float = 1.0,
         instance: PodInstance | None = None,
         **settings: Any,
     ) -> None:
@@ -69,6 +72,7 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
         self._first, self._last = self.instance.window_range("train")
         self._resampled = resampled_windows
         self._shaping, self._discount = shaping, discount
+        self._migration_factor = migration_factor
         self._potential = 0.0
         self._horizon = training_horizon or self.instance.settings.horizon
         self._end = 0
@@ -115,7 +119,7 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
 
     def _move(self, pod: int, node: int) -> float:
         self._sums["migrations"] += 1
-        return self._episode.move(pod, node)
+        return self._migration_factor * self._episode.move(pod, node)
 
     def _play_window(self) -> dict[str, float]:
         """Play the next window; the terms of its reward."""

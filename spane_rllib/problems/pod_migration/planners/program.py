@@ -107,15 +107,10 @@ class _Program:
             mine = everything[of_pod == pod]
             model.addRow(0.0, 1.0, len(mine), mine, ones[: len(mine)])
         for node in range(nodes):
+            # Without those that leave: moves can be made in any order.
             room = settings.max_pods_per_node - episode.pods_on[node]
-            comes, goes = everything[to_node == node], everything[from_node == node]
-            model.addRow(
-                -highspy.kHighsInf,
-                float(room),
-                len(comes) + len(goes),
-                np.concatenate([comes, goes]),
-                np.concatenate([np.ones(len(comes)), -np.ones(len(goes))]),
-            )
+            comes = everything[to_node == node]
+            model.addRow(-highspy.kHighsInf, float(room), len(comes), comes, ones[: len(comes)])
         at = columns
         for slot in range(len(self.asked)):
             for node in range(nodes):
