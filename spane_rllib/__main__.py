@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "two policies on the same episodes: paired differences with intervals",
     "study": "trained models beside heuristics, with intervals, without training",
     "models": "import weights of the published SPANE code as model folders",
+    "plan": "propose what to move in a cluster; nothing is carried out",
     "view": "look at recordings in the browser, or export them",
     "serve": "a policy that answers over HTTP where VMs go, on Ray Serve",
     "completion": "print what completes these commands in bash, zsh or tcsh",

@@ -17,6 +17,8 @@ DAY_S = 86_400.0
 NODE_FEATURES = 4
 POD_FEATURES = 8
 WINDOW_FEATURES = 4
+MOST = float(np.finfo(np.float32).max)
+"""Of what has no bound."""
 
 
 def observation_space(instance: PodInstance) -> gymnasium.spaces.Dict:
@@ -24,11 +26,11 @@ def observation_space(instance: PodInstance) -> gymnasium.spaces.Dict:
     nodes, pods = instance.cluster.nodes, instance.cluster.pods
     box = gymnasium.spaces.Box
     return gymnasium.spaces.Dict(
-        nodes=box(0, np.inf, (nodes, NODE_FEATURES)),
-        history=box(0, np.inf, (nodes, POINTS, 2)),
-        pods=box(0, np.inf, (pods, POD_FEATURES)),
+        nodes=box(0, MOST, (nodes, NODE_FEATURES)),
+        history=box(0, MOST, (nodes, POINTS, 2)),
+        pods=box(0, MOST, (pods, POD_FEATURES)),
         pod_node=box(0, nodes - 1, (pods,), np.int64),
-        window=box(-1, np.inf, (WINDOW_FEATURES,)),
+        window=box(-1, MOST, (WINDOW_FEATURES,)),
         action_mask=gymnasium.spaces.MultiBinary(pods * nodes + 1),
     )
 
