@@ -39,7 +39,9 @@ def node(name: str, cpu: str = "4", memory: str = "16Gi") -> dict[str, Any]:
     return item("Node", name, status={"allocatable": {"cpu": cpu, "memory": memory}})
 
 
-def pod(name: str, on: str | None, cpu: str = "500m", memory: str = "1Gi", phase: str = "Running") -> dict[str, Any]:
+def pod(
+    name: str, on: str | None, cpu: str = "500m", memory: str = "1Gi", phase: str = "Running"
+) -> dict[str, Any]:
     containers = [{"resources": {"requests": {"cpu": cpu, "memory": memory}}}, {"name": "side-car"}]
     return item("Pod", name, spec={"nodeName": on, "containers": containers}, status={"phase": phase})
 
@@ -88,7 +90,15 @@ def test_a_cluster_from_kubectl(place: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("250m", 0.25), ("4", 4), ("1.5", 1.5), ("2Gi", 2 * GIB), ("1e3", 1000), ("128974848", 128974848), ("1k", 1000)],
+    [
+        ("250m", 0.25),
+        ("4", 4),
+        ("1.5", 1.5),
+        ("2Gi", 2 * GIB),
+        ("1e3", 1000),
+        ("128974848", 128974848),
+        ("1k", 1000),
+    ],
 )
 def test_quantities(text: str, value: float) -> None:
     assert quantity(text, "here") == pytest.approx(value)
@@ -122,7 +132,11 @@ def test_kubectl_json_that_is_refused(text: str, complaint: str) -> None:
         ("pods: [{cpu: 1, memory: 1}]", "nodes"),
         ("nodes: [{cpu: 0, memory: 1}]\npods: [{cpu: 1, memory: 1}]", "cpu"),
         ("nodes: [{cpu: 1, memory: 1}]\npods: [{cpu: 1, memory: 1, node: n}]", "'n' is not among the nodes"),
-        ("nodes: [{cpu: 1, memory: 1, name: x}, {cpu: 1, memory: 1, name: x}]\npods: [{cpu: 1, memory: 1}]", "two"),
+        (  # twice
+            "nodes: [{name: n, cpu: 1, memory: 1}, {name: n, cpu: 1, memory: 1}]\n"
+            "pods: [{cpu: 1, memory: 1}]",
+            "two",
+        ),
         ("nodes: [{cpu: 1, memory: 1, gpu: 1}]\npods: [{cpu: 1, memory: 1}]", "gpu"),
         ("- 1", "must hold nodes and pods"),
     ],
@@ -188,7 +202,9 @@ def test_plans_are_tables_or_evictions(place: Path, capsys: pytest.CaptureFixtur
 
 
 def test_plans_from_what_pods_use(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Path("top.txt").write_text("shop a 100m 100Mi\nshop b 100m 100Mi\nshop c 100m 100Mi\nkube-system dns 1m 9Mi\n")
+    Path("top.txt").write_text(
+        "shop a 100m 100Mi\nshop b 100m 100Mi\nshop c 100m 100Mi\nkube-system dns 1m 9Mi\n"
+    )
     plan = ["plan", "--problem", "pod_migration", "crowded.json", "--policy", "largest-pod"]
     assert main([*plan, "--usage", "top.txt"]) == 0
     assert "No move is proposed; highest load of a node: 8%" in capsys.readouterr().out

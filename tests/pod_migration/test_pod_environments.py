@@ -41,7 +41,7 @@ def test_gymnasium_finds_nothing_to_complain_about(name: str) -> None:
 
 
 def test_unknown_keywords_and_impossible_ones_are_refused_in_one_line() -> None:
-    with pytest.raises(UserError, match="env_config: .*moves_per_window"):
+    with pytest.raises(UserError, match=r"env_config: .*moves_per_window"):
         PodMigrationEnv(moves_per_window=3)
     with pytest.raises(UserError, match="fewer than the horizon 288"):
         PodMigrationEnv(trace="synthetic:vms=500")

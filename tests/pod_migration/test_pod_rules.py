@@ -15,9 +15,9 @@ from spane_rllib.problems.pod_migration.simulator.allocation import allocate
 from spane_rllib.problems.pod_migration.simulator.episode import Episode
 from spane_rllib.problems.pod_migration.simulator.windows import COUNTS
 
-SIZES = st.lists(
-    st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=12
-).map(lambda sizes: np.array(sizes, np.float64))
+SIZES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=12).map(
+    lambda sizes: np.array(sizes, np.float64)
+)
 
 
 def given_out(asked: Any, shortest_first: bool, capacity: tuple[float, float] = (100.0, 100.0)) -> Any:
@@ -96,7 +96,9 @@ def test_counts_are_those_of_a_naive_reading(seed: int, parallel: bool) -> None:
 
 @given(seed=st.integers(0, 10_000), parallel=st.booleans(), shortest_first=st.booleans())
 @settings(max_examples=40)
-def test_permuting_nodes_and_pods_permutes_everything(seed: int, parallel: bool, shortest_first: bool) -> None:
+def test_permuting_nodes_and_pods_permutes_everything(
+    seed: int, parallel: bool, shortest_first: bool
+) -> None:
     random = np.random.default_rng(seed)
     nodes, pods = 4, 7
     trace, cluster = random_trace(seed, mean=15), cluster_of(random.integers(0, nodes, pods), nodes)
@@ -180,7 +182,10 @@ def test_compat_earns_what_the_reference_says(seed: int) -> None:
         for request in range(*demand.first[window : window + 2]):
             asked[pointer % 6] += demand.amount[request]
             pointer += 1
-            if request + 1 < demand.first[window + 1] and demand.moment[request + 1] == demand.moment[request]:
+            if (
+                request + 1 < demand.first[window + 1]
+                and demand.moment[request + 1] == demand.moment[request]
+            ):
                 continue
             for node in range(3):
                 here = asked[cluster.placement == node]

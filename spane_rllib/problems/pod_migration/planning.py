@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from spane_rllib.core.console import format_table, whole_number
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import write_text
-from spane_rllib.problems.pod_migration.arguments import add_settings, settings_of
 from spane_rllib.problems.planning import Planning
+from spane_rllib.problems.pod_migration.arguments import add_settings, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ class PodPlanning(Planning):
     """Moves for what a cluster is asked for now."""
 
     description = (
-        "Propose moves of pods for one window. Nothing is carried out: Kubernetes does not move pods, so each "
-        "would be evicted and come back on the node that is named."
+        "Propose moves of pods for one window. Nothing is carried out: Kubernetes does not move pods, so "
+        "each would be evicted and come back on the node that is named."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ class PodPlanning(Planning):
         parser.add_argument(
             "--usage",
             metavar="FILE",
-            help="what `kubectl top pods -A --no-headers` prints: use of pods counts instead of their requests",
+            help="what `kubectl top pods -A --no-headers` prints: use counts instead of requests",
         )
         parser.add_argument(
             "--policy",

@@ -63,8 +63,8 @@ def load_policy(text: str, instance: PodInstance, name: str | None = None) -> Po
         own = load_acting_policy(text)
         return PodPolicy(called, own.identity, partial(_own_planner, own.make, called))
     raise UserError(
-        f"policy {text!r}: neither a baseline ({', '.join(PLANNERS)}), nor the directory of a saved model, nor "
-        "module:Class"
+        f"policy {text!r}: neither a baseline ({', '.join(PLANNERS)}), nor the directory of a saved "
+        "model, nor module:Class"
     )
 
 

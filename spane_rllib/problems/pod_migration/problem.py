@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from spane_rllib.core.console import whole_number
 from spane_rllib.core.settings import Settings, validated
 from spane_rllib.problems.environment_problem import EnvironmentProblem
 from spane_rllib.problems.environments import EnvironmentSpec
@@ -169,15 +168,13 @@ class PodMigration(EnvironmentProblem):
     def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:
         yield f"Demand: {identity.description}."
         yield (
-            f"Episodes of {config.horizon} windows, at most {config.moves} moves before each; requests of a pod "
-            f"are {config.resource_model}, nodes are shared {config.allocation}."
+            f"Episodes of {config.horizon} windows, at most {config.moves} moves before each; requests of a "
+            f"pod are {config.resource_model}, nodes are shared {config.allocation}."
         )
         shares = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in config.splits)
         yield f"Shares of the windows: {shares}."
 
-    def report(
-        self, episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame
-    ) -> Iterator[Block]:
+    def report(self, episodes: pd.DataFrame, summary: pd.DataFrame, trials: pd.DataFrame) -> Iterator[Block]:
         from spane_rllib.problems.pod_migration.report import report
 
         return report(summary, trials)

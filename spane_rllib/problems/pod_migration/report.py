@@ -42,8 +42,9 @@ def _findings(cluster: str, summary: pd.DataFrame, method_of: dict[str, str]) ->
     for name in [one for one in table.index if one in method_of][:1]:
         row = table.loc[name]
         yield (
-            f"On `{cluster}` the learned policy with the fewest violations is `{name}`: {row['violations']:,.2f} an "
-            f"episode with {row['migrations']:,.2f} migrations. It was picked on these very episodes."
+            f"On `{cluster}` the learned policy with the fewest violations is `{name}`: "
+            f"{row['violations']:,.2f} an episode with {row['migrations']:,.2f} migrations. "
+            "It was picked on these very episodes."
         )
         no_more = table[(table["migrations"] <= row["migrations"]) & ~table.index.isin(list(method_of))]
         if len(no_more):
@@ -73,7 +74,9 @@ def pareto_figure(summary: pd.DataFrame, method_of: dict[str, str]) -> Figure:
         axis.step(front["migrations"], front["violations"], where="post", color="0.8", zorder=1)
         for row in group.itertuples(index=False):
             method = method_of.get(str(row.policy))
-            axis.scatter(row.migrations, row.violations, color=colours.get(method or "", HEURISTIC_COLOUR), zorder=2)
+            axis.scatter(
+                row.migrations, row.violations, color=colours.get(method or "", HEURISTIC_COLOUR), zorder=2
+            )
             if method is None:
                 axis.annotate(
                     str(row.policy),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spane_rllib.problems.pod_migration.instance import PodInstance
     from spane_rllib.problems.pod_migration.policies import PodPolicy
 
+
 def play_days(
     instance: PodInstance, policy: PodPolicy, days: npt.NDArray[np.int64], seed: int
 ) -> Iterator[tuple[float, ...]]:
@@ -38,9 +39,7 @@ def play_days(
             yield (window, day, episode.requests, reward, *whole, len(moves), *moved.tolist())
 
 
-def window_statistics(
-    windows: pd.DataFrame, resamples: Resamples
-) -> dict[str, npt.NDArray[np.float64]]:
+def window_statistics(windows: pd.DataFrame, resamples: Resamples) -> dict[str, npt.NDArray[np.float64]]:
     """(1 + R,) of each statistic, for the windows and each resample of them."""
     horizon = len(windows) / windows["episode"].nunique()
     names = [*COUNTED, *MOVED]

@@ -60,9 +60,7 @@ class PodSettings(Settings):
     )
     window_s: float = Field(default=300.0, gt=0, le=1e7, description="Length of a window, seconds.")
     horizon: Whole = Field(default=288, description="Windows of an episode: a day.")
-    moves: Whole = Field(
-        default=4, description="Moves before a window at most (the reference has no limit)."
-    )
+    moves: Whole = Field(default=4, description="Moves before a window at most (the reference has no limit).")
     max_pods_per_node: Whole = Field(default=100, description="Pods on a node at most.")
     resource_model: Literal["serial", "parallel"] = Field(
         default="serial",
@@ -118,8 +116,8 @@ class PodEvaluationSettings(EpisodeSettings):
     )
 
 
-class PodPpoSettings(PpoSettings):
-    """PPO that is rewarded for many windows at once."""
+class WindowTraining(Settings):
+    """How the windows of training episodes are rewarded, whatever learns from them."""
 
     resampled_windows: int = Field(
         default=0,
@@ -136,25 +134,24 @@ class PodPpoSettings(PpoSettings):
         ge=0,
         le=1_000_000,
         description="Windows for which a change of the mean reward of training windows, which a move makes, "
-        "counts at once: potential-based shaping (Ng et al., ICML 1999), which leaves the best policy as it is. "
-        "0: none.",
+        "counts at once: potential-based shaping (Ng et al., ICML 1999), which leaves the best policy as it "
+        "is. 0: none.",
     )
     migration_factor: float = Field(
         default=1.0,
         ge=0,
         le=1_000_000,
-        description="Factor on the cost of moves in training and in validation, not in evaluation: methods that "
-        "differ in it trade violations for migrations differently.",
+        description="Factor on the cost of moves in training and in validation, not in evaluation: methods "
+        "that differ in it trade violations for migrations differently.",
     )
 
 
-class PodDqnSettings(DqnSettings):
-    """DQN that is rewarded for many windows at once."""
+class PodPpoSettings(WindowTraining, PpoSettings):
+    """Hyper-parameters of proximal policy optimization (PPO)."""
 
-    resampled_windows: int = PodPpoSettings.model_fields["resampled_windows"]  # type: ignore[assignment]
-    training_horizon: int | None = PodPpoSettings.model_fields["training_horizon"]  # type: ignore[assignment]
-    shaping: float = PodPpoSettings.model_fields["shaping"]  # type: ignore[assignment]
-    migration_factor: float = PodPpoSettings.model_fields["migration_factor"]  # type: ignore[assignment]
+
+class PodDqnSettings(WindowTraining, DqnSettings):
+    """Hyper-parameters of the deep Q-network (DQN)."""
 
 
 class PodNetworkOptions(Settings):
@@ -163,8 +160,8 @@ class PodNetworkOptions(Settings):
     width: int = Field(default=32, ge=1, le=1024, description="Units of the hidden layers.")
     stop_share: Share | None = Field(
         default=0.5,
-        description="Probability of stop from which a policy of PPO stops when it plays; otherwise it makes the "
-        "likeliest move. null: the best action, which DQN needs.",
+        description="Probability of stop from which a policy of PPO stops when it plays; otherwise it makes "
+        "the likeliest move. null: the best action, which DQN needs.",
     )
 
 

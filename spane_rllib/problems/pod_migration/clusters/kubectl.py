@@ -1,7 +1,8 @@
 """Clusters as `kubectl get nodes,pods -A -o json` prints them.
 
 What is read: names, `status.allocatable` of nodes, `spec.nodeName`, `status.phase` and the requests of the
-containers of pods. CPU counts in cores, memory in GiB. Pods that have finished or are on no node are left out.
+containers of pods. CPU counts in cores, memory in GiB. Pods that have finished or are on no node are left
+out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,18 @@ from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.problems.pod_migration.clusters.cluster import PodCluster
 
 GIB = 2.0**30
-_UNITS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "u": 1e-6, "n": 1e-9}
+_UNITS = {
+    "": 1.0,
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "E": 1e18,
+    "u": 1e-6,
+    "n": 1e-9,
+}
 _UNITS |= {f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTPE", start=1)}
 
 
@@ -74,7 +86,11 @@ def read_kubectl(text: str, where: str, name: str) -> PodCluster:
         if _part(item, place, "status").get("phase") in ("Succeeded", "Failed") or node is None:
             continue
         cpu, memory = _requests(item, place)
-        pods[f"{_part(item, place, 'metadata').get('namespace', 'default')}/{called}"] = cpu, memory, str(node)
+        pods[f"{_part(item, place, 'metadata').get('namespace', 'default')}/{called}"] = (
+            cpu,
+            memory,
+            str(node),
+        )
     if not nodes or not pods:
         raise UserError(
             f"{where}: {len(nodes)} nodes and {len(pods)} pods on nodes; "

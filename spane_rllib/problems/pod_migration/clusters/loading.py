@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.shared import provided
 from spane_rllib.core.settings import suggestion
+from spane_rllib.core.shared import provided
 from spane_rllib.datasets.text import read_text, reading
 from spane_rllib.problems.pod_migration.clusters.cluster import PodCluster, equal_cluster
 
@@ -24,7 +24,8 @@ def load_cluster(source: str | os.PathLike[str]) -> PodCluster:
     """The cluster that `source` means.
 
     Args:
-        source: what `core.shared.provide` has given that name; one of `PRESETS`; the path of a YAML file (see `yaml_file`); or of what
+        source: what `core.shared.provide` has given that name; one of `PRESETS`; the path of a YAML file (see
+        `yaml_file`); or of what
             `kubectl get nodes,pods -A -o json` prints (see `kubectl`).
 
     Raises:

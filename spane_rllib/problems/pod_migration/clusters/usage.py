@@ -29,8 +29,10 @@ def read_usage(path: str | os.PathLike[str], cluster: PodCluster) -> npt.NDArray
         where = f"{path}, row {row}"
         if len(words) != 4:
             raise UserError(
-                one_line(f"{where}: {line[:60]!r} is not namespace, name, CPU and memory of a pod; write it with "
-                "kubectl top pods -A --no-headers")
+                one_line(
+                    f"{where}: {line[:60]!r} is not namespace, name, CPU and memory of a pod; write it with "
+                    "kubectl top pods -A --no-headers"
+                )
             )
         pod = number.get(f"{words[0]}/{words[1]}", number.get(words[1]))
         if pod is not None:

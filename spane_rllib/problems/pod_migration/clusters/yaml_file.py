@@ -1,10 +1,10 @@
 """Clusters in YAML:
 
-    nodes:
-      - {count: 10, cpu: 100, memory: 100}           # or one with a `name`
-    pods:
-      - {count: 50, cpu: 5, memory: 5}               # in blocks on the nodes
-      - {name: web, cpu: 2, memory: 4, node: node-3} # or where it is said
+nodes:
+  - {count: 10, cpu: 100, memory: 100}           # or one with a `name`
+pods:
+  - {count: 50, cpu: 5, memory: 5}               # in blocks on the nodes
+  - {name: web, cpu: 2, memory: 4, node: node-3} # or where it is said
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -37,7 +37,7 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
 
     Args:
         resampled_windows, training_horizon, shaping, discount, migration_factor: see
-            `settings.PodPpoSettings`.
+            `settings.WindowTraining`.
         instance: what is played, if it is at hand already; the others are then left out.
         **settings: the fields of `settings.PodSettings`.
 
@@ -45,15 +45,11 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
         UserError: a keyword is not allowed, or the data cannot be read.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
     # What `inspect.signature` and help() say; the settings check the values.
     __signature__ = inspect.Signature(
         [
             *_OWN,
-            *(
-                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY)
-                for name in PodSettings.model_fields
-            ),
+            *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in PodSettings.model_fields),
         ]
     )
 
@@ -136,9 +132,7 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
         terms = self.instance.terms(np.concatenate([counts[None], others]))
         return {name: float(values.mean()) for name, values in terms.items()}
 
-    def _result(
-        self, terms: dict[str, float]
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def _result(self, terms: dict[str, float]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         reward = sum(terms.values())
         self._sums["reward"] += reward
         if self._shaping:

@@ -15,24 +15,28 @@ class PodMigrationEnv(WindowEnv):
     """
     ## Description
 
-    Before each window of demand up to `moves` pods are moved. Then the requests of the window go to the pods in
-    turn, and every node is looked at in every slot of the window.
+    Before each window of demand up to `moves` pods are moved. Then the requests of the window go to the pods
+    in turn, and every node is looked at in every slot of the window.
 
     ## Action Space
 
-    `Discrete(P * N + 1)`: action p * N + n moves pod p to node n; the last one, stop, begins the window, and so
-    does the last move that is allowed.
+    `Discrete(P * N + 1)`: action p * N + n moves pod p to node n; the last one, stop, begins the window, and
+    so does the last move that is allowed.
 
     ## Observation Space
 
-    | Key           | Shape       | Type    | Meaning                                                          |
-    |---------------|-------------|---------|------------------------------------------------------------------|
-    | `nodes`       | (N, 4)      | float32 | CPU and memory, of a mean node; share that the pods on it ask for |
-    | `history`     | (N, 8, 2)   | float32 | share of CPU and memory asked for, at 8 moments of the last window |
-    | `pods`        | (P, 8)      | float32 | CPU and memory asked for at any time, asked for by requests in the last window, and given at its end, of a mean node; 1 if it has moved; requests until its turn |
-    | `pod_node`    | (P,)        | int64   | node of each pod                                                 |
-    | `window`      | (4,)        | float32 | sine and cosine of the time of day, log(1 + requests of the last window), share of moves left |
-    | `action_mask` | (P N + 1,)  | int8    | 1 for moves that are allowed, and for stop                       |
+    | Key           | Shape       | Type    | Meaning                                                        |
+    |---------------|-------------|---------|----------------------------------------------------------------|
+    | `nodes`       | (N, 4)      | float32 | CPU, memory, of a mean node; shares that its pods ask for      |
+    | `history`     | (N, 8, 2)   | float32 | load, of its capacity, at 8 moments of the last window         |
+    | `pods`        | (P, 8)      | float32 | CPU, memory: asked for, by requests, given; moved; turn        |
+    | `pod_node`    | (P,)        | int64   | node of each pod                                               |
+    | `window`      | (4,)        | float32 | time of day, requests of the last window, moves left           |
+    | `action_mask` | (P N + 1,)  | int8    | 1 for moves that are allowed, and for stop                     |
+
+    `pods` has, of a mean node, what each pod asks for at any time, what its requests asked for in the last
+    window and what it was given at its end; 1 if it has moved since; and the requests until its turn.
+    `window` has the sine and the cosine of the time of day, log(1 + requests) and the share of moves left.
 
     ## Rewards
 
@@ -41,10 +45,10 @@ class PodMigrationEnv(WindowEnv):
 
     ## Starting State and Episode End
 
-    The pods are where the cluster has them, and the first pod has the first request. `reset(seed=...)` decides
-    the first window, among those of training; `options={"start": w}` says it. Truncated after `horizon`
-    windows, terminated at the end of the trace. The info has the counts so far, and the `penalty`: minus the
-    mean reward of a window so far, in percent.
+    The pods are where the cluster has them, and the first pod has the first request. `reset(seed=...)`
+    decides the first window, among those of training; `options={"start": w}` says it. Truncated after
+    `horizon` windows, terminated at the end of the trace. The info has the counts so far, and the `penalty`:
+    minus the mean reward of a window so far, in percent.
 
     ## Arguments
 

@@ -21,8 +21,8 @@ class PodPlacementEnv(WindowEnv):
 
     ## Action Space
 
-    `MultiDiscrete([N] * P)`: the node of each pod; its own node lets it stay. Pods are moved in order, and one
-    whose node is full then stays.
+    `MultiDiscrete([N] * P)`: the node of each pod; its own node lets it stay. Pods are moved in order, and
+    one whose node is full then stays.
 
     ## Observation Space
 
@@ -46,9 +46,7 @@ class PodPlacementEnv(WindowEnv):
     def _moves(self) -> int | None:
         return self.instance.cluster.pods
 
-    def step(
-        self, action: npt.NDArray[np.int64]
-    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: npt.NDArray[np.int64]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Move all pods, and play the window."""
         terms = dict.fromkeys(TERMS, 0.0)
         for pod, node in enumerate(np.asarray(action).tolist()):

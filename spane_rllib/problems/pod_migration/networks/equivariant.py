@@ -26,15 +26,17 @@ class PodNetwork(CategoricalPolicy, nn.Module):
     """Every pod is seen by the same layers, and every node by others, beside the sum of its pods.
 
     Moving a pod is worth what the pod and the other node have in common, less what it has in common with its
-    own node without it, and a part of the pod alone. What a pod and a node have in common is a scalar product,
-    as in attention: of what layers make of both, and of linear maps of the pod and the sum of the node's pods,
-    by which pods that are handed requests at nearly the same time tell each other.
+    own node without it, and a part of the pod alone. What a pod and a node have in common is a scalar
+    product, as in attention: of what layers make of both, and of linear maps of the pod and the sum of the
+    node's pods, by which pods that are handed requests at nearly the same time tell each other.
 
     Args:
         width: units of the hidden layers.
         stop_share: probability of stop from which `greedy` stops; else the likeliest move is made. Many moves
             may be as good as each other, so that none is as likely as stop. None: the best action, for DQN.
     """
+
+    waves: Tensor
 
     def __init__(self, width: int, stop_share: float | None) -> None:
         super().__init__()
@@ -80,7 +82,7 @@ class PodNetwork(CategoricalPolicy, nn.Module):
         common = (common + torch.bmm(query, on_nodes(key).transpose(1, 2))) / math.sqrt(width)
         own = common.gather(2, node_of) - (query * key).sum(dim=2, keepdim=True) / math.sqrt(width)
         moves = (common - own + leave[..., :1]).flatten(1)
-        # However many moves there are, at first stopping is `PATIENCE` times as likely as all of them together.
+        # At first stopping is `PATIENCE` times as likely as all moves together, however many there are.
         stop = self.stop(together) + math.log(PATIENCE * moves.shape[1])
         return self.value(together), torch.cat([moves, stop], dim=1)
 
@@ -94,7 +96,7 @@ class PodNetwork(CategoricalPolicy, nn.Module):
         return torch.where(stops, log_probabilities.shape[1] - 1, log_probabilities[:, :-1].argmax(dim=1))
 
     def forward(self, observation: Tensors) -> Tensor:
-        """(B, P * N + 1) values of the actions, for DQN; the mean advantage of moves that are allowed is 0."""
+        """(B, P * N + 1) values of the actions, for DQN; the mean advantage of allowed ones is 0."""
         value, advantage = self.value_and_advantage(observation)
         allowed = observation["action_mask"].to(advantage.dtype)
         mean = (advantage * allowed).sum(dim=1, keepdim=True) / allowed.sum(dim=1, keepdim=True)

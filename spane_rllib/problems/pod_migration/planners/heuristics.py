@@ -34,7 +34,7 @@ def random_moves(random: np.random.Generator) -> Planner:
 
 
 def threshold_greedy(episode: Episode) -> Sequence[Move]:
-    """The published rule: while the loads L of the N nodes, of CPU, are so uneven that the sum over all pairs of
+    """The published rule: while the CPU loads L of the N nodes are so uneven that the sum over all pairs of
     (L_i - L_j)^2 / N exceeds 0.5, the pod with the largest CPU goes from the most to the least loaded node.
     """
     draft = Draft(episode)
@@ -67,9 +67,9 @@ def largest_pod(episode: Episode) -> Sequence[Move]:
 
 
 def repack(episode: Episode) -> Sequence[Move]:
-    """Once a node was overloaded, all pods are packed anew: the largest first, each on the fullest node that it
-    does not overload (best fit decreasing). Of the moves that this takes, those that are allowed are made, from
-    the most loaded nodes first.
+    """Once a node was overloaded, all pods are packed anew: the largest first, each on the fullest node it
+    does not overload (best fit decreasing). Of the moves that this takes, those that are allowed are made,
+    from the most loaded nodes first.
     """
     draft, limit = Draft(episode), episode.instance.settings.overload
     if draft.load.max() <= limit:
@@ -83,7 +83,11 @@ def repack(episode: Episode) -> Sequence[Move]:
         after = (load + draft.sizes[pod] / draft.capacity).max(axis=1)
         fits = (after <= limit) & (count < most)
         room = count < most
-        node = int(np.where(fits, after, -1).argmax()) if fits.any() else int(np.where(room, after, np.inf).argmin())
+        node = (
+            int(np.where(fits, after, -1).argmax())
+            if fits.any()
+            else int(np.where(room, after, np.inf).argmin())
+        )
         goal[pod] = node
         count[node] += 1
         load[node] += draft.sizes[pod] / draft.capacity[node]
@@ -102,7 +106,7 @@ def interleave(episode: Episode) -> Sequence[Move]:
     """
     draft = Draft(episode)
     pods, nodes = len(draft.placement), len(draft.load)
-    for pod in (episode.pointer + np.arange(pods)) % pods:
+    for pod in ((episode.pointer + np.arange(pods)) % pods).tolist():
         if draft.full:
             break
         if draft.placement[pod] != pod % nodes and draft.has_room(pod % nodes):

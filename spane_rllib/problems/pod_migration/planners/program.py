@@ -2,8 +2,8 @@
 
 A binary variable for every pod and every node that it is not on says whether the pod goes there. Others say
 whether a node is overloaded, underloaded, or asked for more than it has, in each slot of the demand that is
-assumed. The objective is the reward of the window and of the moves, where all pods of a node that is asked for
-too much count as unsatisfied with the mean number of pods on a node.
+assumed. The objective is the reward of the window and of the moves, where all pods of a node that is asked
+for too much count as unsatisfied with the mean number of pods on a node.
 """
 
 from __future__ import annotations
@@ -137,9 +137,7 @@ class _Program:
                             row = np.append(values[used], big)
                             model.addRow(limit - now, highspy.kHighsInf, len(names), names, row)
                     at += 1
-        model.changeColsIntegrality(
-            columns, everything, np.full(columns, highspy.HighsVarType.kInteger)
-        )
+        model.changeColsIntegrality(columns, everything, np.full(columns, highspy.HighsVarType.kInteger))
         model.run()
         values = np.array(model.getSolution().col_value[:columns])
         if len(values) < columns:

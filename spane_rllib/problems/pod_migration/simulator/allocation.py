@@ -18,9 +18,10 @@ def allocate(asked: Floats, capacity: Floats, shortest_first: bool, granted: Flo
     """Share a node among its pods.
 
     Proportional: CPU goes to all pods in proportion to what they ask for, all of it even where less is asked
-    for, as to Best-Effort containers in Kubernetes; memory goes to the smallest requests first, as it is asked
-    for, until none is left. Shortest first: the smallest requests first for both, where the size of a request
-    is the sum of its shares of the node. Pods that come equally early share what is left in proportion.
+    for, as to Best-Effort containers in Kubernetes; memory goes to the smallest requests first, as it is
+    asked for, until none is left. Shortest first: the smallest requests first for both, where the size of a
+    request is the sum of its shares of the node. Pods that come equally early share what is left in
+    proportion.
 
     Args:
         asked: (k, 2) CPU and memory.

@@ -2,7 +2,8 @@
 
 Requests go to the pods in turn. Their slots are the moments at which the load of every node is looked at:
 
-- serial: a pod works on its requests one after the other, so slot k has the k-th request of every pod that has
+- serial: a pod works on its requests one after the other, so slot k has the k-th request of every pod that
+has
   so many, beside what all pods ask for at any time;
 - parallel: requests add up until the window ends, and there is a slot for every distinct time of arrival.
 
@@ -170,9 +171,7 @@ def play_window(
             over = True  # a window without requests has a slot all the same
         if not over:
             continue
-        count_slot(
-            counts, load, asked, first, pods, capacity, parallel, shortest_first, overload, underload
-        )
+        count_slot(counts, load, asked, first, pods, capacity, parallel, shortest_first, overload, underload)
         if look:
             place = slot * history.shape[1] // slots
             for at in range(last_place + 1, place + 1):

@@ -74,8 +74,8 @@ class PodViewer(Viewer):
         for name in ("trace", "cluster", "start", "pod_names", "node_names"):
             if getattr(first, name) != getattr(second, name) or len(first.windows) != len(second.windows):
                 raise UserError(
-                    f"{first.policy} (start {first.start}) and {second.policy} (start {second.start}) are not of "
-                    "the same windows; give two recordings of one trace, cluster and start"
+                    f"{first.policy} (start {first.start}) and {second.policy} (start {second.start}) are "
+                    "not of the same windows; give two recordings of one trace, cluster and start"
                 )
 
     def page(self, recordings: Sequence[RecordedEpisode]) -> Page:
