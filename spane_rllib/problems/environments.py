@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import wraps
 from importlib import import_module
 from inspect import signature
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from spane_rllib.core.errors import UserError
 
@@ -56,8 +58,28 @@ def from_keywords(make: Callable[..., Made], keywords: Mapping[str, Any]) -> Mad
     Raises:
         UserError: an unknown key, or a value that is not allowed.
     """
-    allowed = list(signature(make).parameters)
-    unknown = [key for key in keywords if key not in allowed]
-    if unknown:
-        raise UserError(f"env_config: {unknown[0]!r} is not known; allowed are {', '.join(allowed)}")
+    check_keywords(keywords, signature(make).parameters, "env_config: ")
     return make(**keywords)
+
+
+def check_keywords(keywords: Iterable[str], allowed: Iterable[str], where: str = "") -> None:
+    """Raise a `UserError` that names the nearest allowed keyword for one that is not allowed."""
+    allowed = list(allowed)
+    for key in keywords:
+        if key not in allowed:
+            near = get_close_matches(key[:100], allowed, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UserError(f"{where}{key!r} is not known; allowed are {', '.join(allowed)}{hint}")
+
+
+def known_keywords(init: Made) -> Made:
+    """A decorator of `__init__`: an unknown keyword is answered as `check_keywords` does."""
+    function: Any = init
+    allowed = list(signature(function).parameters)[1:]
+
+    @wraps(function)
+    def checked(self: Any, *arguments: Any, **keywords: Any) -> None:
+        check_keywords(keywords, allowed)
+        function(self, *arguments, **keywords)
+
+    return cast(Made, checked)

@@ -23,7 +23,7 @@ from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVE
 Rows = npt.NDArray[np.int64]
 Rewards = npt.NDArray[np.float64]
 
-INFEASIBLE_ACTION = ("error", "terminate")
+INFEASIBLE_ACTION = ("error", "terminate", "first_fit")
 
 
 @dataclass(frozen=True, kw_only=True)

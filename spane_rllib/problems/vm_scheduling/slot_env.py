@@ -14,7 +14,7 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.instance import SlotInstance
 from spane_rllib.problems.vm_scheduling.simulator import Lanes
 from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
-from spane_rllib.problems.vm_scheduling.simulator.rules import RUNNING, STATUS
+from spane_rllib.problems.vm_scheduling.simulator.rules import FIRST_SLOT, RUNNING, STATUS
 
 Observation = dict[str, npt.NDArray[Any]]
 
@@ -47,7 +47,7 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
         """Place the VM at hand on slot `action` and go to the next decision.
 
         Raises:
-            InfeasibleAction: the slot does not exist or has no room (unless these terminate the episode).
+            InfeasibleAction: the slot does not exist or has no room (under `infeasible_action="error"`).
             ResetNeeded: no episode is running.
         """
         lanes = self._lanes
@@ -56,11 +56,19 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
             self._actions[0] = slot
             lanes.step(self._actions)
             reward = self.instance.rewards(lanes).item()
+        elif self.instance.infeasible_action == "first_fit" and lanes.running[0]:
+            self._actions[0] = lanes.state.counters[0, FIRST_SLOT]
+            lanes.step(self._actions)
+            reward = self.instance.rewards(lanes).item()
         else:
             reward = self._refuse(slot)
         status, info = self._describe()
         truncated = status == self.instance.truncated_status
         return self._observe(), reward, status != RUNNING and not truncated, truncated, info
+
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """(2N,) which actions are feasible now, under the name that sb3-contrib asks for."""
+        return self._lanes.observations.action_mask[0].astype(np.bool_)
 
     def _refuse(self, slot: int) -> float:
         """End the episode because of an infeasible action, or raise; returns the reward."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.problems.environments import check_keywords
 from spane_rllib.problems.vm_scheduling.instance import Rewards, SlotInstance
 from spane_rllib.problems.vm_scheduling.simulator import Lanes
-from spane_rllib.problems.vm_scheduling.simulator.rules import RUNNING
+from spane_rllib.problems.vm_scheduling.simulator.rules import FIRST_SLOT, RUNNING
 from spane_rllib.problems.vm_scheduling.slot_env import Observation
 
 Flags = npt.NDArray[np.bool_]
@@ -59,6 +61,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
         name = autoreset_mode.value if isinstance(autoreset_mode, AutoresetMode) else autoreset_mode
         if name not in modes:
             raise UserError(f"autoreset_mode: {name!r} is not one of {', '.join(modes)}")
+        check_keywords(settings, [field.name for field in fields(self.instance_class)])
         self.instance = self.instance_class(**settings)
         self.num_envs = int(num_envs)
         self.metadata = {"render_modes": [], "autoreset_mode": modes[name]}
@@ -92,7 +95,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
         """One decision in every lane, (num_envs,) actions.
 
         Raises:
-            InfeasibleAction: a slot does not exist or has no room (unless these terminate the episode); no
+            InfeasibleAction: a slot does not exist or has no room (under `infeasible_action="error"`); no
                 lane has moved then.
             ResetNeeded: `reset` was never called.
         """
@@ -104,8 +107,13 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
             raise ValueError(
                 f"actions: {actions.dtype} of shape {actions.shape}; give {self.num_envs} whole numbers"
             )
-        actions = np.ascontiguousarray(actions, np.int64)
-        refused = self._refuse(actions) if self.instance.infeasible_action == "terminate" else None
+        actions = np.array(actions, np.int64)
+        refused = None
+        if self.instance.infeasible_action == "terminate":
+            refused = self._refuse(actions)
+        elif self.instance.infeasible_action == "first_fit":
+            infeasible = self._infeasible(actions)
+            actions[infeasible] = lanes.state.counters[infeasible, FIRST_SLOT]
         lanes.step(actions)
         rewards = self.instance.rewards(lanes).copy()  # a user's function may return what it is given
         if refused is not None:
@@ -132,16 +140,23 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
 
     def _refuse(self, actions: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Rewards] | None:
         """End the episodes of lanes whose action is infeasible; returns these lanes and their rewards."""
-        observations = self._lanes.observations
-        slots = observations.action_mask.shape[1]
-        exists = (actions >= 0) & (actions < slots)
-        mask = observations.action_mask[np.arange(self.num_envs), np.where(exists, actions, 0)]
-        refused = np.flatnonzero(self._lanes.running & ~(exists & (mask == 1)))
+        refused = self._infeasible(actions)
         if not len(refused):
             return None
         rewards = self.instance.infeasible_rewards(self._lanes, refused)
         self._lanes.stop(refused)
         return refused, rewards
+
+    def _infeasible(self, actions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The running lanes whose action names no slot with room."""
+        masks = self._lanes.observations.action_mask
+        exists = (actions >= 0) & (actions < masks.shape[1])
+        mask = masks[np.arange(self.num_envs), np.where(exists, actions, 0)]
+        return np.flatnonzero(self._lanes.running & ~(exists & (mask == 1)))
+
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """(num_envs, 2N) which actions are feasible now."""
+        return self._lanes.observations.action_mask.astype(np.bool_)
 
     def _observe(self) -> Observation:
         observation = self._lanes.observations._asdict()

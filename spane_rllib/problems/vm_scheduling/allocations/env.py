@@ -8,7 +8,7 @@ from typing import Any
 
 from spane_rllib.datasets.vm_traces.splits import Splits
 from spane_rllib.datasets.vm_traces.trace import VmTrace
-from spane_rllib.problems.environments import from_keywords
+from spane_rllib.problems.environments import from_keywords, known_keywords
 from spane_rllib.problems.vm_scheduling.allocations.instance import AllocationInstance
 from spane_rllib.problems.vm_scheduling.allocations.rewards import RewardFunction
 from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationScenario
@@ -64,6 +64,7 @@ class AllocationEnv(SlotEnv):
     - Truncation: `max_decisions` VMs are placed.
     - An infeasible action raises `InfeasibleAction` and changes nothing or, with
       `infeasible_action="terminate"`, terminates the episode with reward 0.
+      With "first_fit" the lowest slot with room is taken in its place.
 
     ## Info
 
@@ -87,7 +88,8 @@ class AllocationEnv(SlotEnv):
     - `splits`: the rows of the splits, as `Splits` or as {"train": [first, behind last], ...}; None for the
       splits of the trace.
     - `reward`: a name in `allocations.rewards.REWARDS` or a function.
-    - `infeasible_action`: "error" or "terminate".
+    - `infeasible_action`: what one does, "error", "terminate", or "first_fit" (the lowest slot with room is
+      taken instead).
     - `render_mode`: None; there is nothing to show.
 
     Values that are not allowed raise `UserError`.
@@ -101,6 +103,7 @@ class AllocationEnv(SlotEnv):
     - VMAgent, https://arxiv.org/abs/2112.04785: the scenarios, the reward and the episodes.
     """
 
+    @known_keywords
     def __init__(
         self,
         scenario: AllocationScenario | Mapping[str, Any] | str | PathLike[str] = "fading",

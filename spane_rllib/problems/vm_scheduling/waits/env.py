@@ -8,7 +8,7 @@ from typing import Any
 
 from spane_rllib.datasets.vm_traces.splits import Splits
 from spane_rllib.datasets.vm_traces.trace import VmTrace
-from spane_rllib.problems.environments import from_keywords
+from spane_rllib.problems.environments import from_keywords, known_keywords
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
     NODE_CPU,
@@ -72,6 +72,7 @@ class VMSchedulingEnv(SlotEnv):
     - An infeasible action raises `InfeasibleAction` and changes nothing or, with
       `infeasible_action="terminate"`, terminates the episode. Its reward then is that of a wait of 30 days
       (`scenario.UNPLACED_WAIT`) for every VM not placed, so ending early does not pay.
+      With "first_fit" the lowest slot with room is taken in its place.
 
     ## Info
 
@@ -94,7 +95,8 @@ class VMSchedulingEnv(SlotEnv):
     - `splits`: the rows of the splits, as `Splits` or as {"train": [first, behind last], ...}; None for the
       splits of the trace.
     - `reward`: a name in `rewards.REWARDS` or a function of that module's form.
-    - `infeasible_action`: "error" or "terminate".
+    - `infeasible_action`: what one does, "error", "terminate", or "first_fit" (the lowest slot with room is
+      taken instead).
     - `extra_vms`: VMs of an episode beyond First Fit's run length.
     - `render_mode`: None; there is nothing to show.
 
@@ -110,6 +112,7 @@ class VMSchedulingEnv(SlotEnv):
     - VM placement dataset of Huawei Cloud: https://github.com/huaweicloud/VM-placement-dataset
     """
 
+    @known_keywords
     def __init__(
         self,
         trace: VmTrace | str | PathLike[str] | None = None,
