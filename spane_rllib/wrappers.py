@@ -55,7 +55,8 @@ class FlatObservation(gymnasium.ObservationWrapper[Any, Any, Any]):
         self._feasible = np.asarray(observation[MASK]).astype(np.bool_).ravel()
         rest = {name: observation[name] for name in self._rest.spaces}
         # Sums of shares may leave the bounds by a rounding error, which some libraries refuse.
-        flat = np.clip(spaces.flatten(self._rest, rest), self._flat.low, self._flat.high).astype(np.float32)
+        flat = np.asarray(spaces.flatten(self._rest, rest))
+        flat = np.clip(flat, self._flat.low, self._flat.high).astype(np.float32)
         return {FLAT: flat, MASK: self._feasible.astype(np.float32)} if self._mask else flat
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
