@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -40,9 +41,12 @@ def panels(
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Draw `figure` to the PNG file `path`, which is returned, in one step."""
+    """Draw `figure` to the PNG file `path`, which is returned, and to a PDF file beside it for papers."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=_DPI)
+    # Without the time, so that equal figures are equal files; type 42, so that text stays text.
+    with replacing(path.with_suffix(".pdf")) as temporary, matplotlib.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(temporary, metadata={"CreationDate": None})
     return path
 
 

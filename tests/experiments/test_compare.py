@@ -30,7 +30,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_tables_agree_with_the_episodes(output: Path) -> None:
     names = {"comparison.csv", "episodes.csv", "report.md"}
     assert {path.name for path in output.iterdir()} == names | {
-        f"comparison-{servers}-servers.png" for servers in (2, 3)
+        f"comparison-{servers}-servers.{form}" for servers in (2, 3) for form in ("png", "pdf")
     }
     episodes, comparison = (pd.read_csv(output / f"{name}.csv") for name in ("episodes", "comparison"))
     assert list(episodes.columns) == list(WAITS.episode_columns)

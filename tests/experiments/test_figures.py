@@ -56,7 +56,9 @@ def test_only_complete_png_files_are_left(tmp_path: Path) -> None:
         "wait_distribution.png",
         "trimmed_means.png",
     ]
-    assert sorted((tmp_path / "new").iterdir()) == sorted(written)
+    papers = [path.with_suffix(".pdf") for path in written]
+    assert sorted((tmp_path / "new").iterdir()) == sorted([*written, *papers])
+    assert all(path.read_bytes().startswith(b"%PDF") for path in papers)
     for path in written:
         content = path.read_bytes()
         assert content.startswith(b"\x89PNG\r\n") and content.endswith(b"IEND\xaeB`\x82")

@@ -115,9 +115,12 @@ def test_a_run_leaves_tables_models_figures_and_a_report(finished: Path, models:
     for model in models.values():
         assert {path.name for path in model.iterdir()} == {"model.json", "weights.safetensors"}
     report = (finished / "report.md").read_text()
-    figures = {path.name for path in (finished / "figures").iterdir()}
+    figures = {path.name for path in (finished / "figures").glob("*.png")}
+    assert all((finished / "figures" / name).with_suffix(".pdf").is_file() for name in figures)
     assert {"training_curves.png", "trimmed_means.png", "wait_distribution.png"} <= figures
     assert all(f"figures/{name}" in report for name in figures)
+    assert "## Differences" in report and "</table>" in (finished / "report.html").read_text()
+    assert {"a", "b", "difference_low"} <= set(pd.read_csv(finished / "comparisons.csv").columns)
     assert (finished / "config.yaml").is_file() and (finished / "stages.json").is_file()
     assert not [name for name in contents(finished) if Path(name).suffix == ".pkl" and "models" in name]
 

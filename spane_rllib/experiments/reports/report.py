@@ -16,7 +16,9 @@ from spane_rllib.core.files import write_text
 from spane_rllib.core.markdown import image, inline, table
 from spane_rllib.core.plotting import save
 from spane_rllib.core.version import __version__
+from spane_rllib.experiments.reports.differences import differences, differences_text
 from spane_rllib.experiments.reports.figures import experiment_figures
+from spane_rllib.experiments.reports.page import html_page
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import IdentityRecord, read_identity
 from spane_rllib.experiments.results.tables import read_table, write_tables
@@ -43,7 +45,8 @@ def check_readable(folder: ResultsFolder, problem: Problem) -> None:
 
 
 def write_report(folder: ResultsFolder) -> list[Path]:
-    """Draw the figures, whose paths are returned, and write `report.md` and `summary.csv`.
+    """Draw the figures, whose paths are returned, and write `report.md`, the same as `report.html`,
+    `summary.csv` and `comparisons.csv`.
 
     Reads `trials.csv` and `curves.csv`, just written by `trial_tables.write_trial_tables`, and what
     `check_readable` checks.
@@ -69,6 +72,9 @@ def write_report(folder: ResultsFolder) -> list[Path]:
             write_tables(folder.path, {block[0]: block[1]})
         else:
             figures.append(save(block[1], folder.figures / f"{block[0]}.png"))
+    found = differences(problem, episodes, trials)
+    if not found.empty:
+        write_tables(folder.path, {"comparisons": found})
     stages = folder.stages()
     blocks = [
         f"# {config.name}",
@@ -76,6 +82,7 @@ def write_report(folder: ResultsFolder) -> list[Path]:
         *_what_was_run(config, trials, identity),
         *texts,
         *_evaluation(problem, trials, summary),
+        *differences_text(problem, found),
         *chain.from_iterable(
             _method(problem, name, method, trials, summary) for name, method in config.methods.items()
         ),
@@ -89,6 +96,7 @@ def write_report(folder: ResultsFolder) -> list[Path]:
         *(image(figure, folder.path) for figure in figures),
     ]
     write_text(folder.path / "report.md", "\n\n".join(blocks) + "\n")
+    write_text(folder.path / "report.html", html_page(config.name, blocks, folder.path))
     return figures
 
 
