@@ -11,6 +11,7 @@ from gymnasium.utils.env_checker import check_env
 
 import spane_rllib  # noqa: F401  # registers the environments
 from spane_rllib.core.errors import UserError
+from spane_rllib.problems.registry import find_problem
 from spane_rllib.problems.vm_scheduling.environments import ALLOCATIONS, WAITS
 from spane_rllib.problems.vm_scheduling.simulator import Heuristic, run_heuristic
 from spane_rllib.wrappers import FLAT, MASK, FlatObservation
@@ -46,6 +47,15 @@ def test_flat_observations_of_another_problem(monkeypatch: pytest.MonkeyPatch) -
     observation, _ = flat.reset(seed=0)
     assert flat.observation_space.contains(observation)
     assert flat.action_masks().tolist() == observation[MASK].astype(bool).tolist()
+
+
+@pytest.mark.parametrize("name", find_problem("pod_migration").environments)
+def test_pods(name: str) -> None:
+    env = gymnasium.make(name)
+    flat = FlatObservation(env)
+    observation, _ = flat.reset(seed=0)
+    assert flat.observation_space.contains(observation)
+    assert (flat.action_masks() == env.get_wrapper_attr("action_masks")()).all()
 
 
 def test_what_cannot_be_flattened() -> None:

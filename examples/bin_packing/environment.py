@@ -73,6 +73,10 @@ class BinPackingEnv(gymnasium.Env[Observation, int]):
         used = int((self._free < 100).sum())
         return self._observe(), -float(opened), self._placed == self.items, False, {"bins": used}
 
+    def action_masks(self) -> np.ndarray:
+        """Which bins have room, as sb3-contrib asks for."""
+        return self._free >= self._sizes[self._placed]
+
     def _observe(self) -> Observation:
         size = self._sizes[self._placed]
         return {

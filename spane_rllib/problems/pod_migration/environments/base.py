@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import validated
@@ -145,6 +146,10 @@ class WindowEnv(gymnasium.Env[Observation, Any]):
         terminated = episode.window >= self.instance.demand.windows
         truncated = not terminated and episode.window >= self._end
         return self._observe(), reward, terminated, truncated, self._info(terms)
+
+    def action_masks(self) -> npt.NDArray[np.bool_]:
+        """What is feasible, flat, under the name that sb3-contrib asks for."""
+        return self._observe()["action_mask"].astype(np.bool_).ravel()
 
     def _observe(self) -> Observation:
         return observe(self._episode)
