@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spane_rllib.core.console import (
     Parser,
@@ -23,6 +23,7 @@ from spane_rllib.datasets.catalog import DATASETS, Dataset, find_dataset
 
 if TYPE_CHECKING:
     from spane_rllib.datasets.vm_traces.readers import ReadReport
+    from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,6 +63,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("input", metavar="IN")
     command.add_argument("output", metavar="OUT")
     add_reading_options(command)
+    command.add_argument(
+        "--columns",
+        metavar="FIELD=COLUMN,...",
+        help="of a table with other columns: cpu, memory (GiB), arrival, and lifetime or end, as in "
+        "cpu=vcpus,memory=gib,arrival=start,end=stop",
+    )
+    command.add_argument(
+        "--time-unit", choices=("us", "ms", "s", "min", "h", "d"), help="of the times in --columns (s)"
+    )
+    command.add_argument(
+        "--drop-oversize",
+        metavar="CORESxGIB",
+        help="drop and count VMs that no empty server of two such NUMA nodes holds, as in 40x90",
+    )
     command = add("describe", _describe, "show sizes, lifetimes, arrivals and load of a trace")
     command.add_argument("source", metavar="PATH", help="a trace file, or synthetic[:vms=N,seed=S]")
     command.add_argument("--plot", metavar="OUT.png", help="also draw a figure (.png, .pdf or .svg)")
@@ -149,11 +164,38 @@ def _convert(arguments: argparse.Namespace) -> None:
     from spane_rllib.datasets.vm_traces.writers import check_suffix, write_trace
 
     check_suffix(arguments.output)
-    result = read_trace(
-        arguments.input, skip_invalid=arguments.skip_invalid, never_ending=arguments.never_ending
-    )
-    write_trace(result.trace, arguments.output)
-    print(f"{arguments.output}: {_counts(result.report)}")
+    options: Any = {"skip_invalid": arguments.skip_invalid, "never_ending": arguments.never_ending}
+    if arguments.columns is not None:
+        from spane_rllib.datasets.vm_traces.foreign import parse_columns, read_foreign
+
+        unit = arguments.time_unit or "s"
+        result = read_foreign(arguments.input, parse_columns(arguments.columns), time_unit=unit, **options)
+    elif arguments.time_unit is not None:
+        raise UserError("argument --time-unit: only allowed with argument --columns")
+    else:
+        result = read_trace(arguments.input, **options)
+    trace, text = result.trace, _counts(result.report)
+    if arguments.drop_oversize is not None:
+        trace, dropped = _without_oversize(trace, arguments.drop_oversize)
+        text += f"\n  dropped {dropped:,}: no empty server of 2 x ({arguments.drop_oversize}) holds it"
+    write_trace(trace, arguments.output)
+    print(f"{arguments.output}: {text}")
+
+
+def _without_oversize(trace: VmTrace, size: str) -> tuple[VmTrace, int]:
+    """The VMs that some empty server holds, and how many others there were."""
+    from spane_rllib.problems.vm_scheduling.placement import drop_unplaceable
+    from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
+
+    try:
+        cpu, memory = map(float, size.lower().split("x"))
+    except ValueError:
+        raise UserError(f"argument --drop-oversize: {size!r} is not CORESxGIB, as in 40x90") from None
+    cluster = Cluster(1, cpu, memory)
+    kept, dropped = drop_unplaceable(trace, cluster.is_double(trace.cpu, trace.memory), [(cpu, memory)])
+    if not len(kept):
+        raise UserError(f"no VM fits a server of two NUMA nodes of {size}; give a larger one")
+    return kept, dropped
 
 
 def _describe(arguments: argparse.Namespace) -> None:
