@@ -58,6 +58,7 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
         ):
             problem.compile_ahead()
         with folder.stage("training"), shown_stage(config.name, "training"):
+            _validate_baselines(config, folder, task)
             grid = train(config, folder, trials, task, resume)
         finished = trial_table(grid, folder)
         best = finished[finished["rank"] <= config.evaluation.top_k]
@@ -83,6 +84,15 @@ def _prepare_folder(config: ExperimentConfig, folder: ResultsFolder, task: Task,
     else:
         folder.create(config)
     record_identity(folder, config, task.identity)
+
+
+def _validate_baselines(config: ExperimentConfig, folder: ResultsFolder, task: Task) -> None:
+    """Write what the evaluated baselines come to on the trials' validation, for their learning curves."""
+    if (folder.path / "validation_baselines.csv").exists():
+        return
+    values = task.validate_baselines(config.evaluation.heuristics, config.validation)
+    table = {"policy": list(values), config.about.measure.column: list(values.values())}
+    write_tables(folder.path, {"validation_baselines": pd.DataFrame(table)})
 
 
 def _check_a_trial_fits(config: ExperimentConfig) -> None:

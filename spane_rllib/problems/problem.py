@@ -231,6 +231,10 @@ class Task(ABC):
             target: the target network of algorithms that have one; None for a copy.
         """
 
+    def validate_baselines(self, names: Sequence[str], validation: Any) -> Mapping[str, float]:
+        """What baselines come to on the validation episodes of trials; empty where they are not played."""
+        return {}
+
     @abstractmethod
     def save_model(
         self,

@@ -100,6 +100,24 @@ def test_each_searched_hyperparameter_has_a_panel_with_every_trial_that_was_vali
     assert scales["training.learning_rate"] == "log" and scales["options.width"] == "linear"
 
 
+def test_learning_curves_have_the_best_baselines_as_lines() -> None:
+    trials = make_trials({"spane": 3, "mlp": 2})
+    found = dict(
+        experiment_figures(
+            PROBLEM.measure,
+            trials,
+            make_curves(trials),
+            {"random": 9e5, "first-fit": 7e4, "keep-64": 5e4, "sbf": 6e4},
+        )
+    )
+    figure = found["training_curves"]
+    for axis in figure.axes:
+        levels = [line.get_ydata()[0] for line in axis.lines if len(line.get_ydata()) == 2]
+        assert levels == [5e4, 6e4, 7e4]
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()][-3:] == ["keep-64", "sbf", "first-fit"]
+
+
 def test_the_median_line_runs_through_equal_groups_of_trials() -> None:
     trials = make_trials({"mlp": 10})
     trials = trials[[name for name in trials if not name.startswith(("options.", "training."))]]

@@ -119,6 +119,8 @@ def test_a_run_leaves_tables_models_figures_and_a_report(finished: Path, models:
     assert all((finished / "figures" / name).with_suffix(".pdf").is_file() for name in figures)
     assert {"training_curves.png", "trimmed_means.png", "wait_distribution.png"} <= figures
     assert all(f"figures/{name}" in report for name in figures)
+    baselines = pd.read_csv(finished / "validation_baselines.csv")
+    assert list(baselines["policy"]) == list(HEURISTICS) and (baselines["validation_wait_s"] > 0).all()
     assert "## Differences" in report and "</table>" in (finished / "report.html").read_text()
     assert {"a", "b", "difference_low"} <= set(pd.read_csv(finished / "comparisons.csv").columns)
     assert (finished / "config.yaml").is_file() and (finished / "stages.json").is_file()

@@ -108,7 +108,8 @@ def read_foreign(
     skipped = problems.finish()
     order = np.flatnonzero(good)[np.argsort(arrival[good], kind="stable")]
     name = file.name.removesuffix(".gz").removesuffix(".csv")
-    trace = VmTrace(*(part[order] for part in (*parts.values(), lifetime)), name)
+    cpu, memory, at = (part[order] for part in parts.values())
+    trace = VmTrace(cpu, memory, at, lifetime[order], name)
     ends = np.isfinite(trace.lifetime)
     if never_ending == "drop":
         trace = trace.select(ends)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import cycle
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +14,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from spane_rllib.core.plotting import PALETTE, log_scale_y, panels
+from spane_rllib.core.plotting import HEURISTIC_COLOUR, PALETTE, log_scale_y, panels
 from spane_rllib.problems.measures import Measure
 
 _MOST_BOXES = 8
+_BASELINE_STYLES: tuple[Any, ...] = (":", "-.", (0, (1, 4)))  # as many baselines are shown
 
 
 def experiment_figures(
-    measure: Measure, trials: pd.DataFrame, curves: pd.DataFrame
+    measure: Measure,
+    trials: pd.DataFrame,
+    curves: pd.DataFrame,
+    baselines: Mapping[str, float] = MappingProxyType({}),
 ) -> Iterator[tuple[str, Figure]]:
     """What the tables have data for: `hyperparameters_<method>` and `training_curves`.
 
@@ -29,6 +35,7 @@ def experiment_figures(
             hyper-parameters, `options.<name>` and `training.<name>`.
         curves: one row per validation with the columns `trial`, `method`, `gradient_steps` and
             `measure.column`.
+        baselines: what they come to on the same validation episodes, by name.
     """
     for method, colour in zip(trials["method"].unique(), cycle(PALETTE)):
         group = trials[trials["method"] == method]
@@ -37,7 +44,7 @@ def experiment_figures(
         if searched:
             yield f"hyperparameters_{method}", _hyperparameters(measure, method, group, searched, colour)
     if len(curves) and np.isfinite(curves[measure.column]).any():
-        yield "training_curves", training_curves_figure(measure, trials, curves)
+        yield "training_curves", training_curves_figure(measure, trials, curves, baselines)
 
 
 def _searched(trials: pd.DataFrame) -> list[str]:
@@ -106,8 +113,12 @@ def _value_text(value: object) -> str:
     return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
-def training_curves_figure(measure: Measure, trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
-    """The validations of every trial over its gradient steps, a panel for each method."""
+def training_curves_figure(
+    measure: Measure, trials: pd.DataFrame, curves: pd.DataFrame, baselines: Mapping[str, float]
+) -> Figure:
+    """The validations of every trial over its gradient steps beside the best baselines, a panel a method."""
+    ordered = sorted(baselines, key=baselines.__getitem__, reverse=measure.better == "more")
+    references = list(zip(ordered, _BASELINE_STYLES, strict=False))
     best = set(trials.loc[trials["rank"] == 1, "trial"])
     methods = dict(zip(trials["method"].unique(), cycle(PALETTE)))
     curves = curves[np.isfinite(curves[measure.column])]
@@ -126,6 +137,8 @@ def training_curves_figure(measure: Measure, trials: pd.DataFrame, curves: pd.Da
                 line.set_marker(".")  # a line does not show a single point
         median = group.groupby("gradient_steps")[measure.column].median()
         axis.plot(median.index, median, color="black", linewidth=1.4, linestyle="--", zorder=4)
+        for name, style in references:
+            axis.axhline(baselines[name], color=HEURISTIC_COLOUR, linewidth=1.2, linestyle=style, zorder=1)
         axis.set(title=f"{method} ({len(trials):,} trials)", xlabel="gradient steps")
         if measure.logarithmic:
             log_scale_y(axis, curves[measure.column])
@@ -134,6 +147,10 @@ def training_curves_figure(measure: Measure, trials: pd.DataFrame, curves: pd.Da
         Line2D([], [], color="0.3", linewidth=0.7, label="trial"),
         Line2D([], [], color="0.3", linewidth=1.8, label="best trial"),
         Line2D([], [], color="black", linewidth=1.4, linestyle="--", label="median of trials"),
+        *(
+            Line2D([], [], color=HEURISTIC_COLOUR, linewidth=1.2, linestyle=style, label=name)
+            for name, style in references
+        ),
     ]
     figure.legend(handles=legend, loc="outside right upper", frameon=False)
     return figure

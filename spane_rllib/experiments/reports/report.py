@@ -63,7 +63,7 @@ def write_report(folder: ResultsFolder) -> list[Path]:
     texts: list[str] = []
     figures = [
         save(figure, folder.figures / f"{name}.png")
-        for name, figure in experiment_figures(problem.measure, trials, curves)
+        for name, figure in experiment_figures(problem.measure, trials, curves, _baselines(folder, problem))
     ]
     for block in problem.report(episodes, summary, trials):
         if isinstance(block, str):
@@ -98,6 +98,15 @@ def write_report(folder: ResultsFolder) -> list[Path]:
     write_text(folder.path / "report.md", "\n\n".join(blocks) + "\n")
     write_text(folder.path / "report.html", html_page(config.name, blocks, folder.path))
     return figures
+
+
+def _baselines(folder: ResultsFolder, problem: Problem) -> dict[str, float]:
+    """What baselines come to on the validation of trials; nothing in folders of earlier versions."""
+    file, column = folder.path / "validation_baselines.csv", problem.measure.column
+    if not file.is_file():
+        return {}
+    found = read_table(file, {"policy": str, column: float})
+    return dict(zip(found["policy"], found[column], strict=True))
 
 
 def _what_was_run(config: ExperimentConfig, trials: pd.DataFrame, record: IdentityRecord) -> Iterator[str]:

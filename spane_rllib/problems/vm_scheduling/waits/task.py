@@ -7,9 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.problems.problem import Case, Part
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows
-from spane_rllib.problems.vm_scheduling.simulator import Cluster
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, EpisodeResults, probe_vm_counts
 from spane_rllib.problems.vm_scheduling.task import SlotEvaluation, SlotTask, starts_of
 from spane_rllib.problems.vm_scheduling.waits.evaluation import evaluate_policy
 from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
@@ -45,6 +46,20 @@ class WaitTask(SlotTask):
             validation.trim,
         )
         return begin_run(network, settings, rollouts, validation.every, seed, target)
+
+    def validate_baselines(self, names: Sequence[str], validation: Any) -> dict[str, float]:
+        workload, cluster = self.instance.workload, self.instance.cluster
+        starts = self._validation_starts(validation)
+        lengths = probe_vm_counts(workload, cluster, starts)
+        return {
+            name: trimmed_mean(
+                EpisodeResults.of_state(
+                    *self.load_policy(name).play(workload, cluster, starts, lengths, validation.seed)
+                ).total_wait,
+                validation.trim,
+            )
+            for name in names
+        }
 
     def evaluation(self, settings: Any) -> WaitEvaluation:
         sizes = settings.servers or (self.instance.cluster.servers,)
