@@ -83,6 +83,25 @@ class Resamples:
         sums = _kept_sums(values[order], self.blocks[order], self.counts, self.episodes, dropped)
         return sums / (self.episodes - 2 * dropped)
 
+    def quantiles(self, values: Numbers, share: float) -> Numbers:
+        """(1 + R,) the least of `values`, (E,), that at least `share` of them do not exceed."""
+        order = np.argsort(values, kind="stable")
+        needed = np.ceil(share * self.episodes - 1e-9).astype(np.int64)
+        return _quantiles(values[order], self.blocks[order], self.counts, needed)
+
+
+@compiled
+def _quantiles(values: Numbers, blocks: Counts, counts: Counts, needed: Counts) -> Numbers:
+    """Of the ascending `values`, each as often as its block counts, the `needed`-th of every row."""
+    found = np.full(len(counts), np.nan)
+    for row in range(len(counts)):
+        seen, position = counts[row, blocks[0]], 0
+        while seen < needed[row]:
+            position += 1
+            seen += counts[row, blocks[position]]
+        found[row] = values[position]
+    return found
+
 
 @compiled
 def _kept_sums(values: Numbers, blocks: Counts, counts: Counts, episodes: Counts, dropped: Counts) -> Numbers:

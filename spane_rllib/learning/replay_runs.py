@@ -172,9 +172,10 @@ class DqnRun(ReplayRun):
             return super()._rewards(played, starts)
         rewards = []
         for episode, baseline in zip(played, baselines, strict=True):
-            shared = min(len(episode), len(baseline))
+            item = np.arange(len(episode)) if episode.item is None else episode.item
+            shared = item < len(baseline)
             relative = np.zeros(len(episode))  # where the baseline's own episode has ended before
-            relative[:shared] = episode.reward[:shared] - baseline[:shared]
+            relative[shared] = episode.reward[shared] - baseline[item[shared]]
             rewards.append(self.settings.reward_scale * relative)
         return rewards
 

@@ -27,6 +27,7 @@ class Episode:
     log_probability: npt.NDArray[np.float32]  # (T,) of actions sampled from a policy, else whatever
     terminated: bool  # it came to its natural end; what was cut off would have had more rewards
     measured: float  # what the problem is measured by
+    item: npt.NDArray[np.int64] | None = None  # (T,) what each decision was about, as baselines number it
 
     def __len__(self) -> int:
         return len(self.action)
@@ -60,7 +61,10 @@ class Rollouts(Protocol):
         ...
 
     def baseline_rewards(self, starts: Starts) -> Sequence[Floats] | None:
-        """Rewards of a reference policy in episodes of its own from the same starts; None: there is none."""
+        """Rewards of a reference policy in episodes of its own from the same starts; None: there is none.
+
+        They are in the order of `Episode.item`, or of the decisions where episodes have none.
+        """
         ...
 
     def demonstrations(self, decisions: int, random: np.random.Generator) -> Batch:

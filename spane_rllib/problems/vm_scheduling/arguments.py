@@ -10,6 +10,7 @@ from typing import Any, Literal
 from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.problem import Evaluation, Problem
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, parse_queue
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
     NODE_CPU,
@@ -20,12 +21,13 @@ _DEFAULTS: dict[str, Any] = {
     "node_cpu": NODE_CPU,
     "node_memory": NODE_MEMORY,
     "double_memory_threshold": DOUBLE_MEMORY_THRESHOLD,
+    "queue": FIFO.text,
     "split": "test",
     "episodes": 1000,
     "seed": 0,
 }
 # What a scenario says itself, and what the published table's own protocol does.
-_NOT_WITH_SCENARIO = ("node_cpu", "node_memory", "double_memory_threshold")
+_NOT_WITH_SCENARIO = ("node_cpu", "node_memory", "double_memory_threshold", "queue")
 _NOT_WITH_TABLE = (*_NOT_WITH_SCENARIO, "scenario", "policy", "servers", "starts", "split", "record")
 
 
@@ -56,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--double-memory-threshold", "GIB", "VMs with more memory are split over both nodes (10)"),
     ):
         parser.add_argument(option, type=float, metavar=unit, help=what)
+    parser.add_argument(
+        "--queue",
+        type=_queue,
+        metavar="DISCIPLINE",
+        help="who may be placed when VMs wait: fifo (default), skip, skip:DEPTH, easy, conservative, "
+        "aged:SECONDS",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--starts", metavar="FILE", help="rows of the trace at which episodes begin: .npy, .csv or .txt"
@@ -79,6 +88,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="play the protocol of VMAgent's published table and print ours beside it",
     )
+
+
+def _queue(text: str) -> str:
+    try:
+        return parse_queue(text).text
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("queue: ")) from error
 
 
 def _episode_count(text: str) -> int | Literal["all"]:
@@ -126,6 +142,7 @@ def _of_waits(problem: Problem, arguments: argparse.Namespace) -> Evaluation:
             node_cpu=arguments.node_cpu,
             node_memory=arguments.node_memory,
             double_memory_threshold=arguments.double_memory_threshold,
+            queue=arguments.queue,
         ),
     )
     starts = starts_of(task, arguments, arguments.starts)

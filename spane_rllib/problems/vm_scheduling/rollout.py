@@ -30,6 +30,7 @@ from spane_rllib.problems.vm_scheduling.simulator.lanes import Observations, obs
 from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     HEAD,
+    PLACED,
     RUNNING,
     START,
     STATUS,
@@ -60,7 +61,8 @@ def play_greedily(
     workload.check_cluster(cluster)
     network.check_servers(cluster.servers)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
-    state = allocate(1, cluster.slots, int(vm_counts.max(initial=1)))
+    longest = int(vm_counts.max(initial=1))
+    state = allocate(1, cluster.slots, longest, queue=workload.arrays.queue)
     finished = allocate(len(starts), 0, 0)
     for first in range(0, len(starts), episodes_per_call):
         chunk = slice(first, first + episodes_per_call)
@@ -86,6 +88,7 @@ class RecordedEpisode:
     request: Float32Array  # (T, 3)
     action_mask: npt.NDArray[np.int8]  # (T, 2N)
     action: Rows  # (T,)
+    vm: Rows  # (T,) row of the VM that was placed
     wait: npt.NDArray[np.float64]  # (T,) seconds
     servers_after: Float32Array  # (T, N, 2, 2) what the next decision sees
     total_wait: float  # seconds
@@ -106,6 +109,7 @@ class _Record(NamedTuple):
     request: Float32Array  # (lanes, decisions + 1, 3)
     action_mask: npt.NDArray[np.int8]  # (lanes, decisions + 1, 2N)
     action: Rows  # (lanes, decisions + 1)
+    vm: Rows  # (lanes, decisions + 1)
     wait: npt.NDArray[np.float64]  # (lanes, decisions + 1)
     log_probability: Float32Array  # (lanes, decisions + 1)
 
@@ -127,11 +131,12 @@ class _RecordedRollout:
     def _make_room(self, decisions: int) -> None:
         lanes, servers, slots = self._lanes, self._cluster.servers, self._cluster.slots
         self._room = decisions
-        self._state = allocate(lanes, slots, decisions)
+        self._state = allocate(lanes, slots, decisions, queue=self._workload.arrays.queue)
         self._record = _Record(
             np.zeros((lanes, decisions + 1, servers, 2, 2), np.float32),
             np.zeros((lanes, decisions + 1, 3), np.float32),
             np.zeros((lanes, decisions + 1, slots), np.int8),
+            np.zeros((lanes, decisions + 1), np.int64),
             np.zeros((lanes, decisions + 1), np.int64),
             np.zeros((lanes, decisions + 1), np.float64),
             np.zeros((lanes, decisions + 1), np.float32),
@@ -150,12 +155,13 @@ class _RecordedRollout:
         record = self._record
         for lane in range(episodes):
             counters = self._state.counters[lane]
-            length = int(counters[HEAD] - counters[START])
+            length = int(counters[PLACED])
             yield RecordedEpisode(
                 servers=record.servers[lane, :length],
                 request=record.request[lane, :length],
                 action_mask=record.action_mask[lane, :length],
                 action=record.action[lane, :length],
+                vm=record.vm[lane, :length],
                 wait=record.wait[lane, :length],
                 servers_after=record.servers[lane, 1 : length + 1],
                 total_wait=float(self._state.clocks[lane, TOTAL_WAIT]),
@@ -303,7 +309,7 @@ def _play_exploring(
             if sampled:
                 evaluate(weights, layout, observations, lane, scratch, q)
                 action, log_probability = sample_action(q, observations.action_mask[lane], random)
-                decision = state.counters[lane, HEAD] - state.counters[lane, START]
+                decision = state.counters[lane, PLACED]
                 record.log_probability[lane, decision] = log_probability
             elif random.random() < epsilon:
                 action = random_action(observations.action_mask[lane], random)
@@ -362,7 +368,8 @@ def _decide(
     record: _Record,
 ) -> None:
     """Take `action` in a running lane and record the decision."""
-    decision = state.counters[lane, HEAD] - state.counters[lane, START]
+    decision = state.counters[lane, PLACED]
+    record.vm[lane, decision] = state.counters[lane, HEAD]
     record.request[lane, decision] = observations.request[lane]
     record.action_mask[lane, decision] = observations.action_mask[lane]
     record.action[lane, decision] = action

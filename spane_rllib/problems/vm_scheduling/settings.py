@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from spane_rllib.core.settings import Interval, PathText, Seed, Settings, distinct
 from spane_rllib.problems.problem import EpisodeSettings
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, QueueText
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
     NODE_CPU,
@@ -88,6 +89,17 @@ class SlotInstanceSettings(Settings):
         default=None,
         description="Shares of the trace to start episodes in; null: the published split of a known dataset, "
         "else the default shares.",
+    )
+
+
+class WaitInstanceSettings(SlotInstanceSettings):
+    """What is scheduled."""
+
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The cluster trained on.")
+    queue: QueueText = Field(
+        default=FIFO.text,
+        description="Queue discipline: `fifo` (reference), `skip`, `skip:DEPTH`, `easy`, `conservative` or "
+        "`aged:SECONDS`; see docs/queue_disciplines.md.",
     )
 
 

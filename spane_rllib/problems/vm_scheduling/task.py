@@ -30,6 +30,7 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
     save_model,
 )
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows, load_policy
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.simulator import Cluster
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class SlotTask(Task):
             len(trace),
             f"{trace.name}, {len(trace):,} VMs, content sha256 {trace.sha256}",
         )
+
+    @property
+    def queue(self) -> str:
+        """The queue discipline, of problems where VMs wait."""
+        return FIFO.text
 
     @property
     def trace(self) -> VmTrace:
@@ -101,6 +107,7 @@ class SlotTask(Task):
             network,
             ModelMetadata(
                 servers=cluster.servers,
+                queue=self.queue,
                 normalisation=Normalisation(
                     node_cpu=cluster.node_cpu,
                     node_memory=cluster.node_memory,

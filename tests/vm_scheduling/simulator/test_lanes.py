@@ -18,7 +18,7 @@ some = settings(max_examples=80)
 
 
 def snapshot(lanes: Lanes) -> list[npt.NDArray[Any]]:
-    return [array.copy() for array in (*lanes.state, *lanes.observations)]
+    return [array.copy() for array in (*lanes.state, *lanes.observations) if array is not None]
 
 
 def assert_unchanged(lanes: Lanes, before: list[npt.NDArray[Any]]) -> None:

@@ -85,7 +85,7 @@ class AllocationWorkload(Workload):
         order = np.argsort(row, kind="stable")[: np.count_nonzero(row < len(trace))]
         return row[order], order.astype(np.int32)
 
-    def __reduce__(self) -> tuple[type[Workload], tuple[VmTrace, Any]]:
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return AllocationWorkload, (self.trace, self.scenario)
 
 

@@ -15,6 +15,7 @@ from spane_rllib.learning.models import ModelFile, Provenance, model_digest, sav
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network, network_skeleton
 from spane_rllib.problems.vm_scheduling.networks.score import ScoreWeights
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, QueueText
 
 __all__ = ["ModelMetadata", "Normalisation", "TraceIdentity", "load_model", "model_digest", "save_model"]
 
@@ -42,6 +43,7 @@ class ModelMetadata(Provenance):
     """Where a model comes from. Values that could not be loaded again raise `pydantic.ValidationError`."""
 
     servers: int = Field(ge=1, description="servers of the cluster it was trained on")
+    queue: QueueText = Field(default=FIFO.text, description="queue discipline it was trained under")
     normalisation: Normalisation
     trace: TraceIdentity
 

@@ -13,6 +13,7 @@ from spane_rllib.core.errors import one_line
 from spane_rllib.core.version import __version__
 from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.policies import Policy
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.recordings.schedule import (
     NOWHERE,
     Events,
@@ -24,7 +25,7 @@ from spane_rllib.problems.vm_scheduling.recordings.schedule import (
 )
 from spane_rllib.problems.vm_scheduling.recordings.schedule_file import write_schedule
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes, Workload, probe_vm_counts
-from spane_rllib.problems.vm_scheduling.simulator.rules import NOW, STOP
+from spane_rllib.problems.vm_scheduling.simulator.rules import HEAD, NOW, STOP
 
 Decide = Callable[[Lanes], int]
 
@@ -39,10 +40,15 @@ def record_episodes(
 ) -> Iterator[Path]:
     """Record every policy from every start; yields each file, `POLICY-N-servers-start-ROW.npz`, once written.
 
-    The length of each episode is that of `evaluation.evaluate_policy`.
+    In the name a queue discipline other than first come, first served follows the policy. The length of each
+    episode is that of `evaluation.evaluate_policy`.
     """
     counts = dict(zip(starts.tolist(), probe_vm_counts(workload, cluster, starts).tolist(), strict=True))
-    names = [f"{name}-{cluster.servers}-servers" for name in file_names([policy.name for policy in policies])]
+    queue = "" if workload.queue.is_fifo else "-" + workload.queue.text.replace(":", "-")
+    names = [
+        f"{name}{queue}-{cluster.servers}-servers"
+        for name in file_names([policy.name for policy in policies])
+    ]
     return write_recordings(
         policies,
         names,
@@ -97,18 +103,20 @@ def record_episode(
     stop = int(lanes.state.counters[0, STOP])
     slots: list[int] = []
     times: list[float] = []
+    placed: list[int] = []
     for slot in decisions(policy, lanes, start, seed):
         slots.append(slot)
         times.append(lanes.state.clocks[0, NOW])
-    vms = vms_of(workload, start, stop, slots)
+        placed.append(lanes.state.counters[0, HEAD] - start)
+    vms = vms_of(workload, start, stop, slots, placed)
     placed_at = np.array(times)
-    end = placed_at + vms.lifetime[: len(slots)]
+    end = placed_at + vms.lifetime[placed]
     # The departures due by a decision come before it, as `rules.release_until` has it.
     before = np.maximum(np.searchsorted(placed_at, end), np.arange(len(slots)) + 1)
-    events = order_events(placed_at, end, before, len(slots))
+    events = order_events(placed_at, end, before, len(slots), np.array(placed, np.int64))
     sizes = (cluster.node_cpu, cluster.node_memory, vms.arrival[0])
     servers = Servers(*(np.full(cluster.servers, size) for size in sizes))
-    return schedule_of(policy, workload.trace, seed, vms, events, servers)
+    return schedule_of(policy, workload.trace, seed, vms, events, servers, queue=workload.queue.text)
 
 
 def schedule_of(
@@ -119,6 +127,7 @@ def schedule_of(
     events: Events,
     servers: Servers,
     scenario: str = "",
+    queue: str = FIFO.text,
 ) -> Schedule:
     """The parts of an episode, with what they are of."""
     return Schedule(
@@ -131,15 +140,21 @@ def schedule_of(
         events=events,
         servers=servers,
         scenario=one_line(scenario),
+        queue=queue,
     )
 
 
-def vms_of(workload: Workload, start: int, stop: int, slots: Sequence[int]) -> Vms:
-    """The rows `start` to `stop` - 1 of the trace, the first of them on `slots` and the others nowhere."""
+def vms_of(
+    workload: Workload, start: int, stop: int, slots: Sequence[int], placed: Sequence[int] | None = None
+) -> Vms:
+    """The rows `start` to `stop` - 1 of the trace, those `placed` on `slots` and the others nowhere.
+
+    `placed` counts from `start`; None for the first ones.
+    """
     trace, rows = workload.trace, slice(start, stop)
     cpu, memory = trace.cpu[rows], trace.memory[rows]
     slot = np.full(stop - start, NOWHERE, np.int64)
-    slot[: len(slots)] = slots
+    slot[np.arange(len(slots)) if placed is None else np.array(placed, np.int64)] = slots
     return Vms(
         number=np.arange(start, stop),
         cpu=cpu,
@@ -151,17 +166,21 @@ def vms_of(workload: Workload, start: int, stop: int, slots: Sequence[int]) -> V
     )
 
 
-def order_events(placed_at: Floats, end: Floats, before: Floats | Whole, until: int) -> Events:
+def order_events(
+    placed_at: Floats, end: Floats, before: Floats | Whole, until: int, vms: Whole | None = None
+) -> Events:
     """The placements in order, and each departure, at `end`, before the decision `before`.
 
-    All are (P,), of the VMs that were placed. Departures before decision `until` or a later one are left out.
+    All are (P,), of the VMs that were placed in the order of decisions, `vms` (default: 0 to P - 1).
+    Departures before decision `until` or a later one are left out.
     """
-    placed = np.arange(len(placed_at))
+    decisions = np.arange(len(placed_at))
+    placed = decisions if vms is None else vms
     seen = before < until
     time = np.concatenate([end[seen], placed_at])
     vm = np.concatenate([placed[seen], placed])
     departure = np.arange(len(time)) < seen.sum()
-    decision = np.concatenate([before[seen], placed])
+    decision = np.concatenate([before[seen], decisions])
     order = np.lexsort((vm, time, ~departure, decision))
     return Events(time[order], vm[order], departure[order])
 

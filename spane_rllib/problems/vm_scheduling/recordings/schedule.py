@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
+
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -68,6 +70,7 @@ class Schedule:
         source: what made the recording.
         scenario: what the scenario is called whose episodes end with the first VM that fits nowhere; empty
             where VMs wait.
+        queue: the queue discipline; with another than first come, first served, VMs may pass others.
 
     Raises:
         ValueError: the parts contradict each other; the message says where.
@@ -82,11 +85,12 @@ class Schedule:
     events: Events
     servers: Servers
     scenario: str = ""
+    queue: str = FIFO.text
 
     def __post_init__(self) -> None:
         _check_vms(self.vms, len(self.servers.node_cpu))
         _check_servers(self.servers)
-        _check_events(self.events, self.vms, self.servers)
+        _check_events(self.events, self.vms, self.servers, self.queue == FIFO.text)
         _check_capacity(self)
         if self.scenario:
             placed = (self.vms.slot[:-1] != NOWHERE).all()
@@ -155,16 +159,16 @@ def _check_servers(servers: Servers) -> None:
     _require((servers.node_cpu > 0).all() and (servers.node_memory > 0).all(), "a server has no capacity")
 
 
-def _check_events(events: Events, vms: Vms, servers: Servers) -> None:
+def _check_events(events: Events, vms: Vms, servers: Servers, in_line: bool) -> None:
     _same_length(events)
     time, vm, departure = events
     _require(np.isfinite(time).all() and (np.diff(time) >= 0).all(), "the events are not in order of time")
     _require(((vm >= 0) & (vm < len(vms.number))).all(), "an event is of a VM that there is none")
     placements, departures = np.flatnonzero(~departure), np.flatnonzero(departure)
     placed = vm[placements]
-    # The n-th decision is on the n-th VM; the viewer counts on it.
-    _require(np.array_equal(placed, np.arange(len(placed))), "VMs are not placed in order of arrival")
-    _require(np.array_equal(placed, np.flatnonzero(vms.slot >= 0)), "slots and placements differ")
+    if in_line:  # the n-th decision is on the n-th VM
+        _require(np.array_equal(placed, np.arange(len(placed))), "VMs are not placed in order of arrival")
+    _require(np.array_equal(np.sort(placed), np.flatnonzero(vms.slot >= 0)), "slots and placements differ")
     _require((time[placements] >= vms.arrival[placed]).all(), "a VM is placed before it arrives")
     _require(len(np.unique(vm[departures])) == len(departures), "a VM departs twice")
     position = np.full(len(vms.number), len(vm))

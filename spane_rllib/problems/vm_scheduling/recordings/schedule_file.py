@@ -16,10 +16,13 @@ import numpy.typing as npt
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import replacing
 from spane_rllib.datasets.text import reading
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, parse_queue
 from spane_rllib.problems.vm_scheduling.recordings.schedule import Events, Schedule, Servers, Vms
 
 FORMAT = "spane_rllib schedule"
 VERSION = 1
+QUEUE_VERSION = 2
+"""Of files that name a queue discipline; others are of first come, first served."""
 _TABLES: dict[str, Any] = {"vms": Vms, "events": Events, "servers": Servers}
 _TEXTS = ("policy", "trace", "trace_sha256", "source", "scenario")
 _METADATA = "metadata.json"
@@ -36,6 +39,8 @@ def write_schedule(path: str | os.PathLike[str], schedule: Schedule) -> None:
     """Write `schedule` to `path` (`.npz`) in one step."""
     metadata = {"format": FORMAT, "version": VERSION, "start": schedule.start}
     metadata |= {name: getattr(schedule, name) for name in _TEXTS}
+    if schedule.queue != FIFO.text:
+        metadata |= {"version": QUEUE_VERSION, "queue": schedule.queue}
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(_member(_METADATA), json.dumps(metadata, indent=1))
         for table in _TABLES:
@@ -95,15 +100,31 @@ def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
         metadata = None
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError(f"{_METADATA} does not say that it is one")
-    if metadata.get("version") != VERSION:
-        raise ValueError(f"format version {metadata.get('version')!r}; this program reads version {VERSION}")
-    for name in _TEXTS:
+    version = metadata.get("version")
+    if version not in (VERSION, QUEUE_VERSION):
+        raise ValueError(
+            f"format version {version!r}; this program reads versions {VERSION} and {QUEUE_VERSION}"
+        )
+    texts = (*_TEXTS, "queue") if version == QUEUE_VERSION else _TEXTS
+    for name in texts:
         text = metadata.get(name)
         if not isinstance(text, str) or len(text) > _LONGEST_TEXT or not text.isprintable():
             raise ValueError(f"{_METADATA} has no usable {name}")
     if type(metadata.get("start")) is not int:
         raise ValueError(f"{_METADATA} has no usable start")
-    return {name: metadata[name] for name in (*_TEXTS, "start")}
+    found = {name: metadata[name] for name in (*texts, "start")}
+    if version == QUEUE_VERSION:
+        _check_queue(found["queue"])
+    return found
+
+
+def _check_queue(text: str) -> None:
+    try:
+        known = parse_queue(text).text == text
+    except UserError:
+        known = False
+    if not known:
+        raise ValueError(f"{_METADATA} has no usable queue")
 
 
 def _read_column(archive: zipfile.ZipFile, table: str, name: str) -> npt.NDArray[Any]:

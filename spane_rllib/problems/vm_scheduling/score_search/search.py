@@ -16,6 +16,7 @@ import numpy.typing as npt
 from cmaes import CMA
 
 from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, Queue
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     FragmentationGradient,
@@ -67,13 +68,13 @@ def draw_windows(
 
 
 def waits_of(
-    heuristic: Heuristic, trace: VmTrace, cluster: Cluster, windows: Windows
+    heuristic: Heuristic, trace: VmTrace, cluster: Cluster, windows: Windows, queue: Queue = FIFO
 ) -> dict[int, FloatArray]:
     """Total waits, seconds, in `windows` by number of servers; `cluster` is the type of server."""
     waits = {}
     for servers, starts in windows.starts.items():
         sized = replace(cluster, servers=servers)
-        workload = compile_workload(trace, sized)
+        workload = compile_workload(trace, sized, queue)
         counts = probe_vm_counts(workload, sized, starts)
         waits[servers] = run_heuristic(workload, sized, heuristic, starts, counts).total_wait
     return waits

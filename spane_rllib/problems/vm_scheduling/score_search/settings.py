@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 
 from spane_rllib.core.settings import Settings, distinct
 from spane_rllib.problems.search import SearchMethod, SearchValidation
-from spane_rllib.problems.vm_scheduling.settings import ClusterSettings, ServerCount, SlotInstanceSettings
+from spane_rllib.problems.vm_scheduling.settings import ClusterSettings, ServerCount, WaitInstanceSettings
 
 if TYPE_CHECKING:
     from spane_rllib.problems.vm_scheduling.score_search.task import ScoreSearchTask
@@ -43,7 +43,7 @@ class ScoreValidation(SearchValidation):
     )
 
 
-class ScoreSearchSettings(SlotInstanceSettings):
+class ScoreSearchSettings(WaitInstanceSettings):
     """What the search is about, and how it is done."""
 
     cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The servers.")

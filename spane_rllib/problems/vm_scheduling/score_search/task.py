@@ -42,6 +42,7 @@ class ScoreSearchTask(SearchTask):
     def __init__(self, task: WaitTask, settings: Any) -> None:
         self._task, self._settings = task, settings
         workload = task.instance.workload  # complains about VMs that no server can hold
+        self._queue = task.instance.discipline
         self._trace, self._cluster, self._splits = (
             workload.trace,
             task.instance.cluster,
@@ -65,10 +66,12 @@ class ScoreSearchTask(SearchTask):
 
     def judge(self, candidates: Sequence[PlacementScore], episodes: Windows) -> list[float]:
         trace, cluster = self._trace, self._cluster
-        reference = waits_of(Heuristic(REFERENCE), trace, cluster, episodes)
+        reference = waits_of(Heuristic(REFERENCE), trace, cluster, episodes, self._queue)
         return [
             relative_cost(
-                waits_of(Heuristic("fgd", score), trace, cluster, episodes), reference, episodes.shares
+                waits_of(Heuristic("fgd", score), trace, cluster, episodes, self._queue),
+                reference,
+                episodes.shares,
             )
             for score in candidates
         ]
@@ -84,4 +87,4 @@ class ScoreSearchTask(SearchTask):
 
     def __getstate__(self) -> dict[str, Any]:
         # Workers only judge; settings of a class made at run time cannot be pickled.
-        return {"_trace": self._trace, "_cluster": self._cluster}
+        return {"_trace": self._trace, "_cluster": self._cluster, "_queue": self._queue}

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.compiling import borrowed, compiled
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import Heuristic, choose
@@ -20,9 +21,14 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     FINISHED,
     HEAD,
     MAX_WAIT,
+    MOST_PASSES,
     NOW,
+    OVERTAKEN,
+    PASSES,
+    PLACED,
     RETURN,
     RUNNING,
+    SIZE_WAIT,
     START,
     STATUS,
     STOP,
@@ -57,6 +63,10 @@ class EpisodeResults:
         total_wait: sum of waits, seconds; `inf` when a VM could never be placed (behind VMs that never end).
         max_wait: longest wait, seconds.
         episode_return: sum of -log1p(wait), the reference reward.
+        size_wait: (E, len(VM_SIZES)) sum of waits of the VMs of each size, seconds; `inf` as above.
+        overtaken: VMs that others passed, which arrived later and were placed before.
+        passes: how often that happened, a VM and one that passed it counting once.
+        most_passes: by how many the VM was passed that most passed.
     """
 
     start: npt.NDArray[np.int64]
@@ -64,6 +74,10 @@ class EpisodeResults:
     total_wait: npt.NDArray[np.float64]
     max_wait: npt.NDArray[np.float64]
     episode_return: npt.NDArray[np.float64]
+    size_wait: npt.NDArray[np.float64]
+    overtaken: npt.NDArray[np.int64]
+    passes: npt.NDArray[np.int64]
+    most_passes: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.start)
@@ -79,10 +93,14 @@ class EpisodeResults:
         stuck = counters[:, STATUS] > FINISHED
         return cls(
             start=counters[:, START].copy(),
-            placed=counters[:, HEAD] - counters[:, START],
+            placed=counters[:, PLACED].copy(),
             total_wait=np.where(stuck, np.inf, clocks[:, TOTAL_WAIT]),
             max_wait=np.where(stuck, np.inf, clocks[:, MAX_WAIT]),
             episode_return=np.where(stuck, -np.inf, clocks[:, RETURN]),
+            size_wait=np.where(stuck[:, None], np.inf, clocks[:, SIZE_WAIT:]),
+            overtaken=counters[:, OVERTAKEN].copy(),
+            passes=counters[:, PASSES].copy(),
+            most_passes=counters[:, MOST_PASSES].copy(),
         )
 
     def store(self, episodes: npt.NDArray[np.int64], results: EpisodeResults) -> None:
@@ -118,7 +136,8 @@ def play_heuristic(
     workload.check_cluster(cluster)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
     code, fragmentation = heuristic.compile(workload, cluster.servers)
-    scratch = allocate(1, cluster.slots, int(vm_counts.max(initial=1)))
+    longest = int(vm_counts.max(initial=1))
+    scratch = allocate(1, cluster.slots, longest, queue=workload.arrays.queue)
     finished = allocate(len(starts), 0, 0)
     _run_episodes(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
     return Ends(finished.counters, finished.clocks)
@@ -130,7 +149,8 @@ def probe_vm_counts(
     """The length of the episode at each start: VMs First Fit places before one fits nowhere, plus `extra`.
 
     As in the reference, that one is tested before the departures due at its arrival are processed. The counts
-    depend on the trace and the cluster alone and are remembered per workload and number of servers.
+    depend on the trace and the cluster alone, not on the queue discipline, and are remembered per workload
+    and number of servers.
     """
     workload.check_cluster(cluster)
     starts = np.atleast_1d(np.asarray(starts, np.int64))
@@ -138,10 +158,11 @@ def probe_vm_counts(
     known = workload.probed.setdefault(cluster.servers, np.zeros(len(workload), np.int32))
     missing = np.unique(starts[known[starts] == 0])
     if len(missing):
+        arrays = workload.under(FIFO).arrays
         longest = 4096
         while True:
             scratch = allocate(1, cluster.slots, longest)
-            placed = _probe(workload.arrays, scratch, missing)
+            placed = _probe(arrays, scratch, missing)
             unfinished = placed < 0
             known[missing[~unfinished]] = placed[~unfinished]
             missing = missing[unfinished]

@@ -167,12 +167,13 @@ def _capacity_lost(
 @inlined
 def least_fragmenting(
     free: npt.NDArray[np.int32],
+    room: npt.NDArray[np.int32],
     share: npt.NDArray[np.float64],
     need: npt.NDArray[np.int32],
     kind: int,
     fragmentation: FragmentationArrays,
 ) -> int:
-    """The slot of least cost, then as server best fit, for a VM of `need`; -1 if none fits.
+    """The slot of least cost, then as server best fit, for a VM of `need`; -1 if none has `room` for it.
 
     `kind` is that of the VM in `Workload.kind`.
     """
@@ -183,7 +184,7 @@ def least_fragmenting(
         memo_free[:] = 0
     chosen, least_cost, least_server, most_node = -1, np.inf, np.inf, 0.0
     for first in range(0, free.shape[1], 2):
-        fits_0, fits_1 = fits_slot(free, need, first), fits_slot(free, need, first + 1)
+        fits_0, fits_1 = fits_slot(room, need, first), fits_slot(room, need, first + 1)
         if not (fits_0 or fits_1):
             continue
         server = share[first] + share[first + 1]
@@ -197,9 +198,10 @@ def least_fragmenting(
             known[0], known[1] = free[CPU, first], free[CPU, first + 1]
             known[2], known[3] = free[MEMORY, first], free[MEMORY, first + 1]
             full = fragmentation.fullness * server
-            if fits_0:
+            # Whoever remembers them may have more room.
+            if fits_slot(free, need, first):
                 cost[0] = _capacity_lost(free, need, first, fragmentation) + full
-            if fits_1:
+            if fits_slot(free, need, first + 1):
                 cost[1] = _capacity_lost(free, need, first + 1, fragmentation) + full
         for node in range(2):
             if not (fits_1 if node else fits_0):

@@ -26,6 +26,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     MEMORY,
     LaneState,
     fits_slot,
+    room_of,
 )
 from spane_rllib.problems.vm_scheduling.simulator.siblings import find_siblings
 from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, WorkloadArrays
@@ -72,28 +73,28 @@ class Heuristic:
 
 @inlined
 def _extreme_fit(
-    free: npt.NDArray[np.int32], share: npt.NDArray[np.float64], need: npt.NDArray[np.int32], sign: int
+    room: npt.NDArray[np.int32], share: npt.NDArray[np.float64], need: npt.NDArray[np.int32], sign: int
 ) -> int:
     """Best Fit (`sign` = 1) or Worst Fit (-1)."""
     chosen, least = -1, np.inf
     step = 2 if need[DOUBLE] else 1
-    for slot in range(0, free.shape[1], step):
+    for slot in range(0, room.shape[1], step):
         remaining = sign * (share[slot] + share[slot + 1] if need[DOUBLE] else share[slot])
-        if remaining < least and fits_slot(free, need, slot):
+        if remaining < least and fits_slot(room, need, slot):
             chosen, least = slot, remaining
     return chosen
 
 
 @inlined
 def _balance_fit(
-    free: npt.NDArray[np.int32], share: npt.NDArray[np.float64], need: npt.NDArray[np.int32]
+    room: npt.NDArray[np.int32], share: npt.NDArray[np.float64], need: npt.NDArray[np.int32]
 ) -> int:
     chosen, largest = -1, -1.0
-    for first in range(0, free.shape[1], 2):
+    for first in range(0, room.shape[1], 2):
         difference = share[first] - share[first + 1]
         # A strict comparison leaves first fit's choice when every server is in balance.
         if abs(difference) > largest:
-            fits_0, fits_1 = fits_slot(free, need, first), fits_slot(free, need, first + 1)
+            fits_0, fits_1 = fits_slot(room, need, first), fits_slot(room, need, first + 1)
             if fits_0 or fits_1:
                 largest = abs(difference)
                 roomier = first if difference >= 0 else first + 1
@@ -103,16 +104,16 @@ def _balance_fit(
 
 @inlined
 def _random_fit(
-    free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], random: npt.NDArray[np.uint64]
+    room: npt.NDArray[np.int32], need: npt.NDArray[np.int32], random: npt.NDArray[np.uint64]
 ) -> int:
     count = 0
-    for slot in range(free.shape[1]):
-        count += fits_slot(free, need, slot)
+    for slot in range(room.shape[1]):
+        count += fits_slot(room, need, slot)
     if count == 0:
         return -1
     pick = np.int64(next_random(random) % np.uint64(count))
-    for slot in range(free.shape[1]):
-        if fits_slot(free, need, slot):
+    for slot in range(room.shape[1]):
+        if fits_slot(room, need, slot):
             if pick == 0:
                 return slot
             pick -= 1
@@ -131,16 +132,16 @@ def next_random(random: npt.NDArray[np.uint64]) -> np.uint64:
 
 @inlined
 def _server_best_fit(
-    free: npt.NDArray[np.int32], share: npt.NDArray[np.float64], need: npt.NDArray[np.int32]
+    room: npt.NDArray[np.int32], share: npt.NDArray[np.float64], need: npt.NDArray[np.int32]
 ) -> int:
     chosen, least_server, most_node = -1, np.inf, 0.0
-    for first in range(0, free.shape[1], 2):
+    for first in range(0, room.shape[1], 2):
         server = share[first] + share[first + 1]
         if server <= least_server:
             slot = first if share[first] >= share[first + 1] else first + 1
-            if not fits_slot(free, need, slot):
+            if not fits_slot(room, need, slot):
                 slot ^= 1
-                if not fits_slot(free, need, slot):
+                if not fits_slot(room, need, slot):
                     continue
             if server < least_server or share[slot] > most_node:
                 chosen, least_server, most_node = slot, server, share[slot]
@@ -149,7 +150,10 @@ def _server_best_fit(
 
 @inlined
 def _best_fit_vmagent(
-    free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], capacity: npt.NDArray[np.int32]
+    free: npt.NDArray[np.int32],
+    room: npt.NDArray[np.int32],
+    need: npt.NDArray[np.int32],
+    capacity: npt.NDArray[np.int32],
 ) -> int:
     chosen, most = -1, -1.0
     step = 2 if need[DOUBLE] else 1
@@ -159,7 +163,7 @@ def _best_fit_vmagent(
             (free[CPU, slot] - need[CPU]) / capacity[CPU],
             (free[MEMORY, slot] - need[MEMORY]) / capacity[MEMORY],
         )
-        if left > most and fits_slot(free, need, slot):
+        if left > most and fits_slot(room, need, slot):
             chosen, most = slot, left
     return chosen
 
@@ -173,27 +177,28 @@ def choose(
     random: npt.NDArray[np.uint64],
     fragmentation: FragmentationArrays,
 ) -> int:
-    """The slot heuristic `code` chooses for the head VM of a running lane."""
+    """The slot heuristic `code` chooses for the VM at hand in a running lane."""
     free, share, counters = state.free[lane], state.share[lane], state.counters[lane]
+    room = room_of(state.room, state.free, state.counters[lane], lane)
     need = work.need[counters[HEAD]]
     if code == BEST_FIT:
-        return _extreme_fit(free, share, need, 1)
+        return _extreme_fit(room, share, need, 1)
     if code == WORST_FIT:
-        return _extreme_fit(free, share, need, -1)
+        return _extreme_fit(room, share, need, -1)
     if code == BALANCE_FIT and not need[DOUBLE]:
-        return _balance_fit(free, share, need)
+        return _balance_fit(room, share, need)
     if code == RANDOM:
-        return _random_fit(free, need, random)
+        return _random_fit(room, need, random)
     if code == BEST_FIT_VMAGENT:
-        return _best_fit_vmagent(free, need, work.capacity)
-    if code == MOVE_TO_FRONT and counters[LAST_SLOT] >= 0 and fits_slot(free, need, counters[LAST_SLOT]):
+        return _best_fit_vmagent(free, room, need, work.capacity)
+    if code == MOVE_TO_FRONT and counters[LAST_SLOT] >= 0 and fits_slot(room, need, counters[LAST_SLOT]):
         return counters[LAST_SLOT]
     if code == SBF:
-        return _server_best_fit(free, share, need)
+        return _server_best_fit(room, share, need)
     if code == FGD:
         if fragmentation.siblings != 0.0:
             kinds, discount = fragmentation.kind, fragmentation.discount
             find_siblings(work, state, lane, kinds, fragmentation.siblings, discount)
         kind = fragmentation.kind[counters[HEAD]]
-        return least_fragmenting(free, share, need, kind, fragmentation)
+        return least_fragmenting(free, room, share, need, kind, fragmentation)
     return counters[FIRST_SLOT]

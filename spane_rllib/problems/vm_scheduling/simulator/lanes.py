@@ -24,6 +24,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     LaneState,
     allocate,
     fits_slot,
+    room_of,
 )
 from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
@@ -33,7 +34,7 @@ class Observations(NamedTuple):
 
     servers: npt.NDArray[np.float32]  # (L, N, 2, 2) [server, node, (cpu, memory)] free share of the node
     request: npt.NDArray[np.float32]  # (L, 3) cpu and memory as shares of a node's capacity, 1 if double
-    action_mask: npt.NDArray[np.int8]  # (L, 2N) 1 where the VM at the head of the queue fits
+    action_mask: npt.NDArray[np.int8]  # (L, 2N) 1 where the VM at hand may be placed
 
     @classmethod
     def empty(cls, lanes: int, servers: int) -> Observations:
@@ -46,7 +47,7 @@ class Observations(NamedTuple):
 
 
 class InfeasibleAction(ValueError):
-    """An action that does not name a slot with room for the VM at the head of the queue."""
+    """An action that does not name a slot with room for the VM at hand."""
 
 
 class Lanes:
@@ -65,8 +66,7 @@ class Lanes:
         workload.check_cluster(cluster)
         self.workload = workload
         self.cluster = cluster
-        self._waits = workload.arrays.growth is None
-        self._state = allocate(lanes, cluster.slots, 1024, self._waits)
+        self._state = self._allocate(lanes, 1024)
         self.observations = Observations.empty(lanes, cluster.servers)
 
     def __len__(self) -> int:
@@ -89,7 +89,7 @@ class Lanes:
         _reset(self.workload.arrays, self._state, self.observations, lanes, starts, vm_counts)
 
     def step(self, actions: npt.NDArray[np.int64]) -> int:
-        """Place the VM at the head of every running lane on slot `actions[lane]` and go to its next decision.
+        """Place the VM at hand in every running lane on slot `actions[lane]` and go to its next decision.
 
         Lanes without a running episode are left alone, whatever their action. Returns the number of lanes
         whose episode ended with this step.
@@ -124,13 +124,18 @@ class Lanes:
             f"({cpu:g} cpu x {memory:g} GiB); feasible are {feasible.tolist()}"
         )
 
+    def _allocate(self, lanes: int, longest: int) -> LaneState:
+        arrays = self.workload.arrays
+        return allocate(lanes, self.cluster.slots, longest, waits=arrays.growth is None, queue=arrays.queue)
+
     def _make_room(self, longest: int) -> None:
         room = self._state.slot_of.shape[1]
         if longest <= room:
             return
-        larger = allocate(len(self), self.cluster.slots, max(longest, 2 * room), self._waits)
+        larger = self._allocate(len(self), max(longest, 2 * room))
         for name, old in self._state._asdict().items():
-            getattr(larger, name)[tuple(slice(size) for size in old.shape)] = old
+            if old is not None:
+                getattr(larger, name)[tuple(slice(size) for size in old.shape)] = old
         self._state = larger
 
     @property
@@ -180,8 +185,9 @@ def observe(work: WorkloadArrays, state: LaneState, observations: Observations, 
     request[CPU] = np.float32(need[CPU] * nodes) / capacity_cpu
     request[MEMORY] = np.float32(need[MEMORY] * nodes) / capacity_memory
     request[DOUBLE] = need[DOUBLE]
+    room = room_of(state.room, state.free, state.counters[lane], lane)
     for slot in range(free.shape[1]):
-        mask[slot] = fits_slot(free, need, slot)
+        mask[slot] = fits_slot(room, need, slot)
 
 
 @compiled

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from spane_rllib.core.compiling import borrowed, compiled, inlined
 from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_scheduling.simulator.any_order_bound import any_order_bounds
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     ARRIVAL,
@@ -41,11 +42,16 @@ _PACKING_TRIES = 100_000
 def lower_bounds(
     workload: Workload, cluster: Cluster, starts: npt.ArrayLike, vm_counts: npt.ArrayLike
 ) -> npt.NDArray[np.float64]:
-    """LB2 on the total wait (seconds) of each episode, shape (E,); `inf` where a VM can never be placed."""
+    """A bound on the total wait (seconds) of each episode, shape (E,); `inf` where a VM can never be placed.
+
+    LB2 where VMs are placed in order of arrival, else that of `any_order_bound`.
+    """
     workload.check_cluster(cluster)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
     work = workload.arrays
     assert work.growth is None, "only waits have a lower bound"
+    if not workload.queue.is_fifo:
+        return any_order_bounds(workload, cluster, starts, vm_counts)
     nodes = 1 + work.need[:, DOUBLE].astype(np.int64)
     pool = work.capacity.astype(np.int64) * cluster.slots
     if pool.max() > np.iinfo(np.int32).max:
@@ -53,7 +59,7 @@ def lower_bounds(
             f"{cluster.servers} servers are too many to bound: their pooled cpu or memory is more than "
             f"{np.iinfo(np.int32).max} units of 1/{workload.units_per_core}; use fewer or coarser sizes"
         )
-    pooled_need = np.zeros((len(work.need), 3), np.int64)
+    pooled_need = np.zeros_like(work.need, np.int64)
     pooled_need[:, :2] = work.need[:, :2] * nodes[:, None]
     pooled = work._replace(need=pooled_need.astype(np.int32), capacity=pool.astype(np.int32))
     # Largest first makes the greedy packing succeed most often and the search short.

@@ -1,7 +1,7 @@
-"""What an episode is about: waiting as little as possible, or placing as many VMs as possible.
+"""What an episode is about: waiting as little as possible, in line or not, or placing as many as possible.
 
-Whether `WorkloadArrays.growth` is None is part of the types a kernel is compiled for, and only one branch is
-kept: one source of each kernel serves both objectives, and neither pays for the other.
+Whether `growth` and `queue` of `WorkloadArrays` are None is part of the types a kernel is compiled for, and
+only one branch is kept: one source of each kernel serves all objectives, and none pays for another.
 """
 
 from __future__ import annotations
@@ -14,38 +14,46 @@ from spane_rllib.problems.vm_scheduling.simulator.allocation_rules import (
     begin_allocations,
     settle_allocations,
 )
+from spane_rllib.problems.vm_scheduling.simulator.queue_rules import begin_queue, leave_queue, settle_queue
 from spane_rllib.problems.vm_scheduling.simulator.rules import LaneState, occupy, reset_lane, settle
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
-Growth = npt.NDArray[np.float64] | None
+Rule = npt.NDArray[np.float64] | None
 
 
 @inlined
 def _begin(
-    growth: Growth, work: WorkloadArrays, state: LaneState, lane: int, start: int, vm_count: int
+    growth: Rule, queue: Rule, work: WorkloadArrays, state: LaneState, lane: int, start: int, vm_count: int
 ) -> None:
-    if growth is None:
-        reset_lane(work, state, lane, start, vm_count)
-    else:
+    if growth is not None:
         begin_allocations(work, state, lane, start, vm_count)
+    elif queue is not None:
+        begin_queue(work, state, lane, start, vm_count)
+    else:
+        reset_lane(work, state, lane, start, vm_count)
 
 
 @inlined
-def _settle(growth: Growth, work: WorkloadArrays, state: LaneState, lane: int) -> None:
-    if growth is None:
-        settle(work, state, lane)
-    else:
+def _place(growth: Rule, queue: Rule, work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None:
+    if growth is not None:
+        occupy(work, state, lane, slot)
         settle_allocations(work, state, lane)
+    elif queue is not None:
+        leave_queue(work, state, lane)
+        occupy(work, state, lane, slot)
+        settle_queue(work, state, lane)
+    else:
+        occupy(work, state, lane, slot)
+        settle(work, state, lane)
 
 
 @inlined
 def begin(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
     """Begin an episode of (at most) `vm_count` VMs at row `start` on empty servers."""
-    _begin(work.growth, work, state, lane, start, vm_count)
+    _begin(work.growth, work.queue, work, state, lane, start, vm_count)
 
 
 @inlined
 def place(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None:
-    """One whole decision: place the head VM on `slot` (which must be feasible) and go to the next one."""
-    occupy(work, state, lane, slot)
-    _settle(work.growth, work, state, lane)
+    """One whole decision: place the VM at hand on `slot` (which must be feasible) and go to the next one."""
+    _place(work.growth, work.queue, work, state, lane, slot)

@@ -4,7 +4,8 @@ Strict first come, first served with head-of-line blocking: the VM at the head o
 as it fits anywhere; a policy only chooses where. A VM that fits nowhere makes time jump from departure to
 departure until it does. Fit is tested at arrival and at departures, never in between. There is no migration
 and no preemption. These are the rules of the SPANE reference environment (arXiv 2504.14946);
-`allocation_rules` has those of VMs that do not wait, and `objectives` chooses between the two.
+`queue_rules` has those of other queue disciplines, `allocation_rules` those of VMs that do not wait, and
+`objectives` chooses between them.
 
 Every function works on one lane (one running episode) of a `LaneState`; `lanes`, `episodes` and
 `lower_bound` are built from them.
@@ -12,25 +13,32 @@ Every function works on one lane (one running episode) of a `LaneState`; `lanes`
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.compiling import inlined
+from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Columns of LaneState.counters.
-START, HEAD, STOP, NEXT_END, DELAYED, FIRST_SLOT, LAST_SLOT, STATUS, SERVERS = range(9)
-COUNTERS = 9
+START, HEAD, STOP, NEXT_END, DELAYED, FIRST_SLOT, LAST_SLOT, STATUS, SERVERS, PLACED = range(10)
+# Of queue disciplines, see `queue_rules`.
+SEEN, WAITING, FIRST, LAST, CURSOR, PREVIOUS, BLOCKED, RESTRICTED, RUNNING_VMS = range(10, 19)
+OVERTAKEN, PASSES, MOST_PASSES = range(19, 22)
+COUNTERS = 22
 # Columns of LaneState.clocks.
-NOW, WAIT, TOTAL_WAIT, MAX_WAIT, RETURN, SERVER_SECONDS, CPU_RATE, MEMORY_RATE = range(8)
-CLOCKS = 8
+NOW, WAIT, TOTAL_WAIT, MAX_WAIT, RETURN, SERVER_SECONDS, CPU_RATE, MEMORY_RATE, SIZE_WAIT = range(9)
+CLOCKS = SIZE_WAIT + len(VM_SIZES)
 # Values of the STATUS counter. STUCK: the head VM can never be placed, since what blocks it never ends or
 # nobody waits. CAPPED: it could be, but the allocations objective has counted enough.
 IDLE, RUNNING, FINISHED, STUCK, CAPPED = range(5)
 
-CPU, MEMORY, DOUBLE = range(3)
+NOT_PLACED = -(2**30)
+"""In LaneState.slot_of, a VM in the queue of a discipline other than first come, first served."""
+
+CPU, MEMORY, DOUBLE, SIZE = range(4)
 ARRIVAL, LIFETIME = range(2)
 
 
@@ -45,12 +53,41 @@ class LaneState(NamedTuple):
     delayed_end: npt.NDArray[np.float64]  # (lanes, T) heap of the end times of VMs that had to wait, seconds
     delayed_vm: npt.NDArray[np.int32]  # (lanes, T) the VMs of that heap
     counters: npt.NDArray[np.int64]  # (lanes, COUNTERS) rows of the trace, heap size, slots, status, servers
-    clocks: npt.NDArray[np.float64]  # (lanes, CLOCKS) now, waits, return; the last three of allocations only
+    clocks: npt.NDArray[np.float64]  # (lanes, CLOCKS) now, waits, return; of allocations; waits by VM size
+    # Of queue disciplines other than first come, first served, else None; see `queue_rules` and `plan`.
+    room: Any = None  # (lanes, 2, slots) int32, what of `free` the VM at hand may take, if RESTRICTED
+    behind: Any = None  # (lanes, T) int32, which VM of the episode is behind the k-th in the queue, or -1
+    running: Any = None  # (lanes, T) int32, which VMs of the episode run
+    running_at: Any = None  # (lanes, T) int32, where the k-th VM of the episode is in that list
+    expected_end: Any = None  # (lanes, T) float64, when it is expected to end, seconds
+    step_time: Any = None  # (S,) float64, begin of each step of the plan, seconds
+    step_free: Any = None  # (S, 4) int32, free units of cpu on both nodes of its server, then of memory
+    step_next: Any = None  # (S,) int32, the step after it on its server, or -1
 
 
-def allocate(lanes: int, slots: int, longest: int, waits: bool = True) -> LaneState:
-    """Idle lanes with room for episodes of up to `longest` VMs, none of which waits unless `waits`."""
+def allocate(
+    lanes: int, slots: int, longest: int, waits: bool = True, queue: npt.NDArray[np.float64] | None = None
+) -> LaneState:
+    """Idle lanes with room for episodes of up to `longest` VMs, none of which waits unless `waits`.
+
+    `queue` is that of `WorkloadArrays`.
+    """
     delayed = longest if waits else 0
+    queued: dict[str, Any] = {}
+    if queue is not None:
+        # A plan has a step for the present of each server, and one for each VM that runs or waits.
+        reserving = queue[2] > 0
+        running, steps = (longest, slots // 2 + longest) if reserving else (0, 0)
+        queued = {
+            "room": np.zeros((lanes, 2, slots if reserving else 0), np.int32),
+            "behind": np.zeros((lanes, longest), np.int32),
+            "running": np.zeros((lanes, running), np.int32),
+            "running_at": np.zeros((lanes, running), np.int32),
+            "expected_end": np.zeros((lanes, running)),
+            "step_time": np.zeros(steps),
+            "step_free": np.zeros((steps, 4), np.int32),
+            "step_next": np.zeros(steps, np.int32),
+        }
     return LaneState(
         free=np.zeros((lanes, 2, slots), np.int32),
         share=np.zeros((lanes, slots), np.float64),
@@ -59,7 +96,19 @@ def allocate(lanes: int, slots: int, longest: int, waits: bool = True) -> LaneSt
         delayed_vm=np.zeros((lanes, delayed), np.int32),
         counters=np.zeros((lanes, COUNTERS), np.int64),
         clocks=np.zeros((lanes, CLOCKS), np.float64),
+        **queued,
     )
+
+
+@inlined
+def room_of(
+    room: Any, free: npt.NDArray[np.int32], counters: npt.NDArray[np.int64], lane: int
+) -> npt.NDArray[np.int32]:
+    """(2, slots) units that the VM at hand may take: all that are free unless some are reserved."""
+    if room is not None:  # noqa: SIM102  # by itself, so that nothing is compiled where there is none
+        if counters[RESTRICTED]:
+            return room[lane]
+    return free[lane]
 
 
 @inlined
@@ -119,6 +168,7 @@ def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm
     counters[FIRST_SLOT] = 0
     counters[LAST_SLOT] = -1
     counters[STATUS] = RUNNING
+    counters[PLACED] = 0
     clocks[:] = 0.0
     clocks[NOW] = arrival
 
@@ -177,27 +227,51 @@ def occupy(work: WorkloadArrays, state: LaneState, lane: int, slot: int) -> None
         clocks[TOTAL_WAIT] += wait
         clocks[MAX_WAIT] = max(clocks[MAX_WAIT], wait)
         clocks[RETURN] -= np.log1p(wait)
+        clocks[SIZE_WAIT + work.need[vm, SIZE]] += wait
     else:
         state.slot_of[lane, vm - counters[START]] = slot
     clocks[WAIT] = wait
     counters[LAST_SLOT] = slot
+    counters[PLACED] += 1
     counters[HEAD] = vm + 1
+
+
+@inlined
+def _seen(queue: Any, counters: npt.NDArray[np.int64]) -> int:
+    """The first row of which nothing has happened yet."""
+    if queue is None:
+        return counters[HEAD]
+    else:
+        return counters[SEEN]
+
+
+@inlined
+def _forget(running: Any, state: LaneState, lane: int, position: int) -> None:
+    """Take a VM of the episode that has ended from the list of what runs, where there is one."""
+    if running is not None:  # noqa: SIM102  # by itself, so that nothing is compiled where there is none
+        if running.shape[1] > 0:
+            last = state.counters[lane, RUNNING_VMS] - 1
+            state.counters[lane, RUNNING_VMS] = last
+            place, other = state.running_at[lane, position], running[lane, last]
+            running[lane, place] = other
+            state.running_at[lane, other] = place
 
 
 @inlined
 def release_until(work: WorkloadArrays, state: LaneState, lane: int, time: float) -> None:
     """Process every departure with end <= `time`; the clock moves to the last one (rule 3)."""
     counters, clocks = state.counters[lane], state.clocks[lane]
-    start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
+    start, seen, rows = counters[START], _seen(work.queue, counters), work.end_time.shape[0]
     position = counters[NEXT_END]
     while position < rows and work.end_time[position] <= time:
         vm = work.end_vm[position]
-        # Rows outside [start, head) are not of this episode or not placed yet; a VM that is placed later
+        # Rows outside [start, seen) are not of this episode or not placed yet; a VM that is placed later
         # than its undelayed end leaves through the heap.
-        if start <= vm < head:
+        if start <= vm < seen:
             slot = state.slot_of[lane, vm - start]
             if slot >= 0:
                 take(work, state, lane, vm, slot, -1)
+                _forget(state.running, state, lane, vm - start)
                 clocks[NOW] = max(clocks[NOW], work.end_time[position])
         position += 1
     counters[NEXT_END] = position
@@ -205,18 +279,19 @@ def release_until(work: WorkloadArrays, state: LaneState, lane: int, time: float
         clocks[NOW] = max(clocks[NOW], state.delayed_end[lane, 0])
         vm = _pop_delayed(state, lane)
         take(work, state, lane, vm, -1 - state.slot_of[lane, vm - start], -1)
+        _forget(state.running, state, lane, vm - start)
 
 
 @inlined
 def next_end(work: WorkloadArrays, state: LaneState, lane: int) -> float:
     """The time of the next departure of the lane, seconds; `inf` if nothing that runs ever ends."""
     counters = state.counters[lane]
-    start, head, rows = counters[START], counters[HEAD], work.end_time.shape[0]
+    start, seen, rows = counters[START], _seen(work.queue, counters), work.end_time.shape[0]
     heap_end = state.delayed_end[lane, 0] if counters[DELAYED] > 0 else np.inf
     position = counters[NEXT_END]
     while position < rows and work.end_time[position] < heap_end:
         vm = work.end_vm[position]
-        if start <= vm < head and state.slot_of[lane, vm - start] >= 0:
+        if start <= vm < seen and state.slot_of[lane, vm - start] >= 0:
             return work.end_time[position]
         position += 1
     return heap_end

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.compiling import inlined
-from spane_rllib.problems.vm_scheduling.simulator.rules import ARRIVAL, HEAD, START, LaneState
+from spane_rllib.problems.vm_scheduling.simulator.rules import ARRIVAL, HEAD, NOT_PLACED, START, LaneState
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 BURST_S = 1.0
@@ -37,4 +37,5 @@ def find_siblings(
             break
         if kinds[vm] == kinds[head]:
             slot = state.slot_of[lane, vm - start]
-            discount[(slot if slot >= 0 else -1 - slot) >> 1] = weight
+            if slot != NOT_PLACED:
+                discount[(slot if slot >= 0 else -1 - slot) >> 1] = weight

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.placement import placeable
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, Queue
+from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
 
 # How many parts of a core or GiB the simulator may have to tell apart, tried in this order.
@@ -28,9 +30,10 @@ class WorkloadArrays(NamedTuple):
 
     `growth` decides when a kernel is compiled which objective it is for. Nobody waits in the allocations
     objective, so all that counts about an end is the creation it comes before: `end_time` holds that row.
+    `queue` decides in the same way whether VMs wait in line, or by another discipline.
     """
 
-    need: npt.NDArray[np.int32]  # (n, 3) units of cpu and memory on each node it uses, 1 if on both nodes
+    need: npt.NDArray[np.int32]  # (n, 4) units of cpu and memory on each node it uses, 1 if on both; size
     times: npt.NDArray[np.float64]  # (n, 2) arrival, lifetime, seconds
     end_time: npt.NDArray[np.float64]  # (n,) arrival + lifetime, seconds, or row; sorted
     end_vm: npt.NDArray[np.int32]  # (n,) the VM that ends then
@@ -38,6 +41,9 @@ class WorkloadArrays(NamedTuple):
     # Of the allocations objective alone, else None:
     node_capacity: Any = None  # (2, slots) int32, units of cpu and memory of every node
     growth: Any = None  # (3,) float64, servers at first, servers added at a time, used share that adds
+    # Of queue disciplines other than first come, first served, else None:
+    queue: Any = None  # (3,) float64, depth, patience in seconds, reservations
+    estimate: Any = None  # (n,) float64, lifetimes as the scheduler knows them, seconds
 
 
 class Workload:
@@ -63,10 +69,15 @@ class Workload:
             )
         double = self.is_double(trace.cpu, trace.memory)
         share = np.where(double, scale / NODES_PER_SERVER, scale)
-        need = np.empty((len(trace), 3), np.int64)
+        need = np.empty((len(trace), 4), np.int64)
         need[:, 0] = np.rint(trace.cpu * share)
         need[:, 1] = np.rint(trace.memory * share)
         need[:, 2] = double
+        # A small VM is on one of the two nodes of a server, a double one takes the same share of both.
+        of_server = (need[:, :2] / sizes.max(axis=0)).max(axis=1) * np.where(
+            double, 1.0, 1 / NODES_PER_SERVER
+        )
+        need[:, 3] = np.searchsorted([*VM_SIZES.values()][:-1], of_server - 1e-9)
         too_large = np.flatnonzero(~placeable(trace, double, nodes))
         if len(too_large):
             vm = int(too_large[0])
@@ -79,8 +90,8 @@ class Workload:
         self.arrays = self._compile(np.ascontiguousarray(need, np.int32), times, sizes.astype(np.int32))
         # First Fit run lengths by number of servers, filled by `probe_vm_counts`; 0 = not probed yet.
         self.probed: dict[int, npt.NDArray[np.int32]] = {}
-        for array in filter(lambda array: array is not None, self.arrays):
-            array.flags.writeable = False
+        self.queue = FIFO
+        _freeze(self.arrays)
 
     def __len__(self) -> int:
         return len(self.trace)
@@ -101,9 +112,36 @@ class Workload:
         order = np.argsort(end, kind="stable")
         return WorkloadArrays(need, times, end[order], order.astype(np.int32), sizes[0])
 
-    def __reduce__(self) -> tuple[type[Workload], tuple[VmTrace, Any]]:
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         # Rebuilt rather than copied: unpickled arrays would be writable, another type to the compiled rules.
-        return Workload, (self.trace, self.cluster)
+        return _rebuilt, (self.trace, self.cluster, self.queue)
+
+    def under(self, queue: Queue) -> Workload:
+        """The same VMs under another queue discipline; all else is shared."""
+        if queue == self.queue:
+            return self
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.queue = queue
+        other.arrays = self.arrays._replace(queue=None, estimate=None)
+        if not queue.is_fifo:
+            rule = np.array([queue.depth, queue.patience, queue.reservations])
+            lifetimes = np.ascontiguousarray(self.arrays.times[:, 1])
+            other.arrays = other.arrays._replace(queue=rule, estimate=lifetimes)
+            _freeze(other.arrays)
+        return other
+
+    def vms_by_size(
+        self, starts: npt.NDArray[np.int64], vm_counts: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """(E, len(VM_SIZES)) VMs of each size among the `vm_counts[e]` from row `starts[e]`."""
+        return self._counted_sizes[starts + vm_counts] - self._counted_sizes[starts]
+
+    @cached_property
+    def _counted_sizes(self) -> npt.NDArray[np.int64]:
+        """(n + 1, len(VM_SIZES)) VMs of each size before each row."""
+        is_size = self.arrays.need[:, 3, None] == np.arange(len(VM_SIZES))
+        return np.concatenate([np.zeros((1, len(VM_SIZES)), np.int64), is_size.cumsum(axis=0)])
 
     def __deepcopy__(self, memo: dict[int, object]) -> Workload:
         return self  # never changes
@@ -111,7 +149,7 @@ class Workload:
     @cached_property
     def kind(self) -> npt.NDArray[np.int32]:
         """(n,) numbers from 0, the same for VMs that need the same."""
-        cpu, memory, double = self.arrays.need.T.astype(np.int64)
+        cpu, memory, double, _ = self.arrays.need.T.astype(np.int64)
         return np.unique(cpu << 32 | memory << 1 | double, return_inverse=True)[1].astype(np.int32)
 
     def check_cluster(self, cluster: Cluster) -> None:
@@ -147,9 +185,19 @@ class Workload:
             )
 
 
-def compile_workload(trace: VmTrace, cluster: Cluster) -> Workload:
+def compile_workload(trace: VmTrace, cluster: Cluster, queue: Queue = FIFO) -> Workload:
     """`Workload(trace, cluster)`, made once per process for each trace object and type of server."""
-    return _compile_workload(trace, replace(cluster, servers=1))
+    return _compile_workload(trace, replace(cluster, servers=1)).under(queue)
+
+
+def _rebuilt(trace: VmTrace, cluster: Cluster, queue: Queue) -> Workload:
+    return Workload(trace, cluster).under(queue)
+
+
+def _freeze(arrays: WorkloadArrays) -> None:
+    for array in arrays:
+        if array is not None:
+            array.flags.writeable = False
 
 
 @lru_cache(maxsize=4)

@@ -9,6 +9,7 @@ from typing import Any
 from spane_rllib.datasets.vm_traces.splits import Splits
 from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.environments import from_keywords, known_keywords
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
     NODE_CPU,
@@ -31,6 +32,9 @@ class VMSchedulingEnv(SlotEnv):
     There is no migration and no preemption. The aim is that VMs wait as little as possible. Lifetimes, the
     clock and the queue behind the head are not observed.
 
+    With another `queue`, such as "skip", VMs may pass one that fits nowhere. Which VM is placed next is up to
+    the discipline, and "the VM at the head" below is that one; the agent still chooses where.
+
     A VM with more memory than `double_memory_threshold` is "double": half of its cpu and half of its memory
     lie on each of the two nodes of one server. Any other VM lies wholly on one node.
 
@@ -48,7 +52,7 @@ class VMSchedulingEnv(SlotEnv):
     |---------------|-----------------|---------|--------|---------------------------------------------------|
     | `servers`     | (servers, 2, 2) | float32 | 0 to 1 | free share by server, node and (cpu, memory)      |
     | `request`     | (3,)            | float32 | 0 to 2 | cpu and memory of the head VM, 1 if it is double  |
-    | `action_mask` | (2 * servers,)  | int8    | 0 or 1 | 1 where the head VM fits                          |
+    | `action_mask` | (2 * servers,)  | int8    | 0 or 1 | 1 where the head VM fits and may be placed        |
 
     `request` counts the whole VM in shares of *one* node, so that a double VM can need up to 2. After the end
     of an episode `request` and `action_mask` are 0.
@@ -67,8 +71,8 @@ class VMSchedulingEnv(SlotEnv):
     ## Episode End
 
     - Termination: all VMs of the episode are placed (the last row of the trace is never placed).
-    - Truncation: the VM at the head fits nowhere and nothing that runs ever ends, which needs a trace with
-      VMs that never end.
+    - Truncation: no VM can be placed and nothing that runs ever ends, which needs a trace with VMs that never
+      end.
     - An infeasible action raises `InfeasibleAction` and changes nothing or, with
       `infeasible_action="terminate"`, terminates the episode. Its reward then is that of a wait of 30 days
       (`scenario.UNPLACED_WAIT`) for every VM not placed, so ending early does not pay.
@@ -80,7 +84,7 @@ class VMSchedulingEnv(SlotEnv):
     |--------------------------|-----------------------------------------------------------------------------|
     | `wait`                   | wait of the VM just placed, seconds (0 after `reset`)                       |
     | `time`                   | trace time of the decision at hand, seconds                                 |
-    | `vm`                     | row of the VM at the head; at the end the row behind the last VM placed     |
+    | `vm`                     | row of the VM at the head; at the end the row behind those of the episode   |
     | `placed`                 | VMs placed so far                                                           |
     | `total_wait`, `max_wait` | of the VMs placed so far, seconds                                           |
     | `start`, `vm_count`      | first row of the episode, number of its VMs (cut at the end of the trace)   |
@@ -98,6 +102,8 @@ class VMSchedulingEnv(SlotEnv):
     - `infeasible_action`: what one does, "error", "terminate", or "first_fit" (the lowest slot with room is
       taken instead).
     - `extra_vms`: VMs of an episode beyond First Fit's run length.
+    - `queue`: the queue discipline: "fifo", "skip", "skip:DEPTH", "easy", "conservative" or "aged:SECONDS";
+      docs/queue_disciplines.md has their rules.
     - `render_mode`: None; there is nothing to show.
 
     Values that are not allowed raise `UserError`.
@@ -125,6 +131,7 @@ class VMSchedulingEnv(SlotEnv):
         reward: str | RewardFunction = "log_wait",
         infeasible_action: str = "error",
         extra_vms: int = EXTRA_VMS,
+        queue: str = FIFO.text,
         render_mode: None = None,
     ) -> None:
         instance = WaitInstance(
@@ -138,6 +145,7 @@ class VMSchedulingEnv(SlotEnv):
             reward=reward,
             infeasible_action=infeasible_action,
             extra_vms=extra_vms,
+            queue=queue,
         )
         super().__init__(instance, render_mode)
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from spane_rllib.core.bootstrap import Resamples
 from spane_rllib.core.console import format_table
 from spane_rllib.problems.vm_scheduling.policies import Policy
+from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     EpisodeResults,
@@ -17,7 +18,7 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     lower_bounds,
     probe_vm_counts,
 )
-from spane_rllib.problems.vm_scheduling.waits.statistics import wait_statistics
+from spane_rllib.problems.vm_scheduling.waits.statistics import all_statistics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,10 @@ SUMMARY_COLUMNS = (
     "lower_bound_trimmed_mean_10_s",
     "gap_trimmed_mean_10",
     "gap_mean",
+    "longest_wait_p99_s",
+    "overtaken_rate",
+    "passes_per_overtaken",
+    *(f"mean_wait_{size}_s" for size in VM_SIZES),
 )
 
 
@@ -56,6 +61,7 @@ def evaluate_policy(
 
     vm_counts = probe_vm_counts(workload, cluster, starts)
     results = EpisodeResults.of_state(*policy.play(workload, cluster, starts, vm_counts, seed))
+    vms_by_size = workload.vms_by_size(starts, results.placed)
     if bounds is None:
         bounds = lower_bounds(workload, cluster, starts, vm_counts)
     return pd.DataFrame(
@@ -69,6 +75,11 @@ def evaluate_policy(
             "max_wait_s": results.max_wait,
             "return": results.episode_return,
             "lower_bound_s": bounds,
+            "overtaken": results.overtaken,
+            "passes": results.passes,
+            "most_passes": results.most_passes,
+            **{f"wait_{size}_s": waits for size, waits in zip(VM_SIZES, results.size_wait.T, strict=True)},
+            **{f"vms_{size}": vms for size, vms in zip(VM_SIZES, vms_by_size.T, strict=True)},
         }
     )
 
@@ -79,7 +90,7 @@ def summarize(episodes: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for (policy, servers), group in episodes.groupby(["policy", "servers"], sort=False):
-        values = wait_statistics(group["total_wait_s"], group["lower_bound_s"], Resamples.none(len(group)))
+        values = all_statistics(group, Resamples.none(len(group)))
         row = {"policy": policy, "servers": servers, "episodes": len(group)}
         rows.append(row | {name: float(value[0]) for name, value in values.items()})
     return pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS))
@@ -104,6 +115,16 @@ def summary_table(summary: pd.DataFrame) -> str:
         "mean / bound",
     )
     ordered = summary.sort_values(["servers", "trimmed_mean_10_s"], kind="stable")
-    rows = [tuple(row) for row in ordered.itertuples(index=False)]
     main = ("policy", "servers", "trim 10%", "mean s", "catastrophes", "10% / bound")
-    return format_table(header, rows, main)
+    names = list(SUMMARY_COLUMNS[: len(header)])
+    waits = format_table(header, [tuple(row) for row in ordered[names].itertuples(index=False)], main)
+    return f"{waits}\n\nwho waits, seconds per VM by size, and who is passed:\n{fairness_table(ordered)}"
+
+
+def fairness_table(ordered: pd.DataFrame) -> str:
+    """What a summary says of who waits, as text, in its order."""
+    header = ("policy", "servers", *VM_SIZES, "longest, p99", "overtaken", "passed by")
+    sizes = (f"mean_wait_{size}_s" for size in VM_SIZES)
+    names = ["policy", "servers", *sizes, "longest_wait_p99_s", "overtaken_rate", "passes_per_overtaken"]
+    main = ("policy", "servers", "giant", "longest, p99", "overtaken")
+    return format_table(header, [tuple(row) for row in ordered[names].itertuples(index=False)], main)

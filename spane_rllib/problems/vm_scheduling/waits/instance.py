@@ -12,6 +12,7 @@ import numpy as np
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.vm_traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, Queue, parse_queue
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
     NODE_CPU,
@@ -30,6 +31,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     HEAD,
     MAX_WAIT,
     NOW,
+    PLACED,
     START,
     STOP,
     STUCK,
@@ -56,6 +58,7 @@ class WaitInstance(SlotInstance):
     double_memory_threshold: float = DOUBLE_MEMORY_THRESHOLD
     reward: str | RewardFunction = "log_wait"
     extra_vms: int = EXTRA_VMS
+    queue: str = FIFO.text
 
     length_option = "vm_count"
     truncated_status = STUCK
@@ -68,6 +71,7 @@ class WaitInstance(SlotInstance):
                 raise UserError(f"{name}: {getattr(self, name)!r} is not allowed; give a number")
         if not callable(self.reward) and self.reward not in tuple(REWARDS):
             raise UserError(f"reward: {self.reward!r} is not one of {', '.join(REWARDS)}")
+        self.discipline  # noqa: B018  # checks it
         super().__post_init__()
 
     @cached_property
@@ -76,9 +80,14 @@ class WaitInstance(SlotInstance):
         return Cluster(self.servers, self.node_cpu, self.node_memory, self.double_memory_threshold)
 
     @cached_property
+    def discipline(self) -> Queue:
+        """The queue discipline."""
+        return parse_queue(self.queue)
+
+    @cached_property
     def workload(self) -> Workload:
         """The compiled trace; environments of one process share it."""
-        return compile_workload(load_trace(self.trace), self.cluster)
+        return compile_workload(load_trace(self.trace), self.cluster, self.discipline)
 
     @cached_property
     def reward_function(self) -> RewardFunction:
@@ -99,16 +108,16 @@ class WaitInstance(SlotInstance):
         """
         counters = lanes.state.counters[refused]
         waits = np.full(len(refused), UNPLACED_WAIT)
-        unplaced = counters[:, STOP] - counters[:, HEAD]
+        unplaced = counters[:, STOP] - counters[:, START] - counters[:, PLACED]
         return self.reward_function(waits, lanes.observations.servers[refused]) * unplaced
 
     def describe(self, counters: Any, clocks: Any) -> dict[str, Any]:
-        start, head = counters[START], counters[HEAD]
+        start = counters[START]
         return {
             "wait": clocks[WAIT],
             "time": clocks[NOW],
-            "vm": head,
-            "placed": head - start,
+            "vm": counters[HEAD],
+            "placed": counters[PLACED],
             "total_wait": clocks[TOTAL_WAIT],
             "max_wait": clocks[MAX_WAIT],
             "start": start,

@@ -16,11 +16,12 @@ from spane_rllib.problems.problem import Evaluation, Identity, ValidationSetting
 from spane_rllib.problems.search import SearchMethod
 from spane_rllib.problems.vm_scheduling import arguments, environments
 from spane_rllib.problems.vm_scheduling.problem import SlotProblem, check_fixed_sizes
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
+from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
 from spane_rllib.problems.vm_scheduling.score_search.settings import PlacementScoreSearch
 from spane_rllib.problems.vm_scheduling.settings import (
     CATASTROPHE_S,
-    ClusterSettings,
-    SlotInstanceSettings,
+    WaitInstanceSettings,
 )
 from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS
 
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
 
     from spane_rllib.core.bootstrap import Numbers, Resamples
     from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
-
-
-class WaitInstanceSettings(SlotInstanceSettings):
-    """What is scheduled."""
-
-    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The cluster trained on.")
 
 
 class WaitValidationSettings(ValidationSettings):
@@ -72,6 +67,8 @@ class WaitProblem(SlotProblem):
             "zero_wait_rate": Statistic("zero wait", "{:.1%}", "more"),
             "gap_trimmed_mean_10": Statistic("trim 10% / lower bound", "{:.2f}", derived=True),
             "gap_mean": Statistic("mean / lower bound", "{:.2f}", derived=True),
+            "longest_wait_p99_s": Statistic("longest wait p99, s", "{:,.0f}"),
+            "overtaken_rate": Statistic("overtaken", "{:.2%}"),
         },
         headline="trimmed_mean_10_s",
         compared=("trimmed_mean_10_s", "trimmed_mean_20_s", "mean_s", "mean_log1p"),
@@ -86,7 +83,9 @@ class WaitProblem(SlotProblem):
         note=(
             "A trimmed mean drops the named share of episodes at each end; a catastrophe is an episode with "
             f"a total wait of more than {CATASTROPHE_S:,.0f} s; mean log1p is the mean of log(1 + total wait "
-            "in seconds); the lower bound holds for every policy without migration."
+            "in seconds); the lower bound holds for every policy without migration; longest wait p99 is the "
+            "99th percentile over episodes of the longest wait of a VM; overtaken is the share of VMs that "
+            "were placed after one that arrived later."
         ),
         figure="trimmed_means",
     )
@@ -100,6 +99,11 @@ class WaitProblem(SlotProblem):
         "max_wait_s": float,
         "return": float,
         "lower_bound_s": float,
+        "overtaken": int,
+        "passes": int,
+        "most_passes": int,
+        **{f"wait_{size}_s": float for size in VM_SIZES},
+        **{f"vms_{size}": int for size in VM_SIZES},
     }
 
     def check(self, config: Any) -> None:
@@ -122,7 +126,8 @@ class WaitProblem(SlotProblem):
         cluster = Cluster(**settings.cluster.model_dump())
         trace = configured_trace(settings.trace, cluster.is_double, [(cluster.node_cpu, cluster.node_memory)])
         splits = configured_splits(settings.splits, trace)
-        return WaitTask(self, WaitInstance(trace=trace, splits=splits, **settings.cluster.model_dump()))
+        servers = settings.cluster.model_dump()
+        return WaitTask(self, WaitInstance(trace=trace, splits=splits, queue=settings.queue, **servers))
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> WaitTask:
         from spane_rllib.problems.environments import from_keywords
@@ -155,9 +160,9 @@ class WaitProblem(SlotProblem):
         return summary_table(summary)
 
     def estimate(self, episodes: pd.DataFrame, resamples: Resamples) -> dict[str, Numbers]:
-        from spane_rllib.problems.vm_scheduling.waits.statistics import wait_statistics
+        from spane_rllib.problems.vm_scheduling.waits.statistics import all_statistics
 
-        return wait_statistics(episodes["total_wait_s"], episodes["lower_bound_s"], resamples)
+        return all_statistics(episodes, resamples)
 
     def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:
         cluster = config.cluster
@@ -167,6 +172,8 @@ class WaitProblem(SlotProblem):
             f"and {cluster.node_memory:g} GiB; a VM above {cluster.double_memory_threshold:g} GiB is split "
             "over both nodes."
         )
+        if config.queue != FIFO.text:
+            yield f"Queue discipline: {config.queue}."
         parts = (
             ", ".join(
                 f"{name} {low:g} to {high:g}" for name, (low, high) in config.splits.model_dump().items()

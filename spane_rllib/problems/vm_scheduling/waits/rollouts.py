@@ -76,6 +76,7 @@ class WaitRollouts(SlotRollouts):
             recorded.log_probability,
             terminated=True,
             measured=recorded.total_wait,
+            item=recorded.vm - recorded.start,
         )
 
     def measured(self, ends: Ends) -> Floats:
@@ -98,6 +99,7 @@ class WaitRollouts(SlotRollouts):
             node_cpu=cluster.node_cpu,
             node_memory=cluster.node_memory,
             double_memory_threshold=cluster.double_memory_threshold,
+            queue=self.workload.queue.text,
             splits={"train": rows, "validation": rows, "test": rows},
             reward=self._reward,
         )
@@ -115,7 +117,13 @@ class WaitRollouts(SlotRollouts):
         # Those of the heuristic `reward_baseline`.
         if self._baseline is None:
             return None
-        return [self._rewards(recorded) for recorded in self._baseline.play(*starts)]
+        found = []
+        for recorded in self._baseline.play(*starts):
+            item = recorded.vm - recorded.start  # the queue may place them in another order
+            rewards = np.zeros(item.max(initial=-1) + 1)
+            rewards[item] = self._rewards(recorded)
+            found.append(rewards)
+        return found
 
     def demonstrations(self, decisions: int, random: np.random.Generator) -> Batch:
         """Decisions of the heuristic `imitate` in episodes from random training rows."""

@@ -1,16 +1,22 @@
-"""Statistics of the total wait per episode, of a sample of episodes and of resamples of it."""
+"""Statistics of the waits of episodes, of a sample of episodes and of resamples of it."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.bootstrap import Numbers, Resamples
+from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
 from spane_rllib.problems.vm_scheduling.settings import CATASTROPHE_S
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def wait_statistics(waits: npt.ArrayLike, bounds: npt.ArrayLike, resamples: Resamples) -> dict[str, Numbers]:
-    """(1 + R,) values of each statistic of `WaitProblem`, of the sample and of each resample.
+    """(1 + R,) values of statistics of `WaitProblem`, of the sample and of each resample.
 
     Args:
         waits: (E,) total wait of each episode, seconds.
@@ -39,6 +45,33 @@ def wait_statistics(waits: npt.ArrayLike, bounds: npt.ArrayLike, resamples: Resa
     }
 
 
+def fairness_statistics(episodes: pd.DataFrame, resamples: Resamples) -> dict[str, Numbers]:
+    """(1 + R,) values of what says who waits, as `wait_statistics`, of E episodes with their columns.
+
+    The mean wait of VMs of a size is over all VMs of the episodes, and 0 where there are none.
+    """
+
+    def column(name: str) -> Numbers:
+        return episodes[name].to_numpy(np.float64)
+
+    def per(total: str, of: str) -> Numbers:
+        sums, counts = resamples.means(column(total)), resamples.means(column(of))
+        return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+
+    return {
+        "longest_wait_p99_s": resamples.quantiles(column("max_wait_s"), 0.99),
+        "overtaken_rate": per("overtaken", "vm_count"),
+        "passes_per_overtaken": per("passes", "overtaken"),
+        **{f"mean_wait_{size}_s": per(f"wait_{size}_s", f"vms_{size}") for size in VM_SIZES},
+    }
+
+
 def _gap(waits: Numbers, bounds: Numbers) -> Numbers:
     without_wait = np.where(waits == 0, 1.0, np.inf)
     return np.divide(waits, bounds, out=without_wait, where=bounds > 0)
+
+
+def all_statistics(episodes: pd.DataFrame, resamples: Resamples) -> dict[str, Numbers]:
+    """`wait_statistics` and `fairness_statistics` of E episodes."""
+    waits = wait_statistics(episodes["total_wait_s"], episodes["lower_bound_s"], resamples)
+    return waits | fairness_statistics(episodes, resamples)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.problems.problem import Case, Part
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, EpisodeResults, probe_vm_counts
 from spane_rllib.problems.vm_scheduling.task import SlotEvaluation, SlotTask, starts_of
 from spane_rllib.problems.vm_scheduling.waits.evaluation import evaluate_policy
@@ -27,8 +28,12 @@ class WaitTask(SlotTask):
 
     instance: WaitInstance
 
+    @property
+    def queue(self) -> str:
+        return self.instance.discipline.text
+
     def _server_keywords(self) -> dict[str, Any]:
-        return asdict(self.instance.cluster)
+        return asdict(self.instance.cluster) | {"queue": self.queue}
 
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
@@ -70,11 +75,18 @@ class WaitTask(SlotTask):
 class WaitEvaluation(SlotEvaluation):
     """Episodes in which VMs wait."""
 
+    task: WaitTask
+
+    @property
+    def description(self) -> str:
+        queue = self.task.queue
+        return super().description + ("" if queue == FIFO.text else f"; queue: {queue}")
+
     def cluster_of(self, case: Case) -> Cluster:
         return replace(self.task.instance.cluster, servers=int(case))
 
     def _identity(self, case: Case) -> dict[str, Any]:
-        return {"cluster": asdict(self.cluster_of(case))}
+        return {"cluster": asdict(self.cluster_of(case)), "queue": self.task.queue}
 
     def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
         return evaluate_policy(

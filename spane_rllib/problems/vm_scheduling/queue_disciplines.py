@@ -1,0 +1,102 @@
+"""Queue disciplines: which of the VMs that wait may be placed; `docs/queue_disciplines.md` has the rules.
+
+Free of numba, so that a configuration is checked without it.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from spane_rllib.core.errors import UserError
+
+FORMS: dict[str, str] = {
+    "fifo": "strict first come, first served: nobody passes a VM that fits nowhere",
+    "skip": "any VM that fits is placed, in order of arrival",
+    "skip:DEPTH": "the same while fewer than DEPTH VMs before it are blocked; skip:1 is fifo",
+    "easy": "the first blocked VM holds a reservation; who passes must not delay it",
+    "conservative": "every blocked VM holds a reservation",
+    "aged:SECONDS": "skip until the first VM has waited for SECONDS, then nobody passes it",
+}
+"""What `parse_queue` takes, with one line for people."""
+
+_MAX_DEPTH = 1_000_000
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue discipline: VMs that wait are tried in order of arrival, and some are not tried.
+
+    Args:
+        text: as `parse_queue` takes it.
+        depth: a VM is tried only while fewer VMs than this before it are blocked.
+        patience: nobody is tried behind a VM that has waited for so many seconds.
+        reservations: how many of the first blocked VMs hold a reservation.
+    """
+
+    text: str = "fifo"
+    depth: float = 1
+    patience: float = math.inf
+    reservations: float = 0
+
+    @property
+    def is_fifo(self) -> bool:
+        """Whether VMs are placed strictly in order of arrival, by the plain rules."""
+        return self.text == "fifo"
+
+
+FIFO = Queue()
+
+
+def parse_queue(text: str) -> Queue:
+    """The discipline that `text` names; `Queue.text` is its one spelling.
+
+    Raises:
+        UserError: it names none.
+    """
+    if isinstance(text, str):
+        name, colon, argument = text.partition(":")
+        if not colon:
+            if name == "fifo":
+                return FIFO
+            if name == "skip":
+                return Queue("skip", depth=math.inf)
+            if name == "easy":
+                return Queue("easy", depth=math.inf, reservations=1)
+            if name == "conservative":
+                return Queue("conservative", depth=math.inf, reservations=math.inf)
+        elif name == "skip" and argument.isascii() and argument.isdecimal():
+            depth = int(argument[:20])
+            if 1 <= depth <= _MAX_DEPTH:
+                return Queue(f"skip:{depth}", depth=depth)
+        elif name == "aged" and (seconds := _seconds(argument)) is not None:
+            return Queue(f"aged:{seconds:.15g}", depth=math.inf, patience=seconds)
+    raise UserError(
+        f"queue: {reprlib.repr(text)} is no queue discipline; allowed are {', '.join(FORMS)} "
+        f"(DEPTH: a whole number from 1 to {_MAX_DEPTH:,}, SECONDS: a number of at least 0)"
+    )
+
+
+def _seconds(text: str) -> float | None:
+    if not text.isascii() or text != text.strip() or "_" in text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds + 0.0 if 0 <= seconds < math.inf else None
+
+
+def _canonical(text: str) -> str:
+    try:
+        return parse_queue(text).text
+    except UserError as error:
+        raise ValueError(str(error).removeprefix("queue: ")) from error
+
+
+QueueText = Annotated[str, AfterValidator(_canonical)]
+"""The type of a key that names one."""

@@ -1,0 +1,194 @@
+"""The rules of scheduling VMs that wait, under any queue discipline but first come, first served.
+
+Departures of an instant come before its arrivals, and are released together. After departures the waiting VMs
+are tried in order of arrival; a VM is also tried when it arrives. `Queue` says who is tried, and how many of
+the VMs that could not be placed hold a reservation; `plan` says what these leave to others. A VM that fits
+when it is tried is placed at once; a policy chooses where. `docs/queue_disciplines.md` specifies all this.
+
+The queue is a list: the k-th VM of the episode is followed by `LaneState.behind[k]`. The counter HEAD holds
+the VM at hand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spane_rllib.core.compiling import inlined
+from spane_rllib.problems.vm_scheduling.simulator.plan import NO_PLAN, extend_plan
+from spane_rllib.problems.vm_scheduling.simulator.rules import (
+    ARRIVAL,
+    BLOCKED,
+    CURSOR,
+    FINISHED,
+    FIRST,
+    FIRST_SLOT,
+    HEAD,
+    LAST,
+    MOST_PASSES,
+    NOT_PLACED,
+    NOW,
+    OVERTAKEN,
+    PASSES,
+    PLACED,
+    PREVIOUS,
+    RESTRICTED,
+    RUNNING_VMS,
+    SEEN,
+    START,
+    STATUS,
+    STOP,
+    STUCK,
+    WAITING,
+    LaneState,
+    first_fit,
+    next_end,
+    release_until,
+    reset_lane,
+    room_of,
+)
+from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
+
+# Positions in WorkloadArrays.queue.
+DEPTH, PATIENCE, RESERVATIONS = range(3)
+
+
+@inlined
+def begin_queue(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
+    """Begin an episode of `vm_count` VMs at row `start` on empty servers, where the first one fits."""
+    reset_lane(work, state, lane, start, vm_count)
+    counters = state.counters[lane]
+    counters[SEEN] = start + 1
+    counters[WAITING] = 0
+    for pointer in (FIRST, LAST, CURSOR, PREVIOUS):
+        counters[pointer] = -1
+    counters[BLOCKED] = 0
+    counters[RUNNING_VMS] = 0
+    counters[RESTRICTED] = 0
+    for total in (OVERTAKEN, PASSES, MOST_PASSES):
+        counters[total] = 0
+
+
+@inlined
+def leave_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
+    """Before the VM at hand is placed: it leaves the queue, and those who passed it are counted."""
+    counters = state.counters[lane]
+    position = counters[HEAD] - counters[START]
+    if work.queue[RESERVATIONS] > 0:
+        _note_running(work, state, lane, position)
+    if counters[CURSOR] < 0:  # it has just arrived
+        return
+    # Of the VMs that came before it, those still in the queue are the blocked ones before it.
+    passes = counters[PLACED] - (position - counters[BLOCKED])
+    counters[OVERTAKEN] += passes > 0
+    counters[PASSES] += passes
+    counters[MOST_PASSES] = max(counters[MOST_PASSES], passes)
+    following = state.behind[lane, position]
+    if counters[PREVIOUS] < 0:
+        counters[FIRST] = following
+    else:
+        state.behind[lane, counters[PREVIOUS]] = following
+    if following < 0:
+        counters[LAST] = counters[PREVIOUS]
+    counters[WAITING] -= 1
+    counters[CURSOR] = following
+
+
+@inlined
+def _note_running(work: WorkloadArrays, state: LaneState, lane: int, position: int) -> None:
+    """Add a VM that is placed now to the list of what runs."""
+    last = state.counters[lane, RUNNING_VMS]
+    state.counters[lane, RUNNING_VMS] = last + 1
+    state.running[lane, last] = position
+    state.running_at[lane, position] = last
+    now, estimate = state.clocks[lane, NOW], work.estimate[state.counters[lane, START] + position]
+    state.expected_end[lane, position] = now + estimate
+
+
+@inlined
+def _join_queue(state: LaneState, lane: int, position: int) -> None:
+    counters = state.counters[lane]
+    state.slot_of[lane, position] = NOT_PLACED
+    state.behind[lane, position] = -1
+    if counters[LAST] < 0:
+        counters[FIRST] = position
+    else:
+        state.behind[lane, counters[LAST]] = position
+    counters[LAST] = position
+    counters[WAITING] += 1
+
+
+@inlined
+def _is_tried(work: WorkloadArrays, state: LaneState, lane: int, blocked: int) -> bool:
+    """Whether a VM is tried that has `blocked` VMs before it in the queue."""
+    if blocked == 0:
+        return True
+    counters = state.counters[lane]
+    waited = state.clocks[lane, NOW] - work.times[counters[START] + counters[FIRST], ARRIVAL]
+    return bool((blocked < work.queue[DEPTH]) & (waited < work.queue[PATIENCE]))
+
+
+@inlined
+def settle_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
+    """Bring the lane to the next VM that is placed, or to the end."""
+    counters, clocks = state.counters[lane], state.clocks[lane]
+    start, stop = counters[START], counters[STOP]
+    plan = NO_PLAN  # it is of one moment and one decision
+    while True:
+        if counters[CURSOR] >= 0:
+            position, before = counters[CURSOR], counters[BLOCKED]
+        else:
+            if counters[WAITING] == 0 and counters[SEEN] == stop:
+                counters[HEAD] = stop
+                counters[STATUS] = FINISHED
+                return
+            arrival = work.times[counters[SEEN], ARRIVAL] if counters[SEEN] < stop else np.inf
+            end = next_end(work, state, lane) if counters[WAITING] > 0 else np.inf
+            moment = min(arrival, end)
+            if moment == np.inf:
+                counters[HEAD] = start + counters[FIRST]
+                counters[STATUS] = STUCK
+                return
+            release_until(work, state, lane, moment)
+            clocks[NOW] = moment
+            plan = NO_PLAN
+            if end <= arrival:
+                counters[CURSOR], counters[PREVIOUS], counters[BLOCKED] = counters[FIRST], -1, 0
+                continue
+            position, before = counters[SEEN] - start, counters[WAITING]
+            counters[SEEN] += 1
+        slot = -1
+        if _is_tried(work, state, lane, before):
+            counters[RESTRICTED] = before > 0 and work.queue[RESERVATIONS] > 0
+            if counters[RESTRICTED]:
+                plan = extend_plan(
+                    plan,
+                    min(before, work.queue[RESERVATIONS]),
+                    counters,
+                    clocks[NOW],
+                    start + position,
+                    work.need,
+                    work.estimate,
+                    state.free[lane],
+                    state.slot_of[lane],
+                    state.behind[lane],
+                    state.running[lane],
+                    state.expected_end[lane],
+                    state.step_time,
+                    state.step_free,
+                    state.step_next,
+                    state.room[lane],
+                )
+            room = room_of(state.room, state.free, counters, lane)
+            slot = first_fit(room, work.need[start + position])
+        elif counters[CURSOR] >= 0:
+            counters[CURSOR] = -1  # nor is anybody behind it
+            continue
+        if slot >= 0:
+            counters[HEAD] = start + position
+            counters[FIRST_SLOT] = slot
+            return
+        if counters[CURSOR] >= 0:
+            counters[PREVIOUS], counters[CURSOR] = position, np.int64(state.behind[lane, position])
+            counters[BLOCKED] += 1
+        else:
+            _join_queue(state, lane, position)
