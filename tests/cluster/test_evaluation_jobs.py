@@ -57,6 +57,7 @@ def write_result(job: EvaluationJob, store: PartStore) -> None:
     for part in job.parts:
         rows = [
             (f"/somewhere/{part.policy.name}", part.case, start, 50, 0.1 + 0.2, 0.3, 1 / 3, -1.0, 0.0)
+            + (0, 0, 0, 0.1, 0.2, 0.0, 0.0, 50, 0, 0, 0)
             for start in (700, 650)
         ]
         store.write(part, pd.DataFrame(rows, columns=list(WAITS.episode_columns)))

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
+
 HEURISTICS = ("first-fit", "best-fit", "keep-64")
 
 
@@ -85,6 +87,11 @@ def make_episodes(
                         "max_wait_s": wait / 10,
                         "return": -np.log1p(wait),
                         "lower_bound_s": bound,
+                        "overtaken": 3,
+                        "passes": 9,
+                        "most_passes": 4,
+                        **{f"wait_{size}_s": wait / 4 for size in VM_SIZES},
+                        **{f"vms_{size}": 75 for size in VM_SIZES},
                     }
                 )
             )

@@ -39,6 +39,10 @@ def test_an_episode_by_hand(tiny_trace: VmTrace) -> None:
     assert first["mean_wait_s"] == 37 / 4
     assert first["return"] == pytest.approx(-np.log1p(waits).sum())
     assert frame["total_wait_s"].tolist() == [37, 0]
+    # VM 1 takes half of the server's cores and three quarters of its memory, VM 2 3/8 of the cores.
+    assert first[["vms_small", "vms_medium", "vms_large", "vms_giant"]].tolist() == [0, 2, 1, 1]
+    assert first[["wait_medium_s", "wait_large_s", "wait_giant_s"]].tolist() == [18, 19, 0]
+    assert first[["overtaken", "passes", "most_passes"]].tolist() == [0, 0, 0]
 
 
 def test_episodes_match_the_policy_and_the_bound(trace: VmTrace) -> None:
@@ -88,7 +92,9 @@ def test_the_table_shows_the_best_first() -> None:
         pd.concat([episodes_of([9.0], "worse"), episodes_of([1.0], "better"), episodes_of([5.0], "small", 2)])
     )
     lines = summary_table(summary).splitlines()
-    assert [line.split()[0] for line in lines[2:]] == ["small", "better", "worse"]
+    order = ["small", "better", "worse"]
+    assert [line.split()[0] for line in lines[2:5]] == order  # waits
+    assert [line.split()[0] for line in lines[-3:]] == order  # who waits
 
 
 def test_tables_round_trip(trace: VmTrace, tmp_path: Path) -> None:

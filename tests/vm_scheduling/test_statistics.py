@@ -18,7 +18,10 @@ from spane_rllib.experiments.studies.comparison import (
     verdict,
 )
 from spane_rllib.problems.vm_scheduling.waits.problem import WAITS as PROBLEM
-from spane_rllib.problems.vm_scheduling.waits.statistics import wait_statistics
+from spane_rllib.problems.vm_scheduling.waits.statistics import (
+    fairness_statistics,
+    wait_statistics,
+)
 
 STATISTICS = PROBLEM.statistics
 BY_NAME = STATISTICS.by_name
@@ -71,13 +74,47 @@ def test_the_gap_of_a_bound_of_zero(wait: float, bound: float, gap: float) -> No
 
 
 def test_titles_are_those_of_the_statistics() -> None:
-    assert {*BY_NAME, "lower_bound_trimmed_mean_10_s"} == set(
+    fairness = {"longest_wait_p99_s", "overtaken_rate"}
+    assert {*BY_NAME, "lower_bound_trimmed_mean_10_s"} - fairness == set(
         wait_statistics([1.0], [1.0], Resamples.none(1))
     )
+    assert fairness < set(fairness_statistics(fair_episodes(), Resamples.none(3)))
     assert [
         BY_NAME[name].show(1234.5678) for name in ("mean_s", "catastrophe_rate", "mean_log1p", "gap_mean")
     ] == ["1,235", "123456.8%", "1234.568", "1234.57"]
     assert BY_NAME["gap_mean"].show(np.inf) == BY_NAME["mean_s"].show(np.nan) == "n/a"
+
+
+def fair_episodes() -> pd.DataFrame:
+    """Three episodes of 10 VMs, one of them a giant; in the last one nobody waits."""
+    return pd.DataFrame(
+        {
+            "max_wait_s": [50.0, 70.0, 0.0],
+            "overtaken": [1, 2, 0],
+            "passes": [4, 5, 0],
+            "wait_small_s": [0.0, 9.0, 0.0],
+            "wait_medium_s": [0.0, 0.0, 0.0],
+            "wait_large_s": [0.0, 0.0, 0.0],
+            "wait_giant_s": [50.0, 70.0, 0.0],
+            "vms_small": [9, 9, 9],
+            "vms_medium": [0, 0, 0],
+            "vms_large": [0, 0, 0],
+            "vms_giant": [1, 1, 1],
+        }
+    )
+
+
+def test_fairness_by_hand() -> None:
+    values = fairness_statistics(fair_episodes(), Resamples.none(3))
+    assert {name: value.item() for name, value in values.items()} == {
+        "longest_wait_p99_s": 70,
+        "overtaken_rate": pytest.approx(3 / 30),
+        "passes_per_overtaken": 3,
+        "mean_wait_small_s": pytest.approx(9 / 27),
+        "mean_wait_medium_s": 0,
+        "mean_wait_large_s": 0,
+        "mean_wait_giant_s": 40,
+    }
 
 
 waits = st.lists(
@@ -108,6 +145,9 @@ def test_a_resample_is_the_sample_with_its_blocks_repeated(
             ("zero_wait_rate", (repeated == 0).mean()),
         ):
             assert statistics[name][row] == pytest.approx(expected), name
+        for share in (0.5, 0.99):
+            expected = np.quantile(repeated, share, method="inverted_cdf")
+            assert resamples.quantiles(values, share)[row] == expected
 
 
 def test_blocks_are_drawn_evenly_and_by_the_seed_alone() -> None:

@@ -1,8 +1,8 @@
 """The rules of queue disciplines once more, as docs/queue_disciplines.md words them: plain and slow.
 
 What is free at some moment is summed up from scratch over all that runs and all that is reserved. A moment is
-a pair: (now, 0) is the present, and (time, 1) is any later one; a VM that has outlived its estimate is expected
-to end at (now, 1).
+a pair: (now, 0) is the present, and (time, 1) is any later one; a VM that has outlived its estimate is
+expected to end at (now, 1).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def test_vms_that_cannot_be_simulated(vm: tuple[float, float, float, float], mes
 
 def test_the_largest_vms_that_fit() -> None:
     workload = Workload(trace_of([(4, 4, 0, 1), (8, 16, 0, 1), (1, 1, 0, 1)]), SERVER)
-    assert workload.arrays.need.tolist() == [[8, 8, 0], [8, 16, 1], [2, 2, 0]]
+    assert workload.arrays.need[:, :3].tolist() == [[8, 8, 0], [8, 16, 1], [2, 2, 0]]
 
 
 def test_a_node_too_large_to_count() -> None:

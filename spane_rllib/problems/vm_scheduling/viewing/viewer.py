@@ -22,7 +22,7 @@ _MODULES = (
     "side.js",
     "main.js",
 )
-_DESCRIPTION = ("policy", "trace", "start", "source", "scenario")
+_DESCRIPTION = ("policy", "trace", "start", "source", "scenario", "queue")
 
 
 class ScheduleViewer(Viewer):

@@ -54,15 +54,17 @@ def fairness_statistics(episodes: pd.DataFrame, resamples: Resamples) -> dict[st
     def column(name: str) -> Numbers:
         return episodes[name].to_numpy(np.float64)
 
-    def per(total: str, of: str) -> Numbers:
-        sums, counts = resamples.means(column(total)), resamples.means(column(of))
+    def per(total: Numbers, of: Numbers) -> Numbers:
+        sums, counts = resamples.means(total), resamples.means(of)
         return np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+
+    vms = {size: column(f"vms_{size}") for size in VM_SIZES}
 
     return {
         "longest_wait_p99_s": resamples.quantiles(column("max_wait_s"), 0.99),
-        "overtaken_rate": per("overtaken", "vm_count"),
-        "passes_per_overtaken": per("passes", "overtaken"),
-        **{f"mean_wait_{size}_s": per(f"wait_{size}_s", f"vms_{size}") for size in VM_SIZES},
+        "overtaken_rate": per(column("overtaken"), np.sum(list(vms.values()), axis=0)),
+        "passes_per_overtaken": per(column("passes"), column("overtaken")),
+        **{f"mean_wait_{size}_s": per(column(f"wait_{size}_s"), vms[size]) for size in VM_SIZES},
     }
 
 

@@ -6,7 +6,7 @@ export const CATASTROPHE = 300000; // seconds of total wait
 
 export class Episode {
   constructor(recording) {
-    Object.assign(this, { policy: recording.policy, trace: recording.trace, start: recording.start, source: recording.source, scenario: recording.scenario });
+    Object.assign(this, { policy: recording.policy, trace: recording.trace, start: recording.start, source: recording.source, scenario: recording.scenario, discipline: recording.queue });
     this.vms = recording.vms;
     this.vms.lifetime = this.vms.lifetime.map((value) => value ?? Infinity);
     this.events = recording.events;
@@ -33,7 +33,7 @@ export class Episode {
 
   #deriveColumns() {
     const { events, vms, length } = this;
-    const columns = ["cpu", "memory", "queue", "headWait", "totalWait", "decisions", "delayed", "longest", "running", "active", "serverHours"];
+    const columns = ["cpu", "memory", "queue", "head", "placedUpTo", "headWait", "totalWait", "decisions", "delayed", "longest", "running", "active", "serverHours"];
     for (const name of columns) this[name] = new Float64Array(length + 1);
     this.capacity = { cpu: new Float64Array(length + 1), memory: new Float64Array(length + 1) };
     this.placedAt = new Int32Array(this.vmCount).fill(length + 1); // position after the placement
@@ -43,7 +43,7 @@ export class Episode {
     this.catastrophes = [];
     this.expansions = []; // positions at which servers have been added
     const activation = [...this.servers.active_from.keys()].sort((a, b) => this.servers.active_from[a] - this.servers.active_from[b]);
-    let active = 0, capacityCpu = 0, capacityMemory = 0, usedCpu = 0, usedMemory = 0, arrived = 0, activeSince = 0;
+    let active = 0, capacityCpu = 0, capacityMemory = 0, usedCpu = 0, usedMemory = 0, arrived = 0, waiting = 0, head = 0, activeSince = 0;
     for (let p = 0; p <= length; p++) {
       const time = this.time(p);
       for (; active < activation.length && this.servers.active_from[activation[active]] <= time; active++) {
@@ -64,7 +64,7 @@ export class Episode {
       this.cpu[p] = usedCpu / capacityCpu;
       this.memory[p] = usedMemory / capacityMemory;
       this.running[p] = this.running[p - 1] + sign;
-      for (const name of ["totalWait", "decisions", "delayed", "longest"]) this[name][p] = this[name][p - 1];
+      for (const name of ["totalWait", "decisions", "delayed", "longest", "placedUpTo"]) this[name][p] = this[name][p - 1];
       if (departs) {
         this.departsAt[vm] = p;
       } else if (refused) {
@@ -73,6 +73,8 @@ export class Episode {
         const wait = time - vms.arrival[vm];
         this.placedAt[vm] = p;
         this.decisions[p] = this.afterDecision.push(p) - 1;
+        this.placedUpTo[p] = Math.max(this.placedUpTo[p], vm + 1);
+        if (vm < arrived) waiting--;
         if (wait > 0) {
           this.waits.push(p);
           this.totalWait[p] += wait;
@@ -81,10 +83,11 @@ export class Episode {
           if (this.totalWait[p] > CATASTROPHE && this.totalWait[p - 1] <= CATASTROPHE) this.catastrophes.push(p);
         }
       }
-      while (arrived < this.vmCount && vms.arrival[arrived] < time) arrived++;
-      this.queue[p] = Math.max(0, arrived - this.decisions[p]);
-      const head = this.decisions[p];
-      this.headWait[p] = this.queue[p] > 0 ? time - vms.arrival[head] : 0;
+      for (; arrived < this.vmCount && vms.arrival[arrived] < time; arrived++) if (this.placedAt[arrived] > p) waiting++;
+      this.queue[p] = waiting;
+      while (head < this.vmCount && this.placedAt[head] <= p) head++; // VMs may pass it
+      this.head[p] = head;
+      this.headWait[p] = waiting > 0 ? time - vms.arrival[head] : 0;
     }
   }
 
@@ -96,6 +99,23 @@ export class Episode {
   time(p) { return p === 0 ? this.begin : this.events.time[p - 1]; }
   runs(vm, p) { return this.placedAt[vm] <= p && p < this.departsAt[vm]; }
   wait(vm) { return this.events.time[this.placedAt[vm] - 1] - this.vms.arrival[vm]; }
+  // The VMs that wait at p in order of arrival, at most so many, each with how many later ones have been placed before it.
+  inQueue(p, most = Infinity) {
+    const found = [];
+    for (let vm = this.head[p]; vm < this.vmCount && this.vms.arrival[vm] < this.time(p) && found.length < most; vm++) {
+      if (this.placedAt[vm] > p) found.push({ vm, passedBy: this.decisions[p] - (vm - found.length) });
+    }
+    return found;
+  }
+
+  // How many VMs that wait on, the one that was placed at p has passed.
+  passed(p) {
+    const vm = this.events.vm[p - 1];
+    let count = 0;
+    for (let other = this.head[p]; other < vm; other++) count += this.placedAt[other] > p;
+    return count;
+  }
+
   residents(server, p) { return this.onServer[server].filter((vm) => this.runs(vm, p)); }
   isActive(server, p) { return this.servers.active_from[server] <= this.time(p); }
 
@@ -117,7 +137,7 @@ export class Episode {
   // Used cores and GiB of every node: [slot] in two arrays.
   loads(p) {
     const cpu = new Float64Array(2 * this.serverCount), memory = new Float64Array(2 * this.serverCount);
-    for (let vm = 0; vm < this.decisions[p]; vm++) {
+    for (let vm = 0; vm < this.placedUpTo[p]; vm++) {
       if (!this.runs(vm, p)) continue;
       const first = this.vms.slot[vm] & ~1;
       for (const node of [0, 1]) {

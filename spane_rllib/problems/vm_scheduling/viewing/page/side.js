@@ -7,6 +7,7 @@ import { colour, line, outline, surface } from "../../../../viewer/page/surface.
 import { drawTrend, WINDOW } from "./trend.js";
 
 const MOST_BARS = 50;
+const MOST_WAITING = 12;
 const LEVELS = [[0.5, "low"], [0.8, "busy"], [Infinity, "full"]];
 
 export class Side {
@@ -56,6 +57,7 @@ export class Side {
     this.view.draw(p, this.chosen);
     this.$(".stage canvas").setAttribute("aria-label", this.#describeServers(p));
     this.#detail(p);
+    if (this.episode.waiting) this.#queue(p);
   }
 
   #gauges(p) {
@@ -106,12 +108,13 @@ export class Side {
 
   #requests(p) {
     const { episode } = this;
-    const event = episode.event(p), head = episode.decisions[p] < episode.vmCount ? episode.decisions[p] : null;
+    const event = episode.event(p), head = episode.head[p] < episode.vmCount ? episode.head[p] : null;
     const wait = event && !event.departure && !event.refused ? episode.wait(event.vm) : 0;
+    const passed = event && !event.departure && !event.refused ? episode.passed(p) : 0;
     const title = !event ? "Empty cluster" : event.departure ? "Departed" : event.refused ? "No room" : "Placed";
     this.#request("last", event?.vm ?? null, title, {
       where: event ? episode.place(event.vm) : "before the first event",
-      wait: wait > 0 ? `after ${seconds(wait)}` : event?.refused ? `(${amount((1 - episode.cpu[p]) * episode.capacity.cpu[p])} cores are free)` : "",
+      wait: passed ? `after ${seconds(wait)}, past ${plural(passed, "VM")}` : wait > 0 ? `after ${seconds(wait)}` : event?.refused ? `(${amount((1 - episode.cpu[p]) * episode.capacity.cpu[p])} cores are free)` : "",
       departed: event?.departure,
     });
     if (!episode.waiting && p === episode.length) {
@@ -183,6 +186,20 @@ export class Side {
     const event = this.episode.event(p);
     const last = event ? `; last event: VM ${this.episode.vms.number[event.vm]} ${event.departure ? "departed from " : event.refused ? "" : "placed on "}${this.episode.place(event.vm)}` : "";
     return `Load of ${plural(this.episode.serverCount, "server")}${last}`;
+  }
+
+  #queue(p) {
+    const { episode } = this, now = episode.time(p), { vms } = episode;
+    this.$(".line h3").textContent = episode.discipline === "fifo" ? "Queue" : `Queue: ${episode.discipline}`;
+    const shown = episode.inQueue(p, MOST_WAITING);
+    this.$(".line tbody").replaceChildren(...shown.map(({ vm, passedBy }) => {
+      const row = document.createElement("tr");
+      const cells = [vms.number[vm], amount(vms.cpu[vm]), amount(vms.memory[vm]), duration(now - vms.arrival[vm]), passedBy];
+      row.append(...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
+      return row;
+    }));
+    const more = episode.queue[p] - shown.length;
+    this.$(".line small").textContent = more > 0 ? `and ${count(more)} more` : shown.length ? "" : "nobody waits";
   }
 
   #detail(p) {

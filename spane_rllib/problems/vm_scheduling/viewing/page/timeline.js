@@ -22,7 +22,11 @@ export class Timeline {
     const [a, b] = this.episodes;
     const decisions = Math.min(a.afterDecision.length, b.afterDecision.length) - 1;
     const slot = (episode, vm) => (episode.vms.double[vm] ? episode.vms.slot[vm] & ~1 : episode.vms.slot[vm]);
-    for (let vm = 0; vm < decisions; vm++) if (slot(a, vm) !== slot(b, vm)) return vm + 1;
+    const decided = (episode, k) => episode.events.vm[episode.afterDecision[k + 1] - 1];
+    for (let k = 0; k < decisions; k++) {
+      const [one, other] = [decided(a, k), decided(b, k)];
+      if (one !== other || slot(a, one) !== slot(b, other)) return k + 1;
+    }
     return a.afterDecision.length === b.afterDecision.length ? null : decisions + 1;
   }
 
