@@ -55,9 +55,30 @@ def write_model(folder: Path, seed: int = 0, kind: str = "spane") -> str:
 
 def write_result(job: EvaluationJob, store: PartStore) -> None:
     for part in job.parts:
+        name = f"/somewhere/{part.policy.name}"
         rows = [
-            (f"/somewhere/{part.policy.name}", part.case, start, 50, 0.1 + 0.2, 0.3, 1 / 3, -1.0, 0.0)
-            + (0, 0, 0, 0.1, 0.2, 0.0, 0.0, 50, 0, 0, 0)
+            (
+                name,
+                part.case,
+                start,
+                50,
+                0.1 + 0.2,
+                0.3,
+                1 / 3,
+                -1.0,
+                0.0,
+                0,
+                0,
+                0,
+                0.1,
+                0.2,
+                0,
+                0,
+                50,
+                0,
+                0,
+                0,
+            )
             for start in (700, 650)
         ]
         store.write(part, pd.DataFrame(rows, columns=list(WAITS.episode_columns)))

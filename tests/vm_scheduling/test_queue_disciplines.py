@@ -52,8 +52,21 @@ def test_names(text: str, canonical: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "FIFO", "skip:", "skip:0", "skip:-1", "skip:1.5", "skip:1_0", "skip:٣", "skip:10000000", "easy:1"]
-    + ["aged", "aged:", "aged:-1", "aged:nan", "aged:inf", "aged:1 ", "aged:1_0", "lifo", "skip:8:9"],
+    [
+        *(
+            "",
+            "FIFO",
+            "lifo",
+            "skip:",
+            "skip:0",
+            "skip:-1",
+            "skip:1.5",
+            "skip:1_0",
+            "skip:٣",
+            "skip:10000000",
+        ),
+        *("skip:8:9", "easy:1", "aged", "aged:", "aged:-1", "aged:nan", "aged:inf", "aged:1 ", "aged:1_0"),
+    ],
 )
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(UserError, match="is no queue discipline; allowed are fifo, skip, skip:DEPTH, easy"):
