@@ -50,6 +50,20 @@ def test_plans_keep_to_the_rules_and_change_nothing(name: str, model: str) -> No
         episode.advance()
 
 
+@pytest.mark.parametrize("name", ["random", "interleave", "foresight"])
+def test_no_plan_exceeds_the_budget_of_an_episode(name: str) -> None:
+    cluster = cluster_of([0, 0, 0, 0, 1, 2])
+    episode = Episode(instance_of(random_trace(5, mean=14), cluster, budget=3, moves=2))
+    planner, made = PLANNERS[name](np.random.default_rng(0)), 0
+    for _ in range(12):
+        for pod, node in planner(episode):
+            episode.move(pod, node)
+            made += 1
+        episode.advance()
+    assert made == episode.spent <= 3
+    assert name != "random" or (made, episode.moves_left) == (3, 0)
+
+
 def test_the_published_rule_moves_the_largest_pod_while_loads_are_uneven() -> None:
     episode = loaded_episode(moves=5)
     # CPU loads 0.85, 0.05, 0.05: the sum over pairs of squared differences is 1.28, over 3 nodes 0.43.

@@ -31,6 +31,7 @@ class Episode:
         pointer: pod that has the next request.
         window: the next window of the demand.
         moved: (P,) whether a pod has moved since the last window.
+        spent: moves of the episode so far.
         history: (N, POINTS, 2) load in the last window as a share of capacity.
         demand: (P, 2) mean load that requests were to each pod in the last window.
         granted: (P, 2) what each pod was given at its end.
@@ -61,6 +62,7 @@ class Episode:
         self.base = cluster.requests.copy()
         self.pods_on = np.bincount(self.placement, minlength=cluster.nodes)
         self.moved = np.zeros(cluster.pods, np.bool_)
+        self.spent = 0
         self.granted[:] = self.base
         self.assume(np.zeros_like(self.base))
 
@@ -81,7 +83,8 @@ class Episode:
     @property
     def moves_left(self) -> int:
         """Moves that are left before the next window."""
-        return self._moves - int(self.moved.sum())
+        left, budget = self._moves - int(self.moved.sum()), self.instance.settings.budget
+        return left if budget is None else min(left, budget - self.spent)
 
     def may_move(self, pod: int, node: int) -> bool:
         """Whether `pod` may be moved to `node` now."""
@@ -103,6 +106,7 @@ class Episode:
         self.pods_on[self.placement[pod]] -= 1
         self.pods_on[node] += 1
         self.placement[pod], self.moved[pod] = node, True
+        self.spent += 1
         cpu, memory = self.base[pod]
         return -self.instance.move_cost(cpu, memory)
 
