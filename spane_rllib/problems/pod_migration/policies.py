@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -46,7 +47,7 @@ def load_policy(text: str, instance: PodInstance, name: str | None = None) -> Po
     """The policy that `text` means; see `Task.load_policy`.
 
     Args:
-        text: as people write it.
+        text: as people write it; `POLICY#K` makes at most K moves in an episode.
         instance: what is played.
         name: in tables; None for `text`.
 
@@ -54,6 +55,10 @@ def load_policy(text: str, instance: PodInstance, name: str | None = None) -> Po
         UserError: it is none, or damaged.
     """
     called = name or text.rstrip("/")
+    limited = re.fullmatch(r"(.+)#([0-9]{1,9})", text)
+    if limited and not Path(text).exists():
+        policy, most = load_policy(limited[1], instance), int(limited[2])
+        return PodPolicy(called, f"{policy.identity}#{most}", partial(_limited_planner, policy.begin, most))
     if text in PLANNERS:
         return PodPolicy(called, text, PLANNERS[text])
     if text and Path(text).exists():
@@ -66,6 +71,17 @@ def load_policy(text: str, instance: PodInstance, name: str | None = None) -> Po
         f"policy {text!r}: neither a baseline ({', '.join(PLANNERS)}), nor the directory of a saved "
         "model, nor module:Class"
     )
+
+
+def _limited_planner(
+    begin: Callable[[np.random.Generator], Planner], most: int, random: np.random.Generator
+) -> Planner:
+    planner = begin(random)
+
+    def plan(episode: Episode) -> Sequence[Move]:
+        return planner(episode)[: most - episode.spent] if episode.spent < most else ()
+
+    return plan
 
 
 def _network_planner(network: nn.Module, random: np.random.Generator) -> Planner:

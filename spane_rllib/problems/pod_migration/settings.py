@@ -61,9 +61,6 @@ class PodSettings(Settings):
     window_s: float = Field(default=300.0, gt=0, le=1e7, description="Length of a window, seconds.")
     horizon: Whole = Field(default=288, description="Windows of an episode: a day.")
     moves: Whole = Field(default=4, description="Moves before a window at most (the reference has no limit).")
-    budget: Whole | None = Field(
-        default=None, description="Moves of an episode at most, to compare policies at equal migrations."
-    )
     max_pods_per_node: Whole = Field(default=100, description="Pods on a node at most.")
     resource_model: Literal["serial", "parallel"] = Field(
         default="serial",

@@ -83,8 +83,7 @@ class Episode:
     @property
     def moves_left(self) -> int:
         """Moves that are left before the next window."""
-        left, budget = self._moves - int(self.moved.sum()), self.instance.settings.budget
-        return left if budget is None else min(left, budget - self.spent)
+        return self._moves - int(self.moved.sum())
 
     def may_move(self, pod: int, node: int) -> bool:
         """Whether `pod` may be moved to `node` now."""
