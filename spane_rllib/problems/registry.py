@@ -24,6 +24,7 @@ DEFAULT = "vm_scheduling"
 _OURS = {
     "vm_scheduling": "spane_rllib.problems.vm_scheduling.waits.problem:WAITS",
     "vm_allocations": "spane_rllib.problems.vm_scheduling.allocations.problem:ALLOCATIONS",
+    "vm_rescheduling": "spane_rllib.problems.vm_rescheduling.problem:VM_RESCHEDULING",
     "pod_migration": "spane_rllib.problems.pod_migration.problem:POD_MIGRATION",
 }
 

@@ -7,9 +7,9 @@
        "other_requirement": {"deployment_set": [{"granularity": "host", "data": [instance_id, ...]}, ...]}},
      ...], "vm_type_list": [...], "general_requirement": {...}}
 
-Clusters are joined in the order of the file, and VMs may move between them. Hosts that are not ACTIVE are left
-out. What is free is computed from the VMs; the stored `free_*` values are ignored. A deployment set of the
-granularity "host" is an anti-affinity group.
+Clusters are joined in the order of the file, and VMs may move between them. Hosts that are not ACTIVE are
+left out. What is free is computed from the VMs; the stored `free_*` values are ignored. A deployment set of
+the granularity "host" is an anti-affinity group.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping as Dictionary
+from collections.abc import Iterator
+from collections.abc import Mapping as Dictionary
 from pathlib import Path
 from typing import Any
 

@@ -1,8 +1,8 @@
 """Synthetic mappings that resemble the published ones; one number decides a map.
 
-VMs are placed largest first, each on the tighter of D random places with room, and then many of them, drawn at
-random, leave and are placed anew by the same rule, as when they end and others begin. How many cores are free
-and D decide how full and how fragmented machines are. Nothing here is the published data: see
+VMs are placed largest first, each on the tighter of D random places with room, and then many of them, drawn
+at random, leave and are placed anew by the same rule, as when they end and others begin. How many cores are
+free and D decide how full and how fragmented machines are. Nothing here is the published data: see
 docs/vm_rescheduling.md for how far its figures are met.
 """
 
@@ -100,7 +100,9 @@ KINDS: Dictionary[str, Kind] = {
 
 
 @compiled
-def _take(free: Integers, memory: Integers, on: Integers, at: int, vm: Integers, group: int, sign: int) -> None:
+def _take(
+    free: Integers, memory: Integers, on: Integers, at: int, vm: Integers, group: int, sign: int
+) -> None:
     for node in range(2):
         if vm[2] != 0 or node == at % 2:
             free[at // 2, node] -= sign * vm[0]
@@ -155,7 +157,8 @@ def _place(
     again: Integers,
     place: Integers,
 ) -> None:
-    """Place every VM in turn and then those in `again` anew; `place` is (V,) slots, -1 where none had room."""
+    """Place every VM in turn and then those in `again` anew; `place` is (V,) slots, -1 where none had
+    room."""
     for k in range(len(vms) + len(again)):
         vm = k if k < len(vms) else again[k - len(vms)]
         if place[vm] >= 0:
@@ -165,6 +168,14 @@ def _place(
         place[vm] = _choose(free, memory, on, vms[vm], group[vm], draws[k])
         if place[vm] >= 0:
             _take(free, memory, on, place[vm], vms[vm], group[vm], 1)
+
+
+def most_vms(kind: str, machines: int | None = None) -> int:
+    """VMs that a map can have at most: somewhat more than its share where there are other machines."""
+    family = KINDS[kind]
+    total = sum(map(sum, family.vms.values()))
+    count = machines or family.machines
+    return total if count == family.machines else -(-5 * total * count // (4 * family.machines))
 
 
 def generate(kind: str, number: int, machines: int | None = None) -> Mapping:
@@ -184,7 +195,7 @@ def generate(kind: str, number: int, machines: int | None = None) -> Mapping:
         for double, amount in enumerate(amounts)
         for _ in range(amount)
     ]
-    sizes = np.array(rows, np.int64)[random.permutation(len(rows))]
+    sizes = np.array(rows, np.int64)[random.permutation(len(rows))][: most_vms(kind, machines)]
     share = count / family.machines
     total = 2 * count * NODE_CORES
     if family.free is None:
@@ -212,10 +223,9 @@ def generate(kind: str, number: int, machines: int | None = None) -> Mapping:
     # Those for which no room was left are not there; the others are in the order of machines.
     order = np.lexsort((place % 2, place // 2))
     order = order[place[order] >= 0]
+    group = group[order]
     if family.group_size:
-        group = np.unique(group[order], return_inverse=True)[1].reshape(-1)
-    else:
-        group = group[order]
+        group = np.unique(group, return_inverse=True)[1].reshape(-1)
     return mapping_of(
         f"{kind}-{number}" if machines is None else f"{kind}{count}-{number}",
         capacity,

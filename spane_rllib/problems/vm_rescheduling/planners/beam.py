@@ -57,7 +57,8 @@ def best_moves(
 
     VMs of one kind on one node count once, and each kind tries the `targets` nodes that it suits best.
 
-    Fills (N, 3) moves, (N,) gains in cost, scores and marks (what they add to the fingerprint); returns how many.
+    Fills (N, 3) moves, (N,) gains in cost, scores and marks (what they add to the fingerprint); returns how
+    many.
     """
     kinds = state.vms[:, KIND].max() + 1
     machines = len(state.free)
@@ -103,10 +104,14 @@ def best_moves(
             machine, node = slot // 2, slot % 2
             if machine == source or not is_legal(state, vm, machine, node):
                 continue
-            gain = leaving + cost_of(state, objective, machine) - cost_with(state, objective, vm, machine, node)
+            gain = (
+                leaving + cost_of(state, objective, machine) - cost_with(state, objective, vm, machine, node)
+            )
             if count == len(moves) and gain + 0.5 * weight * objective.unit < scores[count - 1]:
                 continue
-            score = gain + weight * (shapes[source] + shapes[machine] - _shape_after(state, objective, vm, machine, node))
+            score = gain + weight * (
+                shapes[source] + shapes[machine] - _shape_after(state, objective, vm, machine, node)
+            )
             if count == len(moves) and score <= scores[count - 1]:
                 continue
             at_row = min(count, len(moves) - 1)
@@ -140,9 +145,7 @@ def _shape_after(state: State, objective: Objective, vm: int, machine: int, node
     return total
 
 
-def beam_plan(
-    start: State, objective: Objective, migrations: int, width: int, clock: Clock
-) -> Plan:
+def beam_plan(start: State, objective: Objective, migrations: int, width: int, clock: Clock) -> Plan:
     """The best plan of a beam of `width` states, from `start`, which is not changed."""
     beam: list[tuple[State, list[tuple[int, int, int]]]] = [(copied(start), [])]
     best, least = beam[0][1], int(start.totals[0])
@@ -156,7 +159,9 @@ def beam_plan(
             base = int(state.totals[0]) + 0.5 * objective.weight * _spread(state, objective)
             for k in range(count):
                 move: tuple[int, int, int] = tuple(moves[k].tolist())  # type: ignore[assignment]
-                children.append((base - scores[k], int(state.totals[FINGERPRINT] + marks[k]), parent, move))
+                children.append(
+                    (base - scores[k], _joined(int(state.totals[FINGERPRINT]), int(marks[k])), parent, move)
+                )
             if clock.over():
                 break
         if clock.over() or not children:
@@ -178,6 +183,11 @@ def beam_plan(
             if state.totals[0] < least:
                 least, best = int(state.totals[0]), made
     return as_plan(best)
+
+
+def _joined(fingerprint: int, mark: int) -> int:
+    """Their sum in 64 bits."""
+    return (fingerprint + mark) & 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _spread(state: State, objective: Objective) -> float:

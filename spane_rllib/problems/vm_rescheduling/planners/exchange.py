@@ -1,16 +1,16 @@
 """The best exchange of VMs between machines, by column generation: a near-optimal end state with a bound.
 
-What becomes of each NUMA node, or of a machine with its double VMs, is one of many options (`pricing`). A linear
-program chooses among those found so far: at most one for each node, as many VMs of each class come as leave, no
-more than M leave. Its shadow prices say what a VM of each class and a migration are worth; with them the options
-of every machine are priced by dynamic programs, and those that would improve the program join it (Dantzig and
-Wolfe 1960; Gilmore and Gomory 1961). When none does, the program is solved over all options there are. Since
-only the classes and the limit couple the machines, its solution has few fractions, and an integer program over
-the options at hand closes the rest.
+What becomes of each NUMA node, or of a machine with its double VMs, is one of many options (`pricing`). A
+linear program chooses among those found so far: at most one for each node, as many VMs of each class come as
+leave, no more than M leave. Its shadow prices say what a VM of each class and a migration are worth; with
+them the options of every machine are priced by dynamic programs, and those that would improve the program
+join it (Dantzig and Wolfe 1960; Gilmore and Gomory 1961). When none does, the program is solved over all
+options there are. Since only the classes and the limit couple the machines, its solution has few fractions,
+and an integer program over the options at hand closes the rest.
 
-At any prices, M times the price of a migration plus the sum of what the machines' best options are worth bounds
-what M migrations can reach, in whatever order (Lagrangian bound). Memory and anti-affinity are left out of the
-bound, which holds with them too.
+At any prices, M times the price of a migration plus the sum of what the machines' best options are worth
+bounds what M migrations can reach, in whatever order (Lagrangian bound). Memory and anti-affinity are left
+out of the bound, which holds with them too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.problems.vm_rescheduling.planners.clock import Clock
+from spane_rllib.problems.vm_rescheduling.planners.highs import new_program
 from spane_rllib.problems.vm_rescheduling.planners.pricing import Classes, Prices, price_options
 from spane_rllib.problems.vm_rescheduling.simulator.objectives import Objective
 from spane_rllib.problems.vm_rescheduling.simulator.rules import CORES, DOUBLE, MEMORY, State
@@ -82,26 +83,32 @@ class Exchange:
         self.bound = math.inf
 
     def solve(self, migrations: int, clock: Clock) -> Options:
-        """The best options found for at most so many migrations; sets `bound`, the most worth there can be."""
+        """The best options found for at most so many migrations; sets `bound`, the most worth there can
+        be."""
+        self.relax(migrations, clock)
+        chosen = self._integer(clock)
+        rows = np.concatenate([rows for rows, _ in self._pool] or [self._rows[:0]])
+        changes = np.concatenate([changes for _, changes in self._pool] or [self._changes[:0]])
+        return Options(rows[chosen], changes[chosen])
+
+    def relax(self, migrations: int, clock: Clock) -> None:
+        """Find the options that the fractional program needs, and the bound."""
         import highspy
 
         program = self._program
         program.changeRowBounds(self._program.getNumRow() - 1, -highspy.kHighsInf, float(migrations))
         self.bound = math.inf
-        for _ in range(_MOST_ROUNDS):
+        for number in range(_MOST_ROUNDS):
             count, total = self._price(0.0, every=False)
             self.bound = min(self.bound, total + self._duals[-1] * migrations)
             added = self._add(count)
-            if (not added and program.getNumCol()) or clock.over(0.5):
+            # Nothing is added at first where the prices to begin with are too high.
+            if (number and not added) or clock.over(0.5):
                 break
             program.run()
             self._duals = np.array(program.getSolution().row_dual)
             self._duals[: self._nodes] = np.maximum(self._duals[: self._nodes], 0.0)
             self._duals[-1] = max(self._duals[-1], 0.0)
-        chosen = self._integer(clock)
-        rows = np.concatenate([rows for rows, _ in self._pool] or [self._rows[:0]])
-        changes = np.concatenate([changes for _, changes in self._pool] or [self._changes[:0]])
-        return Options(rows[chosen], changes[chosen])
 
     @property
     def cost_bound(self) -> int:
@@ -123,10 +130,7 @@ class Exchange:
     def _empty_program(self) -> Any:
         import highspy
 
-        program = highspy.Highs()
-        program.setOptionValue("output_flag", False)
-        program.setOptionValue("threads", 1)
-        program.setOptionValue("random_seed", 0)
+        program = new_program()
         nodes, kinds = self._nodes, self._singles + self._doubles
         none = -highspy.kHighsInf
         low = np.concatenate([np.full(nodes, none), np.zeros(kinds), [none]])
@@ -192,8 +196,9 @@ class Exchange:
     def _integer(self, clock: Clock) -> npt.NDArray[np.int64]:
         """The best whole choice of options.
 
-        One that is worth no more than d less than the fractional one uses only options whose reduced cost is at
-        most d. So the highest worth that the bound leaves is tried first, with few options, and then the next.
+        One that is worth no more than d less than the fractional one uses only options whose reduced cost is
+        at most d. So the highest worth that the bound leaves is tried first, with few options, and then the
+        next.
         """
         program = self._program
         program.run()
@@ -233,7 +238,6 @@ class Exchange:
         program.changeColsBounds(columns, indices, zeros, near.astype(np.float64))
         program.changeColsIntegrality(columns, indices, np.full(columns, kinds.kInteger))
         program.setOptionValue("time_limit", max(0.05, clock.left(_SHARE)) + program.getRunTime())
-        program.setOptionValue("mip_rel_gap", 0.0)
         program.run()
         solution = program.getSolution()
         found = np.flatnonzero(np.array(solution.col_value) > 0.5) if solution.value_valid else indices[:0]

@@ -65,12 +65,10 @@ def best_target(state: State, objective: Objective, vm: int) -> tuple[int, int, 
 
 
 @compiled
-def published_greedy(
-    state: State, objective: Objective, largest: int, plan: npt.NDArray[np.int64]
-) -> int:
-    """The published heuristic: among VMs of at most `largest` cores take the one whose leaving lowers the cost
-    of its machine most, to where its coming does on another machine; the first of equals. It stops when that
-    is no improvement.
+def published_greedy(state: State, objective: Objective, largest: int, plan: npt.NDArray[np.int64]) -> int:
+    """The published heuristic: among VMs of at most `largest` cores take the one whose leaving lowers the
+    cost of its machine most, to where its coming does on another machine; the first of equals. It stops when
+    that is no improvement.
 
     Fills (M, 3) `plan`, changes `state`, and returns how many migrations were made.
     """
@@ -89,6 +87,6 @@ def published_greedy(
         plan[made] = vm, machine, node
         for other in range(len(gains)):
             on = state.machine[other]
-            if (on == source or on == machine) and gains[other] != np.iinfo(np.int64).min:
+            if on in (source, machine) and gains[other] != np.iinfo(np.int64).min:
                 gains[other] = cost_of(state, objective, on) - cost_without(state, objective, other)
     return len(plan)

@@ -31,7 +31,7 @@ def bin_packing(request: Request) -> Answer:
     """Alpha-VBPP: the alpha = 10 VMs whose leaving helps most leave, and are packed largest first, each where
     the least cores are left beside it. Stops at the first ten that do not help, which are not moved."""
     simulation = request.simulation()
-    state, objective = simulation.state, simulation.objective
+    state = simulation.state
     moves: list[tuple[int, int, int]] = []
     moved: set[int] = set()
     while len(moves) < request.migrations and not request.clock.over():

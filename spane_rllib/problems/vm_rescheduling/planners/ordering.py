@@ -1,19 +1,21 @@
 """An end state, given as options, as migrations that are legal one after the other.
 
-An option says that a VM of a class leaves and another comes; which VM goes where, and when, is decided here. A VM
-goes to any place that waits for its class as soon as there is room. Where every VM that is left waits for another
-one to leave first, one of them makes way to any free place, which costs a migration more.
+An option says that a VM of a class leaves and another comes; which VM goes where, and when, is decided here.
+A VM goes to any place that waits for its class as soon as there is room. Where every VM that is left waits
+for another one to leave first, one of them makes way to any free place, which costs a migration more.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from spane_rllib.problems.vm_rescheduling.planners.clock import Clock
-from spane_rllib.problems.vm_rescheduling.planners.exchange import Exchange, Options
+from spane_rllib.problems.vm_rescheduling.planners.exchange import Options
 from spane_rllib.problems.vm_rescheduling.simulator.objectives import Objective
 from spane_rllib.problems.vm_rescheduling.simulator.rules import (
     CORES,
@@ -30,6 +32,15 @@ Class = tuple[bool, int]
 Move = tuple[int, int, int]
 
 
+class Classified(Protocol):
+    """Whatever knows the classes that options speak of."""
+
+    @property
+    def class_of(self) -> npt.NDArray[np.int64]:
+        """(V,) class of each VM, counted anew for those on one node and on both."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ordered:
     """Moves in order, and the state after them."""
@@ -39,7 +50,7 @@ class Ordered:
 
 
 def order_moves(
-    exchange: Exchange,
+    exchange: Classified,
     options: Options,
     state: State,
     objective: Objective,
@@ -50,7 +61,8 @@ def order_moves(
     """The best of several orders, in which as few VMs as possible make way.
 
     Args:
-        exchange, options: the end state.
+        exchange: who found the end state.
+        options: the end state.
         state: where VMs are now; it is not changed.
         objective: by which orders are compared.
         most: moves there may be; an order that needs more is cut.
@@ -62,7 +74,7 @@ def order_moves(
         found = _Order(exchange, options, state, objective, np.random.default_rng(attempt)).run(most, attempt)
         if best is None or found.state.totals[0] < best.state.totals[0]:
             best = found
-        if len(best.moves) <= options.migrations and not _unfinished(best, options) or clock.over(0.9):
+        if (len(best.moves) <= options.migrations and not _unfinished(best, options)) or clock.over(0.9):
             break
     assert best is not None
     return best
@@ -77,7 +89,7 @@ class _Order:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Classified,
         options: Options,
         state: State,
         objective: Objective,
@@ -196,4 +208,3 @@ def _decrease(places: dict[Class, Counter[Place]], kind: Class, place: Place) ->
         del places[kind][place]
     if not places[kind]:
         del places[kind]
-

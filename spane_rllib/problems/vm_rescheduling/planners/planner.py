@@ -22,7 +22,8 @@ class Request:
         migrations: the most there may be.
         seconds: time for it, from when the request is made; `math.inf` for no limit.
         objective: as `simulator.objectives.make_objective` knows it.
-        goal: value of the objective at which to stop, with as few migrations as can be; None: as low as can be.
+        goal: value of the objective at which to stop, with as few migrations as can be; None: as low as can
+        be.
         seed: of planners that draw random numbers.
     """
 

@@ -1,9 +1,11 @@
-"""Options: what may become of one NUMA node, or of one machine with its double VMs, priced by dynamic programs.
+"""Options: what may become of one NUMA node, or of one machine with its double VMs, priced by dynamic
+programs.
 
 An option says how many VMs of each class leave and how many come. VMs of a class are alike, so that all that
-options have to agree on is that of each class as many come as leave, and that no more than M leave. Given what a
-leaving and a coming VM of each class are worth, the best option of a node is a pair of knapsacks: which VMs to
-let go to free x units, and which to take in to fill y units. See `exchange` for where the prices come from.
+options have to agree on is that of each class as many come as leave, and that no more than M leave. Given
+what a leaving and a coming VM of each class are worth, the best option of a node is a pair of knapsacks:
+which VMs to let go to free x units, and which to take in to fill y units. See `exchange` for where the
+prices come from.
 
 Units are the greatest common divisor of all cores, so that the tables are short.
 """
@@ -107,7 +109,8 @@ def price_options(
 
     Args:
         classes, prices: see there.
-        least: (P, 3) what an option of node 0, of node 1, and of the machine with its double VMs has to exceed.
+        least: (P, 3) what an option of node 0, of node 1, and of the machine with its double VMs has to
+        exceed.
         every: the best option of every net change in place of the best one.
         rows: (N, 2) filled with machine and node, 2 for the machine.
         changes: (N, 3, L) filled with VMs that leave node 0, node 1 and both, by class; negative: that come.
@@ -140,9 +143,7 @@ def price_options(
                 take_leave[node],
             )
             _net(leave[node], come_single, net[node], left[node])
-        _fill(
-            classes.double, classes.on_machine[machine], prices.leave_double, leave[2], take_leave[2]
-        )
+        _fill(classes.double, classes.on_machine[machine], prices.leave_double, leave[2], take_leave[2])
         _net(leave[2], come_double, net[2], left[2])
         alone = 0.0
         for node in range(2):
@@ -158,7 +159,8 @@ def price_options(
                     highest, chosen = value, end
                     if every:
                         ends[0, node] = chosen
-                        count = _add(classes, machine, np.int64(node), none, ends[0], left, take_leave, take_come,
+                        count = _add(classes, machine, np.int64(node), none, ends[0], left, take_leave,
+                        take_come,
                                      take_come_double, rows, changes, values, count)  # fmt: skip
             if chosen >= 0 and not every:
                 ends[0, node] = chosen
@@ -277,7 +279,8 @@ def _add(
         _unpack(classes.double, take_leave[2], leaving, 1, change[2])
         _unpack(classes.double, take_come_double, leaving - d, -1, change[2])
         value = (
-            classes.worth[ends[0], ends[1]] - classes.worth[classes.free[machine, 0], classes.free[machine, 1]]
+            classes.worth[ends[0], ends[1]]
+            - classes.worth[classes.free[machine, 0], classes.free[machine, 1]]
         )
     if not _fits(classes, machine, change):
         return count

@@ -1,8 +1,9 @@
-"""What a mapping is judged by, in whole numbers: the sum over machines of a cost that depends on what is free.
+"""What a mapping is judged by, in whole numbers: the sum over machines of a cost that depends on what is
+free.
 
-The fragment rate of X cores, FR_X = sum of (f mod X) / sum of f over the free cores f of all NUMA nodes, is the
-share of free cores on which no VM of X cores fits. The denominator does not change by migration, so that costs
-are compared in place of rates.
+The fragment rate of X cores, FR_X = sum of (f mod X) / sum of f over the free cores f of all NUMA nodes, is
+the share of free cores on which no VM of X cores fits. The denominator does not change by migration, so that
+costs are compared in place of rates.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def make_objective(text: str, free_cores: int, free_memory: int) -> Objective:
     """The objective that `text` means.
 
     Args:
-        text: `fr16` or any other whole number of cores; `mix:0.7`, 0.7 * FR16 + 0.3 * FR64, a slot of 64 cores
+        text: `fr16` or any other whole number of cores; `mix:0.7`, 0.7 * FR16 + 0.3 * FR64, a slot of 64
+        cores
             being 32 on each node; `memory:0.7`, 0.7 * FR16 + 0.3 * the same of memory in units of 32 GiB.
         free_cores, free_memory: sums over the mapping.
 
@@ -79,8 +81,8 @@ def make_objective(text: str, free_cores: int, free_memory: int) -> Objective:
         fits = False
     if not fits or kind not in ("mix", "memory"):
         raise UserError(
-            f"objective {text!r}: must be fr16 (or another number of cores), mix:SHARE or memory:SHARE with a "
-            "SHARE from 0 to 1 in thousandths"
+            f"objective {text!r}: must be fr16 (or another number of cores), mix:SHARE or memory:SHARE with "
+            "a SHARE from 0 to 1 in thousandths"
         )
     if kind == "mix":
         return Objective(

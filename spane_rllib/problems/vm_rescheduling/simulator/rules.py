@@ -1,8 +1,8 @@
 """The rules of migration, compiled: the one implementation, incremental and in whole numbers.
 
-A migration moves one VM: a single VM to any NUMA node but its own, also of its own machine; a double VM, half of
-which is on each node, to another machine. It needs free cores and memory, and no VM of its group on the target
-machine. It changes two machines, and so its cost is a difference of four terms.
+A migration moves one VM: a single VM to any NUMA node but its own, also of its own machine; a double VM,
+half of which is on each node, to another machine. It needs free cores and memory, and no VM of its group on
+the target machine. It changes two machines, and so its cost is a difference of four terms.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ def placed_mark(kind, machine, node):  # type: ignore[no-untyped-def]
 def cost_of(state, objective, machine):  # type: ignore[no-untyped-def]
     """Cost of one machine."""
     free, memory = state.free, state.memory
-    return machine_cost(
-        objective, free[machine, 0], free[machine, 1], memory[machine, 0], memory[machine, 1]
-    )
+    return machine_cost(objective, free[machine, 0], free[machine, 1], memory[machine, 0], memory[machine, 1])
 
 
 @inlined
@@ -163,7 +161,8 @@ def movable(state: State, can: npt.NDArray[np.bool_]) -> None:
 
 @compiled
 def apply_move(state: State, objective: Objective, vm: int, machine: int, node: int) -> int:
-    """`migrate` if it is legal: by how much the cost falls; else nothing happens, and the smallest integer."""
+    """`migrate` if it is legal: by how much the cost falls; else nothing happens, and the smallest
+    integer."""
     if not (0 <= vm < len(state.vms) and 0 <= machine < len(state.free) and 0 <= node < 2):
         return np.iinfo(np.int64).min
     if not is_legal(state, vm, machine, node):

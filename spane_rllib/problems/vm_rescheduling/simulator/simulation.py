@@ -115,7 +115,9 @@ class Simulation:
         """
         # Of bool and such the compiled function would need a version of its own.
         vm, machine, node = int(vm), int(machine), int(node)
-        where = (vm, int(self.state.machine[vm]), int(self.state.node[vm])) if 0 <= vm < self.mapping.vms else ()
+        where = (
+            (vm, int(self.state.machine[vm]), int(self.state.node[vm])) if 0 <= vm < self.mapping.vms else ()
+        )
         gain = int(apply_move(self.state, self.objective, vm, machine, node))
         if gain == np.iinfo(np.int64).min:
             raise ValueError(f"VM {vm} may not migrate to node {node} of machine {machine}")
@@ -144,7 +146,9 @@ class Simulation:
             vm, machine, node = plan[made[0]].tolist()
             ids = self.mapping.vm_ids, self.mapping.machine_ids
             known = 0 <= vm < len(ids[0]) and 0 <= machine < len(ids[1])
-            what = f"VM {ids[0][vm]} to host {ids[1][machine]}, NUMA {node}" if known else f"{vm, machine, node}"
+            what = (
+                f"VM {ids[0][vm]} to host {ids[1][machine]}, NUMA {node}" if known else f"{vm, machine, node}"
+            )
             raise UserError(one_line(f"move {made[0]} of the plan is not legal: {what}"))
 
 
