@@ -12,6 +12,7 @@ from spane_rllib.core.settings import Settings, one_of, validated
 from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.measures import Measure, Statistic, Statistics
 from spane_rllib.problems.problem import Evaluation, Identity, Problem
+from spane_rllib.problems.vm_rescheduling import environment_ids
 from spane_rllib.problems.vm_rescheduling.planning import ReschedulePlanning, positive
 from spane_rllib.problems.vm_rescheduling.settings import (
     AttentionOptions,
@@ -49,11 +50,7 @@ class RescheduleProblem(Problem):
     name = "vm_rescheduling"
     title = "VMs of a fragmented region, a limit of live migrations: the lowest fragment rate"
     measure = Measure("fragment_rate", "", "validation fragment rate", "less", "{:.4f}")
-    environments: Mapping[str, EnvironmentSpec] = {
-        "spane_rllib/VMRescheduling-v0": EnvironmentSpec(
-            "spane_rllib.problems.vm_rescheduling.environment.env:VMReschedulingEnv"
-        )
-    }
+    environments: Mapping[str, EnvironmentSpec] = environment_ids.VM_RESCHEDULING
     instance = RescheduleSettings
     validation = RescheduleValidationSettings
     evaluation = RescheduleEvaluationSettings

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from spane_rllib.core.errors import UserError
 from spane_rllib.learning.batch import MASK
 from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
 from spane_rllib.learning.models import Provenance
@@ -136,6 +137,8 @@ def demonstrations(
             observation = environment.step(np.array(move))[0]
             if not observation[MASK].any():
                 break
+    if not seen:
+        raise UserError(f"imitate: {settings.imitate} finds no migration that helps these mappings")
     columns = {name: np.stack([each[name] for each in seen]) for name in seen[0]}
     return columns, np.array(actions, np.int64)
 

@@ -132,7 +132,7 @@ def price_options(
     net, left = np.empty((3, 2 * top + 1)), np.zeros((3, 2 * top + 1), np.int64)
     ends = np.zeros((2 * top + 1, 2), np.int64)
     count, total = 0, 0.0
-    whole, none = np.int64(2), np.int64(0)
+    whole, none = 0 * top + 2, 0 * top  # not literals, each of which would be compiled for
     for machine in range(len(classes.free)):
         for node in range(2):
             _fill(
@@ -159,12 +159,12 @@ def price_options(
                     highest, chosen = value, end
                     if every:
                         ends[0, node] = chosen
-                        count = _add(classes, machine, np.int64(node), none, ends[0], left, take_leave,
+                        count = _add(classes, machine, node, none, ends[0], left, take_leave,
                         take_come,
                                      take_come_double, rows, changes, values, count)  # fmt: skip
             if chosen >= 0 and not every:
                 ends[0, node] = chosen
-                count = _add(classes, machine, np.int64(node), none, ends[0], left, take_leave, take_come,
+                count = _add(classes, machine, node, none, ends[0], left, take_leave, take_come,
                              take_come_double, rows, changes, values, count)  # fmt: skip
             alone += bound
         # With double VMs: the best of the nodes after a net change of d on both.
