@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from spane_rllib.problems.vm_rescheduling.planners.clock import Clock
 from spane_rllib.problems.vm_rescheduling.planners.exchange import Exchange
 from spane_rllib.problems.vm_rescheduling.planners.planner import Request
 from spane_rllib.problems.vm_rescheduling.policies import ReschedulePolicy, warm_up
+from spane_rllib.problems.vm_rescheduling.viewing.recorder import record_plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,6 +129,16 @@ class RescheduleEvaluation(Evaluation):
                 bound = simulation.objective.value(exchange.cost_bound)
             self._bounds[key] = bound
         return self._bounds[key]
+
+    def record(self, policies: Sequence[Any], folder: Path, most: int) -> Iterator[Path]:
+        for case in self.cases:
+            for policy in policies:
+                for number in self.pairs[:most].tolist():
+                    mapping = self.task.mappings[number]
+                    objective = self.task.instance.objective
+                    request = Request(mapping, int(case), self._seconds, objective, seed=self._seed)
+                    name = f"{_file_name(policy.name)}-{_file_name(mapping.name)}-{case}.json"
+                    yield record_plan(request, policy.plan(request).plan, policy.name, folder / name)
 
     def results(
         self, episodes: pd.DataFrame, summary: pd.DataFrame

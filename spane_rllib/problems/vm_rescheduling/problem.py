@@ -22,6 +22,7 @@ from spane_rllib.problems.vm_rescheduling.settings import (
     RescheduleValidationSettings,
     SparseOptions,
 )
+from spane_rllib.problems.vm_rescheduling.viewing.viewer import PlanViewer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +96,7 @@ class RescheduleProblem(Problem):
 
     def __init__(self) -> None:
         self.planning = ReschedulePlanning(self)
+        self.viewer = PlanViewer()
 
     def check(self, config: Any) -> None:
         """Only planners that there are can be compared with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ class Request:
         goal: value of the objective at which to stop, with as few migrations as can be; None: as low as can
         be.
         seed: of planners that draw random numbers.
+        now: the time in seconds, from anywhere: of a wall clock, or of the process on a machine that is shared.
     """
 
     mapping: Mapping
@@ -33,10 +35,11 @@ class Request:
     objective: str = "fr16"
     goal: float | None = None
     seed: int = 0
+    now: Callable[[], float] = time.monotonic
     clock: Clock = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "clock", Clock(self.seconds))
+        object.__setattr__(self, "clock", Clock(self.seconds, self.now))
 
     def simulation(self) -> Simulation:
         """The mapping, to try migrations on."""

@@ -1,0 +1,1 @@
+"""Recordings of plans, and the page that shows them."""
