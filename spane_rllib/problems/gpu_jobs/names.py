@@ -1,0 +1,25 @@
+"""Names of the policies, a line each; light enough for `--help`."""
+
+POLICIES = {
+    "fcfs": "highest priority first, then arrival; jobs that do not fit are passed over",
+    "first_fit": "the first to arrive that fits; under the published rules the same as fcfs",
+    "sjf": "the shortest that fits",
+    "fcfs_uncapped": "fcfs that reaches beyond the 16 jobs of the published rules",
+    "sjf_uncapped": "sjf that reaches beyond the 16 jobs of the published rules",
+    "fcfs_split": "fcfs that knows, under the published rules, that jobs may be split over types",
+    "sjf_split": "sjf that knows this, and reaches beyond 16 jobs",
+    "sixth": "the sixth job of the queue, as the published agent: under the published rules only",
+    "fifo": "strictly in order of arrival: who does not fit blocks the others",
+    "priority": "strictly by priority, then arrival: who does not fit blocks the others",
+    "smallest": "the fewest GPUs that fit, then arrival",
+    "weighted_shortest": "least GPU-seconds over priority that fit (Smith's rule)",
+    "f1": "log10(run time) GPUs + 870 log10(arrival) (Carastan-Santos and de Camargo, SC 2017)",
+    "wfp3": "largest (wait / run time)^3 GPUs that fits (Tang et al., CLUSTER 2009)",
+    "unicep": "largest wait / (log2(GPUs + 1) run time) that fits (Tang et al., CLUSTER 2009)",
+    "easy": "in order of arrival, with EASY backfilling: nobody delays the first",
+    "conservative": "in order of arrival, with conservative backfilling of the first 32",
+    "fragmentation": "first_fit, placed where least fragments arise (Weng et al., USENIX ATC 2023)",
+    "srtf": "shortest remaining run time, interrupts longer ones",
+    "las": "least attained service in two queues (Tiresias, NSDI 2019), interrupts",
+    "random": "a random order, the first that fits",
+}

@@ -1,0 +1,235 @@
+"""The policies that need no training: how each goes through the queue, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.problems.gpu_jobs.names import POLICIES
+from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster
+from spane_rllib.problems.gpu_jobs.simulator.events import (
+    CONSERVATIVE,
+    EASY,
+    FIRST_FIT,
+    STRICT,
+    UNICEP,
+    WFP3,
+    play,
+)
+from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats, Jobs
+from spane_rllib.problems.gpu_jobs.simulator.preemptive import LAS, SRTF, play_preemptive
+from spane_rllib.problems.gpu_jobs.simulator.published import TOP, play_ticks
+from spane_rllib.problems.gpu_jobs.simulator.schedule import Schedule
+from spane_rllib.problems.gpu_jobs.simulator.state import (
+    CHOICES,
+    Queue,
+    State,
+    begin,
+    estimates,
+    job_arrays,
+    make_queue,
+)
+
+_ALL = 1 << 60
+_DEPTH = 32
+"""Jobs of conservative backfilling that have reservations."""
+LAS_THRESHOLD = 3600.0
+"""GPU-seconds of the first queue of least attained service."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Under what a workload is played.
+
+    Args:
+        published: the rules of the reference, else the corrected ones.
+        horizon: seconds at which the simulation is cut off.
+        runtimes: what schedulers know of them: `known`, `estimated` or `unknown`.
+        noise: standard deviation of the logarithm of estimates.
+        restart: seconds that an interrupted job loses.
+        seed: of estimates and of the policy `random`.
+        rewarded: whether the published rewards are added up.
+    """
+
+    published: bool = False
+    horizon: float = np.inf
+    runtimes: str = "known"
+    noise: float = 0.5
+    restart: float = 30.0
+    seed: int = 0
+    rewarded: bool = False
+
+
+class Policy(Protocol):
+    """What schedules a whole workload."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What decides its actions."""
+        ...
+
+    def refusal(self, rules: Rules) -> str:
+        """Why it cannot play under these rules, or nothing."""
+        ...
+
+    def schedule(self, jobs: Jobs, cluster: Cluster, rules: Rules) -> Schedule:
+        """Play a workload."""
+        ...
+
+
+Keys = Callable[[Jobs, Floats, int], Sequence[Any]]
+"""What the queue is ordered by: (N,) keys of the jobs, their estimates, and a seed."""
+
+ORDERS: dict[str, Keys] = {
+    "arrival": lambda jobs, estimate, seed: (jobs.arrival,),
+    "priority": lambda jobs, estimate, seed: (-jobs.priority, jobs.arrival),
+    "shortest": lambda jobs, estimate, seed: (estimate, -jobs.priority, jobs.arrival),
+    "smallest": lambda jobs, estimate, seed: (jobs.milli, jobs.arrival),
+    "f1": lambda jobs, estimate, seed: (
+        np.log10(np.maximum(estimate, 1.0)) * jobs.gpus
+        + 870 * np.log10(np.maximum(jobs.arrival - jobs.arrival[0], 1.0)),
+    ),
+    "work": lambda jobs, estimate, seed: (
+        estimate * np.maximum(jobs.gpus, 1 / WHOLE) / np.maximum(jobs.priority, 1e-9),
+        jobs.arrival,
+    ),
+    "random": lambda jobs, estimate, seed: (np.random.default_rng([seed, 53]).permutation(len(jobs)),),
+}
+
+
+@dataclass(frozen=True)
+class Heuristic:
+    """A policy by name.
+
+    Args:
+        name: in `POLICIES`.
+        order: in `ORDERS`.
+        mode: how it goes through the order; see `simulator.events`.
+        gradient: whether it places by the fragmentation gradient.
+        preemptive: SRTF or LAS; None: it interrupts nobody.
+        cap: places of the queue that it reaches under the published rules.
+        single: whether it believes, under the published rules, that a job must fit into one type.
+        constant: place of the queue that it always takes under the published rules.
+    """
+
+    name: str
+    order: str = "arrival"
+    mode: int = FIRST_FIT
+    gradient: bool = False
+    preemptive: int | None = None
+    cap: int = _ALL
+    single: bool = False
+    constant: int = -1
+
+    @property
+    def identity(self) -> str:
+        return self.name
+
+    def refusal(self, rules: Rules) -> str:
+        if rules.published and (self.preemptive is not None or self.mode != FIRST_FIT or self.gradient):
+            return "plays under the corrected rules only; leave out --rules published"
+        if not rules.published and self.constant >= 0:
+            return "plays under the published rules only; add --rules published"
+        return ""
+
+    def schedule(self, jobs: Jobs, cluster: Cluster, rules: Rules) -> Schedule:
+        estimate = estimates(jobs, rules.runtimes, rules.noise, rules.seed)
+        arrays, pools = job_arrays(jobs, estimate), cluster.arrays()
+        # In the reference the queue itself is in order of priority.
+        order = "priority" if rules.published and self.order == "arrival" else self.order
+        queue = make_queue(jobs, *ORDERS[order](jobs, estimate, rules.seed))
+        state = begin(jobs, cluster, queue)
+        if rules.published:
+            return self._published(jobs, cluster, queue, state, rules)
+        held = cuts = None
+        if self.preemptive is not None:
+            held, cuts = play_preemptive(
+                state, arrays, pools, queue, self.preemptive, LAS_THRESHOLD, rules.restart, rules.horizon
+            )
+        else:
+            if self.mode == CONSERVATIVE and (jobs.milli % WHOLE).any():
+                raise UserError("policy conservative: needs whole GPUs, and some jobs ask for a share of one")
+            play(state, arrays, pools, queue, self.mode, self.gradient, _DEPTH, rules.horizon)
+        return schedule_of(state, jobs, cluster, rules, held=held, cuts=cuts)
+
+    def _published(
+        self, jobs: Jobs, cluster: Cluster, order: Queue, state: State, rules: Rules
+    ) -> Schedule:
+        queue = make_queue(jobs, *ORDERS["priority"](jobs, jobs.runtime, 0))
+        total = play_ticks(
+            state,
+            job_arrays(jobs),
+            cluster.arrays(),
+            queue,
+            order,
+            self.constant,
+            self.cap,
+            self.single,
+            float(rules.horizon),
+            rules.rewarded,
+        )
+        return schedule_of(state, jobs, cluster, rules, total_reward=total if rules.rewarded else None)
+
+
+def schedule_of(state: State, jobs: Jobs, cluster: Cluster, rules: Rules, **more: Any) -> Schedule:
+    """What a finished simulation came to."""
+    # The reference's last tick lets pass what is before the horizon, ours what is at it, too.
+    horizon = rules.horizon
+    late = state.finish >= horizon if rules.published else state.finish > horizon
+    waiting = state.pool == -1
+    finish = np.where(late | (np.isfinite(state.finish) & _waits(state, waiting, jobs)), np.nan, state.finish)
+    return Schedule(
+        jobs=jobs,
+        start=state.start,
+        finish=finish,
+        taken=state.taken,
+        end=horizon,
+        gpus=cluster.gpus,
+        censored=not rules.published,
+        order=state.order,
+        choices=int(state.count[CHOICES]),
+        **more,
+    )
+
+
+def _waits(state: State, nowhere: Any, jobs: Jobs) -> Any:
+    """(N,) jobs with GPUs that were interrupted and wait: where they would have ended means nothing."""
+    return nowhere & (jobs.milli > 0)
+
+
+HEURISTICS = {
+    policy.name: policy
+    for policy in (
+        Heuristic("fcfs", "priority", cap=TOP, single=True),
+        Heuristic("first_fit", "arrival", cap=TOP, single=True),
+        Heuristic("sjf", "shortest", cap=TOP, single=True),
+        Heuristic("fcfs_uncapped", "priority", single=True),
+        Heuristic("sjf_uncapped", "shortest", single=True),
+        Heuristic("fcfs_split", "priority", cap=TOP),
+        Heuristic("sjf_split", "shortest"),
+        Heuristic("sixth", "priority", cap=TOP, constant=5),
+        Heuristic("fifo", "arrival", STRICT),
+        Heuristic("priority", "priority", STRICT),
+        Heuristic("smallest", "smallest"),
+        Heuristic("weighted_shortest", "work"),
+        Heuristic("f1", "f1"),
+        Heuristic("wfp3", "arrival", WFP3),
+        Heuristic("unicep", "arrival", UNICEP),
+        Heuristic("easy", "arrival", EASY),
+        Heuristic("conservative", "arrival", CONSERVATIVE),
+        Heuristic("fragmentation", "arrival", gradient=True),
+        Heuristic("srtf", "shortest", preemptive=SRTF),
+        Heuristic("las", "arrival", preemptive=LAS),
+        Heuristic("random", "random"),
+    )
+}
+assert list(HEURISTICS) == list(POLICIES)

@@ -1,0 +1,1 @@
+"""Workloads: jobs out of files of several forms, and made up."""

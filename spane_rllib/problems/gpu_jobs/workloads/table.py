@@ -1,0 +1,110 @@
+"""CSV tables whose errors name the file, the row and the column."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.datasets.text import read_text
+from spane_rllib.problems.gpu_jobs.simulator.jobs import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text.
+
+    Args:
+        file: where they are from.
+        rows: strings, "" where there is nothing.
+        first: number of the first row in the file, counted from 1.
+    """
+
+    file: Path
+    rows: pd.DataFrame
+    first: int
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name."""
+        return name in self.rows
+
+    def text(self, name: str) -> pd.Series[str]:
+        """A column as it is."""
+        return self.rows[name]
+
+    def numbers(
+        self, name: str, default: float | None = None, low: float = -np.inf, empty: float | None = None
+    ) -> Floats:
+        """A column as finite numbers of at least `low`.
+
+        Args:
+            name: of the column.
+            default: for all rows where there is no such column.
+            low: the least that is allowed.
+            empty: for cells that hold nothing; None: they are refused.
+        """
+        import pandas as pd
+
+        if name not in self.rows:
+            if default is None:
+                raise UserError(f"{self.file}: no column {name}; there are {', '.join(self.rows)}")
+            return np.full(len(self.rows), default)
+        text = self.rows[name]
+        values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, copy=True)
+        if empty is not None:
+            values[(text == "").to_numpy()] = empty
+        wrong = ~np.isfinite(values) | (values < low)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            what = "a number" if low == -np.inf else f"a number of at least {low:g}"
+            raise UserError(
+                f"{self.file}, row {row + self.first}: {name} must be {what}, "
+                f"got {one_line(text.iloc[row])[:60]!r}"
+            )
+        return values
+
+    def complain(self, row: int, text: str) -> UserError:
+        """An error about row `row`, counted from 0 among the rows of the table."""
+        return UserError(f"{self.file}, row {row + self.first}: {text}")
+
+
+def read_table(file: Path, columns: Sequence[str] = ()) -> Table:
+    """The rows of a CSV file, gzip or not.
+
+    Args:
+        file: what is read.
+        columns: names where the file has no header; a file that has one all the same is understood.
+    """
+    import pandas as pd
+
+    text = read_text(file)
+    head = [cell.strip() for cell in text.partition("\n")[0].split(",")]
+    headless = bool(columns) and not set(columns) & set(head)
+    names = list(columns)[: len(head)] if headless else head
+    if len(set(names)) < len(names):
+        raise UserError(f"{file}, row 1: two columns have one name; rename one")
+    try:
+        rows = pd.read_csv(
+            io.StringIO(text),
+            dtype=str,
+            header=None,
+            names=names,
+            skiprows=0 if headless else 1,
+            keep_default_na=False,
+            index_col=False,
+            skip_blank_lines=False,
+            engine="c",
+        )
+    except (ValueError, pd.errors.ParserError) as error:
+        raise UserError(f"{file}: not a table of {len(names)} columns: {one_line(str(error))}") from error
+    if len(rows) and (rows.iloc[-1] == "").all():
+        rows = rows.iloc[:-1]
+    return Table(file, rows.fillna(""), 1 if headless else 2)
