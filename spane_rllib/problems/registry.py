@@ -26,6 +26,7 @@ _OURS = {
     "vm_allocations": "spane_rllib.problems.vm_scheduling.allocations.problem:ALLOCATIONS",
     "vm_rescheduling": "spane_rllib.problems.vm_rescheduling.problem:VM_RESCHEDULING",
     "pod_migration": "spane_rllib.problems.pod_migration.problem:POD_MIGRATION",
+    "gpu_jobs": "spane_rllib.problems.gpu_jobs.problem:GPU_JOBS",
 }
 
 

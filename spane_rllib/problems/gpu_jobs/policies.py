@@ -111,7 +111,7 @@ class Heuristic:
     """A policy by name.
 
     Args:
-        name: in `POLICIES`.
+        key: in `POLICIES`.
         order: in `ORDERS`.
         mode: how it goes through the order; see `simulator.events`.
         gradient: whether it places by the fragmentation gradient.
@@ -119,9 +119,10 @@ class Heuristic:
         cap: places of the queue that it reaches under the published rules.
         single: whether it believes, under the published rules, that a job must fit into one type.
         constant: place of the queue that it always takes under the published rules.
+        shown: what tables call it; "" for the key.
     """
 
-    name: str
+    key: str
     order: str = "arrival"
     mode: int = FIRST_FIT
     gradient: bool = False
@@ -129,10 +130,15 @@ class Heuristic:
     cap: int = _ALL
     single: bool = False
     constant: int = -1
+    shown: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.shown or self.key
 
     @property
     def identity(self) -> str:
-        return self.name
+        return self.key
 
     def refusal(self, rules: Rules) -> str:
         if rules.published and (self.preemptive is not None or self.mode != FIRST_FIT or self.gradient):

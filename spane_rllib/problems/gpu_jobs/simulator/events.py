@@ -45,7 +45,7 @@ def next_event(state: State, jobs: JobArrays) -> float:
 
 @inlined
 def pass_time(state: State, until: float) -> None:
-    """The clock moves, and what jobs in the system cost adds up."""
+    """The clock moves, and what waiting jobs cost adds up."""
     state.clock[COST] += state.clock[WEIGHT] * (until - state.clock[NOW])
     state.clock[NOW] = until
 
@@ -57,7 +57,6 @@ def handle_events(state: State, jobs: JobArrays, queue: Queue) -> None:
     while state.count[RUNNING] > 0 and state.end_time[0] <= now:
         job = pop_end(state)
         release(state, jobs, job)
-        state.clock[WEIGHT] -= jobs.priority[job]
         state.count[COMPLETED] += 1
     while state.count[NEXT] < len(jobs.arrival) and jobs.arrival[state.count[NEXT]] <= now:
         job = state.count[NEXT]
@@ -79,6 +78,8 @@ def start(
     state.start[job] = now
     state.finish[job] = now + jobs.runtime[job] / speed
     state.expected[job] = now + jobs.estimate[job] / speed
+    state.clock[WEIGHT] -= jobs.priority[job]
+    state.clock[COST] += jobs.priority[job] * (state.finish[job] - now - jobs.runtime[job])
     push_end(state, state.finish[job], job)
 
 

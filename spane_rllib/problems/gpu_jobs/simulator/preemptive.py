@@ -11,7 +11,7 @@ import numpy as np
 
 from spane_rllib.core.compiling import borrowed, compiled, inlined
 from spane_rllib.problems.gpu_jobs.simulator.cluster import ClusterArrays
-from spane_rllib.problems.gpu_jobs.simulator.events import next_event, pass_time
+from spane_rllib.problems.gpu_jobs.simulator.events import next_event
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats, Ints
 from spane_rllib.problems.gpu_jobs.simulator.placing import fits, largest_of, largest_share, place, release
 from spane_rllib.problems.gpu_jobs.simulator.queue import pop_end, push_end, set_leaf, sift_up
@@ -24,7 +24,6 @@ from spane_rllib.problems.gpu_jobs.simulator.state import (
     RUNNING,
     STARTED,
     WAITING,
-    WEIGHT,
     JobArrays,
     Queue,
     State,
@@ -101,17 +100,15 @@ def play_preemptive(
                         at = min(at, falls)
         if not at <= horizon or at == np.inf:
             break
-        pass_time(state, at)
+        state.clock[NOW] = at
         while state.count[RUNNING] > 0 and state.end_time[0] <= at:
             job = pop_end(state)
             release(state, jobs, job)
             held[job] += at - last[job]
-            state.clock[WEIGHT] -= jobs.priority[job]
             state.count[COMPLETED] += 1
         while state.count[NEXT] < count and jobs.arrival[state.count[NEXT]] <= at:
             job = state.count[NEXT]
             state.count[NEXT] += 1
-            state.clock[WEIGHT] += jobs.priority[job]
             state.count[WAITING] += 1
             set_leaf(state, queue, job, _key(jobs, mode, threshold, job, 0.0))
         skipped[:] = False

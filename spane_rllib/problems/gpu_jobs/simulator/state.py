@@ -7,15 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster, ClusterArrays
-from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats, Ints, Jobs
+from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster
+from spane_rllib.problems.gpu_jobs.simulator.jobs import Floats, Ints, Jobs
 
 # Entries of State.count: the next job to arrive, running jobs (size of the heap), waiting jobs, opened GPUs,
 # busy thousandths of GPUs, free rows of `spread`, jobs started, jobs completed, choices made.
 NEXT, RUNNING, WAITING, OPENED, BUSY, ROWS, STARTED, COMPLETED, CHOICES = range(9)
 COUNTS = 9
-# Entries of State.clock: now; priority times seconds, waiting and running, of all so far; sum of the
-# priorities of jobs that wait or run; reward of the last tick.
+# Entries of State.clock: now; priority times seconds that jobs have waited, and what slower or faster GPUs add;
+# sum of the priorities of waiting jobs; reward of the last tick.
 NOW, COST, WEIGHT, REWARD = range(4)
 CLOCKS = 4
 NOWHERE, SPREAD = -1, -2  # of State.pool
@@ -149,5 +149,3 @@ def begin(jobs: Jobs, cluster: Cluster, queue: Queue) -> State:
     state.count[ROWS] = gpus
     return state
 
-
-__all__ = ["WHOLE", "ClusterArrays", "JobArrays", "Queue", "State", "begin", "estimates", "job_arrays", "make_queue"]
