@@ -36,7 +36,9 @@ class Instance:
             restart=settings.restart,
         )
         if self.rules.published and settings.cluster.split != "any":
-            raise UserError("rules published: the reference splits jobs over all types; leave out cluster.split")
+            raise UserError(
+                "rules published: the reference splits jobs over all types; leave out cluster.split"
+            )
 
     def load(self, text: str) -> Jobs:
         """A workload on this cluster."""

@@ -26,7 +26,7 @@ class GpuJobsMetadata(Provenance):
 
 
 def load_trained(directory: str, name: str) -> TrainedPolicy:
-    """The policy in a model directory, called `name`; a `UserError` where it is damaged or of another problem."""
+    """The policy in a model directory, called `name`; a `UserError` where it is damaged."""
     network, metadata = load_model(directory, ModelFile[GpuJobsMetadata], _rebuild)
     settings = validated(GpuJobsSettings, metadata.instance, "metadata.instance")
     return TrainedPolicy(

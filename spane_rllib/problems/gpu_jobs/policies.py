@@ -10,20 +10,14 @@ import numpy as np
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.gpu_jobs.names import POLICIES
+from spane_rllib.problems.gpu_jobs.simulator.backfilling import play_conservative, play_easy
 from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster
-from spane_rllib.problems.gpu_jobs.simulator.events import (
-    CONSERVATIVE,
-    EASY,
-    FIRST_FIT,
-    STRICT,
-    UNICEP,
-    WFP3,
-    play,
-)
+from spane_rllib.problems.gpu_jobs.simulator.events import play
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats, Jobs
-from spane_rllib.problems.gpu_jobs.simulator.preemptive import LAS, SRTF, play_preemptive
+from spane_rllib.problems.gpu_jobs.simulator.preemptive import play_preemptive
 from spane_rllib.problems.gpu_jobs.simulator.published import TOP, play_ticks
 from spane_rllib.problems.gpu_jobs.simulator.schedule import Schedule
+from spane_rllib.problems.gpu_jobs.simulator.scores import play_scored
 from spane_rllib.problems.gpu_jobs.simulator.state import (
     CHOICES,
     Queue,
@@ -37,6 +31,8 @@ from spane_rllib.problems.gpu_jobs.simulator.state import (
 _ALL = 1 << 60
 _DEPTH = 32
 """Jobs of conservative backfilling that have reservations."""
+_SCORES = ("wfp3", "unicep")
+_PREEMPTIVE = ("srtf", "las")
 LAS_THRESHOLD = 3600.0
 """GPU-seconds of the first queue of least attained service."""
 
@@ -113,9 +109,9 @@ class Heuristic:
     Args:
         key: in `POLICIES`.
         order: in `ORDERS`.
-        mode: how it goes through the order; see `simulator.events`.
+        how: it goes through the order: `first_fit`, `strict`, `easy` or `conservative`; or what it goes by
+            instead: `wfp3`, `unicep`, or, interrupting others, `srtf` or `las`.
         gradient: whether it places by the fragmentation gradient.
-        preemptive: SRTF or LAS; None: it interrupts nobody.
         cap: places of the queue that it reaches under the published rules.
         single: whether it believes, under the published rules, that a job must fit into one type.
         constant: place of the queue that it always takes under the published rules.
@@ -124,9 +120,8 @@ class Heuristic:
 
     key: str
     order: str = "arrival"
-    mode: int = FIRST_FIT
+    how: str = "first_fit"
     gradient: bool = False
-    preemptive: int | None = None
     cap: int = _ALL
     single: bool = False
     constant: int = -1
@@ -141,7 +136,7 @@ class Heuristic:
         return self.key
 
     def refusal(self, rules: Rules) -> str:
-        if rules.published and (self.preemptive is not None or self.mode != FIRST_FIT or self.gradient):
+        if rules.published and (self.how != "first_fit" or self.gradient):
             return "plays under the corrected rules only; leave out --rules published"
         if not rules.published and self.constant >= 0:
             return "plays under the published rules only; add --rules published"
@@ -157,19 +152,24 @@ class Heuristic:
         if rules.published:
             return self._published(jobs, cluster, queue, state, rules)
         held = cuts = None
-        if self.preemptive is not None:
-            held, cuts = play_preemptive(
-                state, arrays, pools, queue, self.preemptive, LAS_THRESHOLD, rules.restart, rules.horizon
-            )
-        else:
-            if self.mode == CONSERVATIVE and (jobs.milli % WHOLE).any():
+        simulation = state, arrays, pools, queue
+        horizon = float(rules.horizon)
+        if self.how in _PREEMPTIVE:
+            mode = _PREEMPTIVE.index(self.how)
+            held, cuts = play_preemptive(*simulation, mode, LAS_THRESHOLD, float(rules.restart), horizon)
+        elif self.how in _SCORES:
+            play_scored(*simulation, _SCORES.index(self.how), horizon)
+        elif self.how == "easy":
+            play_easy(*simulation, horizon)
+        elif self.how == "conservative":
+            if (jobs.milli % WHOLE).any():
                 raise UserError("policy conservative: needs whole GPUs, and some jobs ask for a share of one")
-            play(state, arrays, pools, queue, self.mode, self.gradient, _DEPTH, rules.horizon)
+            play_conservative(*simulation, _DEPTH, horizon)
+        else:
+            play(*simulation, self.how == "strict", self.gradient, horizon)
         return schedule_of(state, jobs, cluster, rules, held=held, cuts=cuts)
 
-    def _published(
-        self, jobs: Jobs, cluster: Cluster, order: Queue, state: State, rules: Rules
-    ) -> Schedule:
+    def _published(self, jobs: Jobs, cluster: Cluster, order: Queue, state: State, rules: Rules) -> Schedule:
         queue = make_queue(jobs, *ORDERS["priority"](jobs, jobs.runtime, 0))
         total = play_ticks(
             state,
@@ -223,18 +223,18 @@ HEURISTICS = {
         Heuristic("fcfs_split", "priority", cap=TOP),
         Heuristic("sjf_split", "shortest"),
         Heuristic("sixth", "priority", cap=TOP, constant=5),
-        Heuristic("fifo", "arrival", STRICT),
-        Heuristic("priority", "priority", STRICT),
+        Heuristic("fifo", "arrival", "strict"),
+        Heuristic("priority", "priority", "strict"),
         Heuristic("smallest", "smallest"),
         Heuristic("weighted_shortest", "work"),
         Heuristic("f1", "f1"),
-        Heuristic("wfp3", "arrival", WFP3),
-        Heuristic("unicep", "arrival", UNICEP),
-        Heuristic("easy", "arrival", EASY),
-        Heuristic("conservative", "arrival", CONSERVATIVE),
+        Heuristic("wfp3", "arrival", "wfp3"),
+        Heuristic("unicep", "arrival", "unicep"),
+        Heuristic("easy", "arrival", "easy"),
+        Heuristic("conservative", "arrival", "conservative"),
         Heuristic("fragmentation", "arrival", gradient=True),
-        Heuristic("srtf", "shortest", preemptive=SRTF),
-        Heuristic("las", "arrival", preemptive=LAS),
+        Heuristic("srtf", "shortest", how="srtf"),
+        Heuristic("las", "arrival", how="las"),
         Heuristic("random", "random"),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, Strict
@@ -21,8 +22,6 @@ from spane_rllib.problems.measures import Measure, Statistic, Statistics
 from spane_rllib.problems.problem import EpisodeCount, EpisodeSettings, Evaluation, Identity, Problem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
     from spane_rllib.core.bootstrap import Numbers, Resamples
@@ -35,7 +34,7 @@ SUMMARY = (
     *("weighted_jct_s", "jain_fairness", "completion_rate", "lower_bound_jct_s"),
 )
 """Columns of `summary.csv`."""
-RUN_COLUMNS = {name: float for name in SUMMARY[5:]}
+RUN_COLUMNS = dict.fromkeys(SUMMARY[5:], float)
 """Of the whole run: the same in every block of it."""
 
 
@@ -144,10 +143,8 @@ class GpuJobs(Problem):
         session.step(int(session.observation["action_mask"].argmax()))
 
     def placed(self, settings: Any, data: str | None = None) -> Any:
-        import os.path
-
-        text = data if data is not None else settings.jobs
-        return settings.model_copy(update={"jobs": os.path.abspath(text)}) if os.path.exists(text) else settings
+        text = settings.jobs if data is None else data
+        return settings.model_copy(update={"jobs": _elsewhere(text)})
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
@@ -159,7 +156,10 @@ class GpuJobs(Problem):
         )
         for name, text in (
             ("reading", "what the columns mean, as in '{form: pai2020, fractions: up}'"),
-            ("cluster", "the GPUs, as in '{types: [{name: A, count: 8, flops: 1.0e+13, node: 4}], split: never}'"),
+            (
+                "cluster",
+                "the GPUs, as in '{types: [{name: A, count: 8, flops: 1.0e+13, node: 4}], split: never}'",
+            ),
             ("rules", "corrected or published (corrected)"),
             ("horizon", "seconds at which simulations are cut off (never)"),
             ("runtimes", "what is known of run times: known, estimated or unknown (known)"),
@@ -202,11 +202,9 @@ class GpuJobs(Problem):
         return evaluation
 
     def job_arguments(self, arguments: argparse.Namespace) -> list[str]:
-        import os.path
-
-        words = []
+        words: list[str] = []
         for text in arguments.jobs or ():
-            words += ["--jobs", os.path.abspath(text) if os.path.exists(text) else text]
+            words += ["--jobs", _elsewhere(text)]
         for name in ("reading", "cluster", "rules", "horizon", "runtimes", "noise", "restart", "measured"):
             if (value := getattr(arguments, name)) is not None:
                 words += [f"--{name}", value]
@@ -244,6 +242,11 @@ class GpuJobs(Problem):
         from spane_rllib.problems.gpu_jobs.report import report
 
         return report(episodes, summary)
+
+
+def _elsewhere(text: str) -> str:
+    """A workload's text as it means the same in another folder."""
+    return str(Path(text).absolute()) if Path(text).exists() else text
 
 
 GPU_JOBS = GpuJobs()

@@ -7,12 +7,12 @@ import numpy.typing as npt
 
 from spane_rllib.problems.gpu_jobs.policies import ORDERS, Rules, schedule_of
 from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster
-from spane_rllib.problems.gpu_jobs.simulator.events import advance, start_job
 from spane_rllib.problems.gpu_jobs.simulator.jobs import Jobs
 from spane_rllib.problems.gpu_jobs.simulator.observation import (
     OVERALL_FEATURES,
     SLOT_FEATURES,
     TYPE_FEATURES,
+    next_choice,
     observe,
     observe_published,
 )
@@ -32,6 +32,7 @@ from spane_rllib.problems.gpu_jobs.simulator.state import (
 )
 
 Observation = dict[str, npt.NDArray[np.generic]]
+_NAMES = ("slots", "types", "overall", "action_mask")
 
 
 class Session:
@@ -45,13 +46,16 @@ class Session:
         order: of the queue, in `ORDERS`.
     """
 
-    def __init__(self, jobs: Jobs, cluster: Cluster, rules: Rules, slots: int = TOP, order: str = "work") -> None:
+    def __init__(
+        self, jobs: Jobs, cluster: Cluster, rules: Rules, slots: int = TOP, order: str = "work"
+    ) -> None:
         self.jobs, self.cluster, self.rules, self.slots = jobs, cluster, rules, slots
         estimate = estimates(jobs, rules.runtimes, rules.noise, rules.seed)
         self._arrays, self._pools = job_arrays(jobs, estimate), cluster.arrays()
         keys = ORDERS["priority" if rules.published else order](jobs, estimate, rules.seed)
         self._queue = make_queue(jobs, *keys)
         self.state = begin(jobs, cluster, self._queue)
+        self._shown = np.empty(slots, np.int64)
         self._total = np.array([each.count for each in cluster.ordered])
         self._cost = 0.0
         self.over = False
@@ -59,7 +63,7 @@ class Session:
         if rules.published:
             self._look()
         else:
-            self._to_next_choice()
+            self._next_choice(-1, stay=False)
 
     @property
     def now(self) -> float:
@@ -79,52 +83,39 @@ class Session:
             left = len(self.jobs) - state.count[NEXT] + state.count[WAITING] + state.count[RUNNING]
             self.over = not left or self.now >= self.rules.horizon
             return float(state.clock[REWARD])
-        if action < self.slots:
-            start_job(state, self._arrays, self._pools, self._queue, self._job(action))
-            # At the same instant more can be started.
-            if not self._look():
-                self._to_next_choice()
-        else:
-            self._to_next_choice()
+        starts = action < self.slots
+        self._next_choice(int(self._shown[action]) if starts else -1, stay=starts)
         reward = -(float(state.clock[COST]) - self._cost) / 3600
         self._cost = float(state.clock[COST])
         return reward
 
-    def _job(self, action: int) -> int:
-        return int(self._shown[action])
+    def _next_choice(self, job: int, stay: bool) -> None:
+        """Start a job, and go on until a job that is seen fits."""
+        arrays = self._new_arrays()
+        horizon = float(self.rules.horizon)
+        simulation = self.state, self._arrays, self._pools, self._queue
+        self.over = not next_choice(*simulation, job, stay, horizon, self._total, *arrays, self._shown)
+        self.observation = dict(zip(_NAMES, arrays, strict=True))
 
-    def _to_next_choice(self) -> None:
-        """Go on until a job that is seen fits."""
-        state = self.state
-        while advance(state, self._arrays, self._pools, self._queue, float(self.rules.horizon)):
-            if state.count[WAITING] and self._look():
-                return
-        self._look()
-        self.over = True
+    def _look(self) -> None:
+        """Observe a tick of the published rules."""
+        arrays = self._new_arrays()
+        simulation = self.state, self._arrays, self._pools, self._queue
+        observe(*simulation, self._total, *arrays, self._shown)
+        arrays[-1][self.slots] = 1
+        self.observation = dict(zip(_NAMES, arrays, strict=True))
+        seen = np.empty(4 * self.slots + 2, np.float32)
+        state, gpus = self.state, self.cluster.gpus
+        observe_published(state, self._arrays, self._queue, self.jobs.flops, gpus, self.slots, seen)
+        self.observation["published"] = seen
 
-    def _look(self) -> int:
-        """Observe; returns how many jobs can be started."""
-        state = self.state
-        slots = np.empty((self.slots, len(SLOT_FEATURES)), np.float32)
-        types = np.empty((len(self._total), len(TYPE_FEATURES)), np.float32)
-        overall = np.empty(len(OVERALL_FEATURES), np.float32)
-        mask = np.empty(self.slots + 1, np.int8)
-        shown = np.empty(self.slots, np.int64)
-        fitting = observe(
-            state, self._arrays, self._pools, self._queue, self._total, slots, types, overall, mask, shown
+    def _new_arrays(self) -> tuple[npt.NDArray[np.generic], ...]:
+        return (
+            np.empty((self.slots, len(SLOT_FEATURES)), np.float32),
+            np.empty((len(self._total), len(TYPE_FEATURES)), np.float32),
+            np.empty(len(OVERALL_FEATURES), np.float32),
+            np.empty(self.slots + 1, np.int8),
         )
-        self._shown = shown
-        # Who starts none must have something to wait for.
-        more = state.count[NEXT] < len(self.jobs) or state.count[RUNNING] > 0
-        mask[self.slots] = self.rules.published or more or not fitting
-        self.observation = {"slots": slots, "types": types, "overall": overall, "action_mask": mask}
-        if self.rules.published:
-            seen = np.empty(4 * self.slots + 2, np.float32)
-            observe_published(
-                state, self._arrays, self._queue, self.jobs.flops, self.cluster.gpus, self.slots, seen
-            )
-            self.observation["published"] = seen
-        return int(fitting)
 
     def schedule(self) -> Schedule:
         """What it has come to."""
@@ -139,4 +130,3 @@ class Session:
         seen = begun | (jobs.arrival <= self.now)
         weight = jobs.priority * seen
         return float((weight * (end - jobs.arrival)).sum() / weight.sum()) if weight.any() else 0.0
-

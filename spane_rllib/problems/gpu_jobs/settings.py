@@ -17,7 +17,9 @@ class GpuTypeSettings(Settings):
     count: int = Field(ge=1, le=100_000, description="GPUs of the type.")
     flops: float = Field(gt=0, description="FLOPS of one: the type of most comes first.")
     speed: float = Field(default=1.0, gt=0, le=1000, description="Run times are divided by it.")
-    node: int = Field(default=0, ge=0, le=1024, description="GPUs of a node; 0: one pool, whatever the nodes.")
+    node: int = Field(
+        default=0, ge=0, le=1024, description="GPUs of a node; 0: one pool, whatever the nodes."
+    )
 
 
 _PUBLISHED = (
@@ -55,8 +57,8 @@ class WindowSettings(Settings):
     slots: int = Field(default=16, ge=1, le=256, description="Waiting jobs that a policy sees and reaches.")
     order: Literal["work", "arrival", "priority", "shortest"] = Field(
         default="work",
-        description="Order of the queue whose first jobs these are: least GPU-seconds over priority, arrival, "
-        "priority or run time. Under the published rules always priority.",
+        description="Order of the queue whose first jobs these are: least GPU-seconds over priority, "
+        "arrival, priority or run time. Under the published rules always priority.",
     )
 
     @model_validator(mode="after")
@@ -92,7 +94,7 @@ class GpuJobsSettings(Settings):
     )
     runtimes: Literal["known", "estimated", "unknown"] = Field(
         default="known",
-        description="What schedulers know of run times: all, an estimate, or nothing (an hour for every job).",
+        description="What schedulers know of run times: all, an estimate, or nothing (an hour for each).",
     )
     noise: float = Field(
         default=0.5, ge=0, le=10, description="Standard deviation of the logarithm of estimates."

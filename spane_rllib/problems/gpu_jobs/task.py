@@ -164,7 +164,8 @@ class GpuJobsEvaluation(Evaluation):
         self.parquet = False
         instance = task.instance
         self._jobs: dict[Case, Jobs] = {
-            text: instance.jobs if text == task.settings.jobs else instance.load(str(text)) for text in self.cases
+            text: instance.jobs if text == task.settings.jobs else instance.load(str(text))
+            for text in self.cases
         }
         self._parts: dict[str, Part] = {}
         self._schedules: dict[str, Schedule] = {}
@@ -173,7 +174,9 @@ class GpuJobsEvaluation(Evaluation):
     def description(self) -> str:
         """What is played, one line."""
         gpus = self.task.instance.cluster.gpus
-        lines = [f"{text}: {len(jobs):,} jobs, load {jobs.load(gpus):.3g}" for text, jobs in self._jobs.items()]
+        lines = [
+            f"{text}: {len(jobs):,} jobs, load {jobs.load(gpus):.3g}" for text, jobs in self._jobs.items()
+        ]
         return f"{'; '.join(lines)}; {self.task.settings.rules} rules"
 
     def refusal(self, policy: Policy, case: Case) -> str:
@@ -203,9 +206,7 @@ class GpuJobsEvaluation(Evaluation):
             # Of some of the jobs only what they need alone is known.
             speed = max(each.speed for each in instance.cluster.types)
             bound = lower_bound_alone(schedule, speed, self.measured)
-        table = block_table(
-            schedule, part.policy.name, str(part.case), len(self.pairs), self.measured, bound
-        )
+        table = block_table(schedule, part.policy.name, str(part.case), len(self.pairs), self.measured, bound)
         return table.iloc[first:last].reset_index(drop=True)
 
     def _schedule(self, part: Part) -> Schedule:

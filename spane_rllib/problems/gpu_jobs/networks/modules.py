@@ -19,8 +19,8 @@ _WORK = SLOT_FEATURES.index("log10 of its GPU-seconds over its priority, over 5"
 class SetNetwork(CategoricalPolicy, nn.Module):
     """If waiting jobs change places, so do their values; if GPU types do, nothing changes.
 
-    Jobs are encoded by the same layers, types by others; their means and maxima and what holds overall are the
-    context in which every job is judged. Any number of slots and types.
+    Jobs are encoded by the same layers, types by others; their means and maxima and what holds overall are
+    the context in which every job is judged. Any number of slots and types.
 
     Args:
         width: units of the hidden layers.

@@ -15,15 +15,15 @@ class SetOptions(Settings):
         default=20.0,
         ge=0,
         le=1000,
-        description="How strongly it prefers jobs of little work over priority before it has learned anything; "
-        "0: not at all.",
+        description="How strongly it prefers jobs of little work over priority before it has learned "
+        "anything; 0: not at all.",
     )
 
 
 class PublishedOptions(Settings):
     """The networks of the reference: they see its 66 numbers, so they play under `rules: published` only."""
 
-    width: int = Field(default=256, ge=1, le=4096, description="Units of both hidden layers (reference: 256).")
+    width: int = Field(default=256, ge=1, le=4096, description="Units of the hidden layers (reference: 256).")
 
 
 NETWORKS = {"set": SetOptions, "d3qn": PublishedOptions, "sac": PublishedOptions}

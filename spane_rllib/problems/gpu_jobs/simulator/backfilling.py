@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import compiled, inlined
+from spane_rllib.core.compiling import borrowed, compiled, inlined
 from spane_rllib.problems.gpu_jobs.simulator.cluster import ClusterArrays
+from spane_rllib.problems.gpu_jobs.simulator.events import advance, head_of_queue, start
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats, Ints
-from spane_rllib.problems.gpu_jobs.simulator.placing import choose_pool, fits, largest_of, spread
+from spane_rllib.problems.gpu_jobs.simulator.placing import (
+    choose_pool,
+    fits,
+    largest_of,
+    largest_share,
+    spread,
+)
 from spane_rllib.problems.gpu_jobs.simulator.queue import first_within, waiting_at
 from spane_rllib.problems.gpu_jobs.simulator.state import (
     NOW,
@@ -24,18 +31,22 @@ from spane_rllib.problems.gpu_jobs.simulator.state import (
 
 @inlined
 def _expected_ends(state: State) -> tuple[Floats, Ints]:
-    """Expected ends of running jobs and their places in the heap, ascending; who is late ends now."""
+    """Expected ends of running jobs, ascending, and the jobs; who is late ends now."""
     size = state.count[RUNNING]
-    ends = np.empty(size)
-    for at in range(size):
-        ends[at] = max(state.expected[state.end_job[at]], state.clock[NOW])
-    return ends, np.argsort(ends)
+    ends, order = np.empty(size), np.empty(size, np.int64)
+    for count in range(size):
+        job = state.end_job[count]
+        end = max(state.expected[job], state.clock[NOW])
+        at = count
+        while at > 0 and ends[at - 1] > end:
+            ends[at], order[at] = ends[at - 1], order[at - 1]
+            at -= 1
+        ends[at], order[at] = end, job
+    return ends, order
 
 
 @inlined
-def _give_back(
-    state: State, jobs: JobArrays, job: int, whole: Ints, opened: Ints
-) -> None:
+def _give_back(state: State, jobs: JobArrays, job: int, whole: Ints, opened: Ints) -> None:
     """What the running `job` will have given back, in `whole` and the free shares `opened`."""
     milli, pool = jobs.milli[job], state.pool[job]
     if milli == 0:
@@ -65,9 +76,7 @@ def _share_of(state: State, whole: Ints, opened: Ints) -> int:
 
 
 @inlined
-def _where(
-    state: State, cluster: ClusterArrays, queue: Queue, gradient: bool, milli: int, counts: Ints
-) -> int:
+def _where(state: State, cluster: ClusterArrays, queue: Queue, milli: int, counts: Ints) -> int:
     """Where a job that fits now would go: GPUs of each pool in `counts`, or the row of an opened GPU."""
     counts[:] = 0
     if milli == 0:
@@ -87,7 +96,7 @@ def _where(
                     counts[pool] = 1
                     break
         return chosen
-    pool = choose_pool(state.whole, milli // WHOLE, queue, gradient)
+    pool = choose_pool(state.whole, milli // WHOLE, queue, False)
     if pool == NOWHERE:
         spread(state.whole, milli // WHOLE, cluster, counts)
     else:
@@ -95,15 +104,9 @@ def _where(
     return -1
 
 
-@compiled
-def easy_choice(
-    state: State,
-    jobs: JobArrays,
-    cluster: ClusterArrays,
-    queue: Queue,
-    gradient: bool,
-    largest: int,
-    share: int,
+@inlined
+def _easy_choice(
+    state: State, jobs: JobArrays, cluster: ClusterArrays, queue: Queue, largest: int, share: int
 ) -> int:
     """The first job that fits and does not delay the head of the queue, which does not fit; -1: none.
 
@@ -116,8 +119,8 @@ def easy_choice(
     ends, order = _expected_ends(state)
     whole, opened = state.whole.copy(), state.opened_free.copy()
     shadow = state.clock[NOW]
-    for at in order:
-        _give_back(state, jobs, state.end_job[at], whole, opened)
+    for at in range(len(order)):
+        _give_back(state, jobs, order[at], whole, opened)
         shadow = ends[at]
         if fits(wanted, largest_of(whole, cluster), _share_of(state, whole, opened)):
             break
@@ -127,7 +130,7 @@ def easy_choice(
         milli = queue.milli[kind]
         if state.head[kind] >= best or not fits(milli, largest, share):
             continue
-        row = _where(state, cluster, queue, gradient, milli, counts)
+        row = _where(state, cluster, queue, milli, counts)
         speed = np.inf
         if row >= 0:
             speed = cluster.speed[state.opened_pool[row]]
@@ -156,9 +159,9 @@ def easy_choice(
     return queue.by_rank[best] if best < len(queue.rank) else -1
 
 
-@compiled
-def conservative_choice(
-    state: State, jobs: JobArrays, cluster: ClusterArrays, queue: Queue, gradient: bool, depth: int
+@inlined
+def _conservative_choice(
+    state: State, jobs: JobArrays, cluster: ClusterArrays, queue: Queue, depth: int
 ) -> int:
     """The first of `depth` jobs whose reservation begins now, each behind those before it; -1: none.
 
@@ -174,12 +177,11 @@ def conservative_choice(
     times[0], free[0] = now, state.whole
     steps = 1
     opened = state.opened_free.copy()
-    for at in order:
+    for at in range(len(order)):
         if ends[at] > times[steps - 1]:
             times[steps], free[steps] = ends[at], free[steps - 1]
             steps += 1
-        whole = free[steps - 1]
-        _give_back(state, jobs, state.end_job[at], whole, opened)
+        _give_back(state, jobs, order[at], free[steps - 1], opened)
     lowest, counts = np.empty(pools, np.int64), np.empty(pools, np.int64)
     for place in range(count):
         job = waiting_at(state, queue, place)
@@ -189,7 +191,7 @@ def conservative_choice(
                 continue
             # With what is free from then on; the pools may be slower than the first.
             lowest[:] = free[first]
-            speed = _speed_in(lowest, gpus, cluster, queue, gradient, counts)
+            speed = _speed_in(lowest, gpus, cluster, queue, counts)
             last = first + 1
             end = times[first] + jobs.estimate[job] / speed
             fitting = True
@@ -198,7 +200,7 @@ def conservative_choice(
                 if gpus > largest_of(lowest, cluster):
                     fitting = False
                     break
-                speed = _speed_in(lowest, gpus, cluster, queue, gradient, counts)
+                speed = _speed_in(lowest, gpus, cluster, queue, counts)
                 end = max(end, times[first] + jobs.estimate[job] / speed)
                 last += 1
             if not fitting:
@@ -217,14 +219,12 @@ def conservative_choice(
 
 
 @inlined
-def _speed_in(
-    whole: Ints, gpus: int, cluster: ClusterArrays, queue: Queue, gradient: bool, counts: Ints
-) -> float:
+def _speed_in(whole: Ints, gpus: int, cluster: ClusterArrays, queue: Queue, counts: Ints) -> float:
     """Where `gpus` would go, in `counts`, and how fast they would be."""
     counts[:] = 0
     if gpus == 0:
         return 1.0
-    pool = choose_pool(whole, gpus, queue, gradient)
+    pool = choose_pool(whole, gpus, queue, False)
     if pool == NOWHERE:
         spread(whole, gpus, cluster, counts)
     else:
@@ -234,3 +234,32 @@ def _speed_in(
         if counts[index] > 0:
             speed = min(speed, cluster.speed[index])
     return speed
+
+
+@compiled
+def play_easy(state: State, jobs: JobArrays, cluster: ClusterArrays, queue: Queue, horizon: float) -> None:
+    """A whole simulation up to `horizon`, seconds, with EASY backfilling."""
+    state, jobs, cluster, queue = borrowed(state), borrowed(jobs), borrowed(cluster), borrowed(queue)
+    while advance(state, jobs, queue, horizon):
+        while state.count[WAITING] > 0:
+            largest, share = largest_of(state.whole, cluster), largest_share(state)
+            job = head_of_queue(state, queue)
+            if not fits(jobs.milli[job], largest, share):
+                job = _easy_choice(state, jobs, cluster, queue, largest, share)
+                if job < 0:
+                    break
+            start(state, jobs, cluster, queue, False, job)
+
+
+@compiled
+def play_conservative(
+    state: State, jobs: JobArrays, cluster: ClusterArrays, queue: Queue, depth: int, horizon: float
+) -> None:
+    """A whole simulation up to `horizon`, seconds, with reservations for the first `depth` jobs."""
+    state, jobs, cluster, queue = borrowed(state), borrowed(jobs), borrowed(cluster), borrowed(queue)
+    while advance(state, jobs, queue, horizon):
+        while state.count[WAITING] > 0:
+            job = _conservative_choice(state, jobs, cluster, queue, depth)
+            if job < 0:
+                break
+            start(state, jobs, cluster, queue, False, job)

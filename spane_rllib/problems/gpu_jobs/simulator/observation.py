@@ -11,10 +11,19 @@ import numpy.typing as npt
 
 from spane_rllib.core.compiling import borrowed, compiled
 from spane_rllib.problems.gpu_jobs.simulator.cluster import ClusterArrays
+from spane_rllib.problems.gpu_jobs.simulator.events import advance, start
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats
 from spane_rllib.problems.gpu_jobs.simulator.placing import fits, largest_of, largest_share
 from spane_rllib.problems.gpu_jobs.simulator.queue import waiting_at
-from spane_rllib.problems.gpu_jobs.simulator.state import NOW, RUNNING, WAITING, JobArrays, Queue, State
+from spane_rllib.problems.gpu_jobs.simulator.state import (
+    NEXT,
+    NOW,
+    RUNNING,
+    WAITING,
+    JobArrays,
+    Queue,
+    State,
+)
 
 SLOT_FEATURES = (
     "there is a job",
@@ -71,15 +80,18 @@ def observe(
     for pool in range(len(state.whole)):
         free[cluster.kind[pool]] += state.whole[pool]
     running = state.count[RUNNING]
-    ends, sizes = np.empty(running), np.empty(running)
-    for at in range(running):
-        job = state.end_job[at]
-        ends[at] = max(state.expected[job] - now, 0.0)
-        sizes[at] = jobs.milli[job] / WHOLE
+    ends, sizes = np.empty(running), np.empty(running)  # ascending
+    for index in range(running):
+        job = state.end_job[index]
+        end = max(state.expected[job] - now, 0.0)
+        at = index
+        while at > 0 and ends[at - 1] > end:
+            ends[at], sizes[at] = ends[at - 1], sizes[at - 1]
+            at -= 1
+        ends[at], sizes[at] = end, jobs.milli[job] / WHOLE
         for kind in range(kinds):
             if state.taken[job, kind] > 0:
-                soonest[kind] = min(soonest[kind], ends[at])
-    order = np.argsort(ends)
+                soonest[kind] = min(soonest[kind], end)
     count = 0
     work = 0.0
     shown = min(len(slots), state.count[WAITING])
@@ -100,7 +112,7 @@ def observe(
         slots[place, 6] = np.log10(max(estimate * demand / weight, 1e-3)) / 5
         if not does:
             room, until = free.sum(), 0.0
-            for at in order:
+            for at in range(running):
                 if room >= demand:
                     break
                 room += sizes[at]
@@ -120,6 +132,43 @@ def observe(
     overall[2] = np.log10(1 + work / gpus) / 5
     overall[3] = running / gpus
     return count
+
+
+@compiled
+def next_choice(
+    state: State,
+    jobs: JobArrays,
+    cluster: ClusterArrays,
+    queue: Queue,
+    job: int,
+    stay: bool,
+    horizon: float,
+    total: npt.NDArray[np.int64],
+    slots: Reals,
+    types: Reals,
+    overall: Reals,
+    mask: npt.NDArray[np.int8],
+    shown_jobs: npt.NDArray[np.int64],
+) -> bool:
+    """Start `job` unless it is -1, and go on until a job that is seen fits; False where that is never.
+
+    With `stay` this very instant counts, too. The arrays are those of `observe`.
+    """
+    if job >= 0:
+        start(state, jobs, cluster, queue, False, job)
+    fitting = observe(state, jobs, cluster, queue, total, slots, types, overall, mask, shown_jobs)
+    going = True
+    while going and not (stay and fitting > 0):
+        stay = True
+        going = advance(state, jobs, queue, horizon)
+        fitting = 0
+        if going and state.count[WAITING] > 0:
+            fitting = observe(state, jobs, cluster, queue, total, slots, types, overall, mask, shown_jobs)
+    if not going:
+        observe(state, jobs, cluster, queue, total, slots, types, overall, mask, shown_jobs)
+    # Who starts none must have something to wait for.
+    mask[len(slots)] = state.count[NEXT] < len(jobs.arrival) or state.count[RUNNING] > 0
+    return going
 
 
 @compiled

@@ -56,7 +56,7 @@ def fits(milli: int, largest: int, share: int) -> bool:
 
 @inlined
 def fragments(whole: int, queue: Queue) -> float:
-    """Free GPUs of a pool that a job of the workload cannot use, on average (Weng et al., USENIX ATC 2023)."""
+    """Free GPUs of a pool that a job of the workload cannot use, on average (USENIX ATC 2023)."""
     lost = 0.0
     for kind in range(len(queue.milli)):
         if queue.milli[kind] > whole * WHOLE:

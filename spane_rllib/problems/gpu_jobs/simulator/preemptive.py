@@ -79,8 +79,7 @@ def play_preemptive(
         restart: seconds that every start after the first costs.
 
     Returns:
-        (N,) seconds that jobs have held their GPUs up to the last interruption or their end, and (N,) how often
-        they were interrupted.
+        (N,) seconds that jobs have held their GPUs, and (N,) how often they were interrupted.
     """
     state, jobs, cluster, queue = borrowed(state), borrowed(jobs), borrowed(cluster), borrowed(queue)
     count = len(jobs.arrival)
@@ -172,22 +171,23 @@ def _victims(
     milli: int,
     key: float,
 ) -> Ints:
-    """Running jobs of larger key than `key` that make room for a request, largest key first; none if in vain."""
-    size = state.count[RUNNING]
-    keys = np.empty(size)
-    for at in range(size):
-        job = state.end_job[at]
-        keys[at] = _key(jobs, mode, threshold, job, _done(state, done, since, speed, job))
-        if jobs.milli[job] == 0:
-            keys[at] = -np.inf
-    order = np.argsort(-keys)
+    """Running jobs of larger key than `key` that make room for a request, largest first; none if in vain."""
+    size = 0
+    keys, order = np.empty(state.count[RUNNING]), np.empty(state.count[RUNNING], np.int64)
+    for index in range(len(keys)):
+        job = state.end_job[index]
+        other = _key(jobs, mode, threshold, job, _done(state, done, since, speed, job))
+        if jobs.milli[job] > 0 and other > key:
+            at = size
+            while at > 0 and (keys[at - 1] < other or (keys[at - 1] == other and order[at - 1] < job)):
+                keys[at], order[at] = keys[at - 1], order[at - 1]
+                at -= 1
+            keys[at], order[at] = other, job
+            size += 1
     whole, opened = state.whole.copy(), state.opened_free.copy()
     share = 0
     for count in range(size):
-        at = order[count]
-        if keys[at] <= key:
-            break
-        job = state.end_job[at]
+        job = order[count]
         pool = state.pool[job]
         if jobs.milli[job] < WHOLE:
             row = state.opened[job]
@@ -203,8 +203,5 @@ def _victims(
         if whole.sum() > 0:
             share = WHOLE
         if fits(milli, largest_of(whole, cluster), share):
-            chosen = np.empty(count + 1, np.int64)
-            for index in range(count + 1):
-                chosen[index] = state.end_job[order[index]]
-            return chosen
+            return order[: count + 1].copy()
     return np.empty(0, np.int64)

@@ -17,7 +17,6 @@ from spane_rllib.problems.gpu_jobs.simulator.placing import fits, largest_of, la
 from spane_rllib.problems.gpu_jobs.simulator.queue import add, enqueue, pop_end, rank_at, smaller, waiting_at
 from spane_rllib.problems.gpu_jobs.simulator.state import (
     BUSY,
-    CHOICES,
     COMPLETED,
     NEXT,
     NOW,
@@ -52,9 +51,7 @@ def _until(state: State, jobs: JobArrays, queue: Queue, second: float) -> float:
 
 
 @inlined
-def _act(
-    state: State, jobs: JobArrays, cluster: ClusterArrays, queue: Queue, action: int
-) -> bool:
+def _act(state: State, jobs: JobArrays, cluster: ClusterArrays, queue: Queue, action: int) -> bool:
     """Start the job at place `action` of the queue if there is one and it fits; whether it was started."""
     if action >= state.count[WAITING]:
         return False
@@ -66,9 +63,7 @@ def _act(
 
 
 @inlined
-def _reward(
-    state: State, jobs: JobArrays, queue: Queue, waiting: Ints, completed: float, gpus: int
-) -> float:
+def _reward(state: State, jobs: JobArrays, queue: Queue, waiting: Ints, completed: float, gpus: int) -> float:
     """Of a tick; sums are in the order of the reference, so that they agree to the last digit."""
     now, waits = state.clock[NOW], 0.0
     for place in range(state.count[WAITING]):
@@ -133,7 +128,6 @@ def play_ticks(
                         changed = True
                     elif place > cap:
                         penalty = INVALID
-            state.count[CHOICES] += 1
         second = now + 1.0
         if not rewarded and not changed:
             event = next_event(state, jobs)
@@ -147,11 +141,7 @@ def play_ticks(
             add(waiting, queue.rank[job], 1)
         if rewarded:
             total += _reward(state, jobs, queue, waiting, completed, gpus) - penalty
-        if (
-            state.count[NEXT] == len(jobs.arrival)
-            and state.count[WAITING] == 0
-            and state.count[RUNNING] == 0
-        ):
+        if state.count[NEXT] == len(jobs.arrival) and state.count[WAITING] == 0 and state.count[RUNNING] == 0:
             break
     return total
 

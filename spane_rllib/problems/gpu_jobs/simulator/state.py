@@ -14,8 +14,8 @@ from spane_rllib.problems.gpu_jobs.simulator.jobs import Floats, Ints, Jobs
 # busy thousandths of GPUs, free rows of `spread`, jobs started, jobs completed, choices made.
 NEXT, RUNNING, WAITING, OPENED, BUSY, ROWS, STARTED, COMPLETED, CHOICES = range(9)
 COUNTS = 9
-# Entries of State.clock: now; priority times seconds that jobs have waited, and what slower or faster GPUs add;
-# sum of the priorities of waiting jobs; reward of the last tick.
+# Entries of State.clock: now; priority times seconds that jobs have waited, and what slower GPUs add; sum of
+# the priorities of waiting jobs; reward of the last tick.
 NOW, COST, WEIGHT, REWARD = range(4)
 CLOCKS = 4
 NOWHERE, SPREAD = -1, -2  # of State.pool
@@ -114,9 +114,7 @@ def make_queue(jobs: Jobs, *keys: npt.ArrayLike) -> Queue:
         members = by_rank[kind[by_rank] == index]
         leaf[members] = base[index] + size[index] + np.arange(len(members))
         job[leaf[members]] = members
-    return Queue(
-        rank, kind.astype(np.int64), leaf, job, milli, base, size, sizes / max(count, 1), by_rank
-    )
+    return Queue(rank, kind.astype(np.int64), leaf, job, milli, base, size, sizes / max(count, 1), by_rank)
 
 
 def begin(jobs: Jobs, cluster: Cluster, queue: Queue) -> State:
@@ -148,4 +146,3 @@ def begin(jobs: Jobs, cluster: Cluster, queue: Queue) -> State:
     )
     state.count[ROWS] = gpus
     return state
-

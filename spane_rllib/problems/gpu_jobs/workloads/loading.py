@@ -62,7 +62,7 @@ def load_jobs(text: str, cluster: Cluster, reading: ReadingSettings | None = Non
     if len(too_large):
         job = too_large[0]
         raise UserError(
-            f"{text}: job {jobs.number[job]} asks for {jobs.gpus[job]:g} GPUs, and the cluster can give a job "
+            f"{text}: job {jobs.number[job]} asks for {jobs.gpus[job]:g} GPUs, and the cluster can give it "
             f"{cluster.largest_job()} at most; allow a split, or give it larger nodes"
         )
     return jobs

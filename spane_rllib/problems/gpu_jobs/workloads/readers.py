@@ -27,7 +27,9 @@ def read_jobs(file: Path, settings: ReadingSettings) -> Jobs:
     jobs = _READERS[settings.form](file, settings)
     kept = jobs.runtime > SHORTEST_S
     if not kept.any():
-        raise UserError(f"{file}: no job runs for more than {SHORTEST_S:g} s; is it of the form {settings.form}?")
+        raise UserError(
+            f"{file}: no job runs for more than {SHORTEST_S:g} s; is it of the form {settings.form}?"
+        )
     return jobs.at(np.flatnonzero(kept))
 
 
@@ -131,10 +133,19 @@ def _google2011(file: Path, settings: ReadingSettings) -> Jobs:
     """Google 2011, `task_events`: headless, microseconds; submitted (0), scheduled (1), ended (2 to 6)."""
     columns = (
         *("timestamp", "missing_info", "job_id", "task_index", "machine_id", "event_type", "user"),
-        *("scheduling_class", "priority", "cpu_request", "memory_request", "disk_request", "different_machine"),
+        *(
+            "scheduling_class",
+            "priority",
+            "cpu_request",
+            "memory_request",
+            "disk_request",
+            "different_machine",
+        ),
     )
     table = read_table(file, columns)
-    return _events(table, settings, ("job_id", "task_index"), "timestamp", "event_type", 1, (2, 3, 4, 5, 6), 4)
+    return _events(
+        table, settings, ("job_id", "task_index"), "timestamp", "event_type", 1, (2, 3, 4, 5, 6), 4
+    )
 
 
 def _google2019(file: Path, settings: ReadingSettings) -> Jobs:
@@ -160,7 +171,9 @@ def _events(
 
     request = next((n for n in ("cpu_request", "resource_request.cpus", "cpus") if table.has(n)), None)
     if request is None:
-        raise UserError(f"{table.file}: no column of requested CPUs (cpu_request, resource_request.cpus or cpus)")
+        raise UserError(
+            f"{table.file}: no column of requested CPUs (cpu_request, resource_request.cpus or cpus)"
+        )
     frame = pd.DataFrame(
         {
             "task": table.text(names[0]) + "/" + table.text(names[1]),

@@ -36,7 +36,9 @@ def published_jobs(seconds: float = 2000.0, seed: int = 0, rate: float = PUBLISH
         priority.append(draw.choice(_PRIORITIES))
         flops.append(max(1e9, draw.gauss(1e12, 5e11)))
         user.append(draw.choice((101, 102, 103)))
-    return make_jobs(arrival, runtime, gpus, priority, user, flops, name=f"published:seconds={seconds:g},seed={seed}")
+    return make_jobs(
+        arrival, runtime, gpus, priority, user, flops, name=f"published:seconds={seconds:g},seed={seed}"
+    )
 
 
 def synthetic_jobs(
