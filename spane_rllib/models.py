@@ -42,6 +42,9 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("models"), metavar="DIR", help="where they go (default: models)"
     )
     command.add_argument(
+        "--problem", metavar="NAME", help="whose weights they are, as in gpu_jobs (default: those of SPANE)"
+    )
+    command.add_argument(
         "--aggregations",
         type=lambda names: names.split(","),
         metavar="A,B",
@@ -61,6 +64,14 @@ def _import(arguments: argparse.Namespace) -> None:
             raise UserError(f"{folder} exists already; give another --output")
         folders[folder] = file
     check_writable(arguments.output)
+    if arguments.problem is not None:
+        from spane_rllib.problems.registry import find_problem
+
+        if arguments.aggregations:
+            raise UserError("argument --aggregations: is of SPANE; leave out --problem")
+        for line in find_problem(arguments.problem).import_models(folders):
+            print(line)
+        return
 
     from spane_rllib.problems.vm_scheduling.networks.published import published_metadata, read_published
     from spane_rllib.problems.vm_scheduling.networks.weights import save_model

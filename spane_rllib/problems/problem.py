@@ -327,6 +327,14 @@ class Problem(ABC):
 
     # What the commands ask for.
 
+    def import_models(self, folders: Mapping[Path, Path]) -> list[str]:
+        """Turn weights made elsewhere into model folders: files by folder; a line about each.
+
+        Raises:
+            UserError: a file is none of these, and then nothing is written; or there are none of the problem.
+        """
+        raise UserError(f"problem {self.name}: knows no weights made elsewhere")
+
     @abstractmethod
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add the options that say what is played: `evaluation_of` reads them."""

@@ -15,6 +15,7 @@ from spane_rllib.core.settings import Settings, distinct, one_of, validated
 from spane_rllib.core.strict_yaml import parse_yaml
 from spane_rllib.learning.algorithms import A2cSettings, DqnSettings, PpoSettings, SacSettings
 from spane_rllib.problems.environments import EnvironmentSpec
+from spane_rllib.problems.gpu_jobs.columns import BLOCK_COLUMNS
 from spane_rllib.problems.gpu_jobs.names import POLICIES
 from spane_rllib.problems.gpu_jobs.networks.options import NETWORKS
 from spane_rllib.problems.gpu_jobs.settings import GpuJobsSettings
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
     from spane_rllib.core.bootstrap import Numbers, Resamples
     from spane_rllib.problems.gpu_jobs.task import GpuJobsTask
     from spane_rllib.problems.problem import Block
-
-SUMMARY = (
-    *("policy", "workload", "completed", "running", "queued", "avg_jct_s", "p50_jct_s", "p95_jct_s"),
-    *("p99_jct_s", "makespan_s", "utilization", "avg_slowdown", "max_slowdown", "bounded_slowdown"),
-    *("weighted_jct_s", "jain_fairness", "completion_rate", "lower_bound_jct_s"),
-)
-"""Columns of `summary.csv`."""
-RUN_COLUMNS = dict.fromkeys(SUMMARY[5:], float)
-"""Of the whole run: the same in every block of it."""
 
 
 class GpuJobsEvaluationSettings(EpisodeSettings):
@@ -94,20 +86,7 @@ class GpuJobs(Problem):
         reference="weighted_shortest",
         figure="completion_times",
     )
-    episode_columns: Mapping[str, type] = {
-        "policy": str,
-        "workload": str,
-        "block": int,
-        "jobs": int,
-        "completed": int,
-        "running": int,
-        "queued": int,
-        "weight": float,
-        "jct_s": float,
-        "weighted_jct_s": float,
-        "block_slowdown": float,
-        **{f"run_{name}": kind for name, kind in RUN_COLUMNS.items()},
-    }
+    episode_columns: Mapping[str, type] = BLOCK_COLUMNS
     case = "workload"
     pair = "block"
     changeable = ("evaluation.jobs",)
@@ -213,10 +192,10 @@ class GpuJobs(Problem):
                 words += [f"--{name}", str(number)]
         return [*words, *(["--rebase"] if arguments.rebase else [])]
 
-    def import_model(self, file: Path, folder: Path) -> str:
+    def import_models(self, folders: Mapping[Path, Path]) -> list[str]:
         from spane_rllib.problems.gpu_jobs.networks.published import import_published
 
-        return import_published(file, folder)
+        return import_published(folders)
 
     def summarize(self, episodes: pd.DataFrame) -> pd.DataFrame:
         from spane_rllib.problems.gpu_jobs.results import summarize

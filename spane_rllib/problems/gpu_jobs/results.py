@@ -8,7 +8,7 @@ import numpy as np
 
 from spane_rllib.core.bootstrap import Numbers, Resamples
 from spane_rllib.core.console import format_table
-from spane_rllib.problems.gpu_jobs.problem import GPU_JOBS, RUN_COLUMNS, SUMMARY
+from spane_rllib.problems.gpu_jobs.columns import BLOCK_COLUMNS, RUN_COLUMNS, SUMMARY
 from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster
 from spane_rllib.problems.gpu_jobs.simulator.schedule import Schedule, bounded_slowdown, measures
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def block_table(
     schedule: Schedule, policy: str, workload: str, blocks: int, measured: tuple[float, float], bound: float
 ) -> pd.DataFrame:
-    """One row per block with the columns `GpuJobs.episode_columns`."""
+    """One row per block with the columns `BLOCK_COLUMNS`."""
     import pandas as pd
 
     jobs = schedule.jobs
@@ -29,7 +29,7 @@ def block_table(
     block = np.arange(count) * blocks // max(count, 1)
 
     def total(values: Numbers) -> Numbers:
-        return np.bincount(block, values, minlength=blocks)
+        return np.bincount(block, values, minlength=blocks).astype(np.float64)
 
     counted = schedule.counted & inside
     weight = jobs.priority * counted
@@ -51,7 +51,7 @@ def block_table(
     }
     whole = {**measures(schedule, inside), "lower_bound_jct_s": bound}
     columns |= {f"run_{name}": whole[name] for name in RUN_COLUMNS}
-    return pd.DataFrame(columns)[list(GPU_JOBS.episode_columns)]
+    return pd.DataFrame(columns)[list(BLOCK_COLUMNS)]
 
 
 def summarize(episodes: pd.DataFrame) -> pd.DataFrame:

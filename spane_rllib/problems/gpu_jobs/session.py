@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,7 +33,7 @@ from spane_rllib.problems.gpu_jobs.simulator.state import (
     make_queue,
 )
 
-Observation = dict[str, npt.NDArray[np.generic]]
+Observation = dict[str, npt.NDArray[Any]]
 _NAMES = ("slots", "types", "overall", "action_mask")
 
 
@@ -109,7 +111,7 @@ class Session:
         observe_published(state, self._arrays, self._queue, self.jobs.flops, gpus, self.slots, seen)
         self.observation["published"] = seen
 
-    def _new_arrays(self) -> tuple[npt.NDArray[np.generic], ...]:
+    def _new_arrays(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
         return (
             np.empty((self.slots, len(SLOT_FEATURES)), np.float32),
             np.empty((len(self._total), len(TYPE_FEATURES)), np.float32),

@@ -20,6 +20,7 @@ from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
 from spane_rllib.learning.models import save_model
 from spane_rllib.learning.networks import build_own, remember, seeded
 from spane_rllib.learning.run import Run
+from spane_rllib.problems.gpu_jobs.columns import SUMMARY
 from spane_rllib.problems.gpu_jobs.environment import GpuJobsEnv
 from spane_rllib.problems.gpu_jobs.instance import Instance
 from spane_rllib.problems.gpu_jobs.models import GpuJobsMetadata, load_trained
@@ -220,8 +221,6 @@ class GpuJobsEvaluation(Evaluation):
         self, episodes: pd.DataFrame, summary: pd.DataFrame
     ) -> Iterator[tuple[str, pd.DataFrame | str]]:
         import pandas as pd
-
-        from spane_rllib.problems.gpu_jobs.problem import SUMMARY
 
         yield "summary.csv", summary[list(SUMMARY)]
         yield "blocks.csv", episodes

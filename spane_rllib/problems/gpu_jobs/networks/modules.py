@@ -35,7 +35,7 @@ class SetNetwork(CategoricalPolicy, nn.Module):
         def layers(inputs: int) -> nn.Sequential:
             return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
 
-        self.slot, self.type = layers(len(SLOT_FEATURES)), layers(len(TYPE_FEATURES))
+        self.slot, self.kind = layers(len(SLOT_FEATURES)), layers(len(TYPE_FEATURES))
         context = 4 * width + len(OVERALL_FEATURES)
         self.context = nn.Sequential(nn.Linear(context, width), nn.ReLU())
         self.score = nn.Sequential(nn.Linear(2 * width, width), nn.ReLU(), nn.Linear(width, 1))
@@ -43,16 +43,18 @@ class SetNetwork(CategoricalPolicy, nn.Module):
         self.value = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
         self.anchor = nn.Parameter(torch.tensor(anchor))
         if anchor:  # begins as the rule of least work over priority
-            for last in (self.score[-1], self.none):
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
+            last = self.score[2]
+            for layer in (last, self.none):
+                assert isinstance(layer, nn.Linear)
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
             nn.init.constant_(self.none.bias, -1.5 * anchor)
 
     def value_and_advantage(self, observation: Tensors) -> tuple[Tensor, Tensor]:
         """State value (B, 1), and what each slot and starting none are worth (B, K + 1)."""
         slots = observation["slots"]
         there = slots[..., :1]
-        jobs, types = self.slot(slots) * there, self.type(observation["types"])
+        jobs, types = self.slot(slots) * there, self.kind(observation["types"])
         count = there.sum(dim=1).clamp(min=1)
         together = torch.cat(
             [

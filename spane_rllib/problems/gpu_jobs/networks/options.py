@@ -26,4 +26,4 @@ class PublishedOptions(Settings):
     width: int = Field(default=256, ge=1, le=4096, description="Units of the hidden layers (reference: 256).")
 
 
-NETWORKS = {"set": SetOptions, "d3qn": PublishedOptions, "sac": PublishedOptions}
+NETWORKS: dict[str, type[Settings]] = {"set": SetOptions, "d3qn": PublishedOptions, "sac": PublishedOptions}

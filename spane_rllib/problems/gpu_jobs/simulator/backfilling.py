@@ -11,6 +11,7 @@ from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats, Ints
 from spane_rllib.problems.gpu_jobs.simulator.placing import (
     choose_pool,
     fits,
+    fuller,
     largest_of,
     largest_share,
     spread,
@@ -87,7 +88,7 @@ def _where(state: State, cluster: ClusterArrays, queue: Queue, milli: int, count
             if (
                 state.opened_pool[row] >= 0
                 and state.opened_free[row] >= milli
-                and (chosen < 0 or state.opened_free[row] < state.opened_free[chosen])
+                and (chosen < 0 or fuller(state, row, chosen))
             ):
                 chosen = row
         if chosen < 0:
@@ -118,12 +119,14 @@ def _easy_choice(
     wanted = jobs.milli[queue.by_rank[head]]
     ends, order = _expected_ends(state)
     whole, opened = state.whole.copy(), state.opened_free.copy()
-    shadow = state.clock[NOW]
+    shadow = np.inf
     for at in range(len(order)):
-        _give_back(state, jobs, order[at], whole, opened)
-        shadow = ends[at]
-        if fits(wanted, largest_of(whole, cluster), _share_of(state, whole, opened)):
+        if ends[at] > shadow:
             break
+        _give_back(state, jobs, order[at], whole, opened)
+        # All that ends at the same time is there for others, too.
+        if fits(wanted, largest_of(whole, cluster), _share_of(state, whole, opened)):
+            shadow = ends[at]
     best = len(queue.rank)
     counts = np.empty(len(whole), np.int64)
     for kind in range(len(queue.milli)):

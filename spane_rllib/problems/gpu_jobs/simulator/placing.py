@@ -134,15 +134,21 @@ def place(
 
 
 @inlined
+def fuller(state: State, row: int, other: int) -> bool:
+    """Whether an opened GPU has less left than another, or as much in a faster pool."""
+    if state.opened_free[row] == state.opened_free[other]:
+        return state.opened_pool[row] < state.opened_pool[other]
+    return state.opened_free[row] < state.opened_free[other]
+
+
+@inlined
 def _share(state: State, cluster: ClusterArrays, job: int, milli: int) -> float:
     """A share of the fullest GPU that has room, else of a new one of the fastest pool."""
     chosen, closed = -1, state.count[OPENED]
     for row in range(state.count[OPENED]):
         if state.opened_pool[row] < 0:
             closed = min(closed, row)
-        elif state.opened_free[row] >= milli and (
-            chosen < 0 or state.opened_free[row] < state.opened_free[chosen]
-        ):
+        elif state.opened_free[row] >= milli and (chosen < 0 or fuller(state, row, chosen)):
             chosen = row
     if chosen < 0:
         chosen = closed

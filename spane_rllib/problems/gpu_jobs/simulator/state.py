@@ -53,7 +53,7 @@ class State(NamedTuple):
     """P pools, N jobs, G GPUs."""
 
     clock: Floats  # (CLOCKS,)
-    count: Ints  # (COUNTS,)
+    count: Ints  # type: ignore[assignment]  # (COUNTS,); hides tuple.count
     whole: Ints  # (P,) GPUs that are entirely free
     opened_pool: Ints  # (G,) pool of each GPU that is shared; -1: closed again
     opened_free: Ints  # (G,) its free thousandths

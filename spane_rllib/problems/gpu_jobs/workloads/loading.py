@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,8 +53,7 @@ def load_jobs(text: str, cluster: Cluster, reading: ReadingSettings | None = Non
         if kind == "published":
             jobs = published_jobs(**values)
         else:
-            count = values.pop("jobs", 2000)
-            jobs = synthetic_jobs(count, cluster_gpus=cluster.gpus, **values)
+            jobs = synthetic_jobs(values.pop("jobs", 2000), cluster_gpus=cluster.gpus, **values)
         if not len(jobs):
             raise UserError(f"{text}: no job arrives; give a longer time")
     else:
@@ -80,8 +80,9 @@ def _find(text: str) -> Path:
     return path
 
 
-def _parameters(text: str, kind: str) -> dict[str, float]:
-    allowed, values = _PARAMETERS[kind], {}
+def _parameters(text: str, kind: str) -> dict[str, Any]:
+    allowed: dict[str, Any] = _PARAMETERS[kind]
+    values: dict[str, Any] = {}
     for word in filter(None, text.partition(":")[2].split(",")):
         name, _, value = word.partition("=")
         if name not in allowed:
