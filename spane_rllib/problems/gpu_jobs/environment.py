@@ -83,7 +83,8 @@ class GpuJobsEnv(gymnasium.Env[Observation, int]):
         assert session is not None
         if not 0 <= action < len(session.observation["action_mask"]):
             raise ValueError(f"there is no slot {action}")
-        if not session.observation["action_mask"][action]:
+        # In the reference, starting what does not fit starts nothing.
+        if not session.rules.published and not session.observation["action_mask"][action]:
             raise ValueError(f"the job in slot {action} does not fit")
         reward = session.step(int(action))
         info = {"weighted_jct": session.weighted_jct} if session.over else {}

@@ -68,7 +68,7 @@ class TrainedPolicy:
 
 @dataclass(frozen=True)
 class OwnPolicy:
-    """A policy `module:Class` of the user's own; it sees 16 waiting jobs by work over priority."""
+    """A policy `module:Class` of the user's own; it sees 16 waiting jobs by run time over priority."""
 
     name: str
     identity: str
@@ -90,4 +90,4 @@ class OwnPolicy:
             copies = {name: np.array(array) for name, array in observation.items()}
             return checked_action(own.act(copies), observation["action_mask"], self.name)
 
-        return play_session(Session(jobs, cluster, rules, TOP, "work"), decide)
+        return play_session(Session(jobs, cluster, rules, TOP, "urgent"), decide)

@@ -98,6 +98,7 @@ ORDERS: dict[str, Keys] = {
         estimate * np.maximum(jobs.gpus, 1 / WHOLE) / np.maximum(jobs.priority, 1e-9),
         jobs.arrival,
     ),
+    "urgent": lambda jobs, estimate, seed: (estimate / np.maximum(jobs.priority, 1e-9), jobs.arrival),
     "random": lambda jobs, estimate, seed: (np.random.default_rng([seed, 53]).permutation(len(jobs)),),
 }
 
@@ -226,7 +227,8 @@ HEURISTICS = {
         Heuristic("fifo", "arrival", "strict"),
         Heuristic("priority", "priority", "strict"),
         Heuristic("smallest", "smallest"),
-        Heuristic("weighted_shortest", "work"),
+        Heuristic("weighted_shortest", "urgent"),
+        Heuristic("weighted_smallest", "work"),
         Heuristic("f1", "f1"),
         Heuristic("wfp3", "arrival", "wfp3"),
         Heuristic("unicep", "arrival", "unicep"),

@@ -49,7 +49,7 @@ class Session:
     """
 
     def __init__(
-        self, jobs: Jobs, cluster: Cluster, rules: Rules, slots: int = TOP, order: str = "work"
+        self, jobs: Jobs, cluster: Cluster, rules: Rules, slots: int = TOP, order: str = "urgent"
     ) -> None:
         self.jobs, self.cluster, self.rules, self.slots = jobs, cluster, rules, slots
         estimate = estimates(jobs, rules.runtimes, rules.noise, rules.seed)

@@ -55,10 +55,10 @@ class WindowSettings(Settings):
     )
     seconds: int = Field(default=2000, ge=1, le=10_000_000, description="Ticks of published episodes.")
     slots: int = Field(default=16, ge=1, le=256, description="Waiting jobs that a policy sees and reaches.")
-    order: Literal["work", "arrival", "priority", "shortest"] = Field(
-        default="work",
-        description="Order of the queue whose first jobs these are: least GPU-seconds over priority, "
-        "arrival, priority or run time. Under the published rules always priority.",
+    order: Literal["urgent", "work", "arrival", "priority", "shortest"] = Field(
+        default="urgent",
+        description="Order of the queue whose first jobs these are: least run time over priority, "
+        "least GPU-seconds over priority, arrival, priority or run time; under the published rules priority.",
     )
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from spane_rllib.learning.tensors import Tensors
 from spane_rllib.problems.gpu_jobs.networks.options import PublishedOptions, SetOptions
 from spane_rllib.problems.gpu_jobs.simulator.observation import OVERALL_FEATURES, SLOT_FEATURES, TYPE_FEATURES
 
-_WORK = SLOT_FEATURES.index("log10 of its GPU-seconds over its priority, over 5")
+_URGENCY = SLOT_FEATURES.index("log10 of its estimated run time over its priority, over 5")
 
 
 class SetNetwork(CategoricalPolicy, nn.Module):
@@ -24,7 +24,7 @@ class SetNetwork(CategoricalPolicy, nn.Module):
 
     Args:
         width: units of the hidden layers.
-        anchor: weight of the work over priority in the first advantages.
+        anchor: weight of the run time over priority in the first advantages.
     """
 
     any_case = True
@@ -42,7 +42,7 @@ class SetNetwork(CategoricalPolicy, nn.Module):
         self.none = nn.Linear(width, 1)
         self.value = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
         self.anchor = nn.Parameter(torch.tensor(anchor))
-        if anchor:  # begins as the rule of least work over priority
+        if anchor:  # begins as the rule of least run time over priority
             last = self.score[2]
             for layer in (last, self.none):
                 assert isinstance(layer, nn.Linear)
@@ -68,7 +68,7 @@ class SetNetwork(CategoricalPolicy, nn.Module):
         )
         context = self.context(together)
         beside = context.unsqueeze(1).expand(-1, slots.shape[1], -1)
-        scores = self.score(torch.cat([jobs, beside], dim=2)).squeeze(2) - self.anchor * slots[..., _WORK]
+        scores = self.score(torch.cat([jobs, beside], dim=2)).squeeze(2) - self.anchor * slots[..., _URGENCY]
         return self.value(context), torch.cat([scores, self.none(context)], dim=1)
 
     def forward(self, observation: Tensors) -> Tensor:

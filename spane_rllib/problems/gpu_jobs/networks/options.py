@@ -15,7 +15,7 @@ class SetOptions(Settings):
         default=20.0,
         ge=0,
         le=1000,
-        description="How strongly it prefers jobs of little work over priority before it has learned "
+        description="How strongly it prefers jobs of short run time over priority before it has learned "
         "anything; 0: not at all.",
     )
 

@@ -32,7 +32,7 @@ SLOT_FEATURES = (
     "its priority, over 5",
     "log10 of 1 + its wait in seconds, over 5",
     "it fits",
-    "log10 of its GPU-seconds over its priority, over 5",
+    "log10 of its estimated run time over its priority, over 5",
     "log10 of 1 + seconds until it is expected to fit, over 5",
 )
 TYPE_FEATURES = (
@@ -109,7 +109,7 @@ def observe(
         slots[place, 3] = weight / 5
         slots[place, 4] = np.log10(1 + now - jobs.arrival[job]) / 5
         slots[place, 5] = does
-        slots[place, 6] = np.log10(max(estimate * demand / weight, 1e-3)) / 5
+        slots[place, 6] = np.log10(max(estimate / weight, 1e-3)) / 5
         if not does:
             room, until = free.sum(), 0.0
             for at in range(running):

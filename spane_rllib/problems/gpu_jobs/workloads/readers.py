@@ -27,9 +27,7 @@ def read_jobs(file: Path, settings: ReadingSettings) -> Jobs:
     jobs = _READERS[settings.form](file, settings)
     kept = jobs.runtime > SHORTEST_S
     if not kept.any():
-        raise UserError(
-            f"{file}: no job runs for more than {SHORTEST_S:g} s; is it of the form {settings.form}?"
-        )
+        raise UserError(f"{file}: no job runs for more than a second; is it of the form {settings.form}?")
     return jobs.at(np.flatnonzero(kept))
 
 

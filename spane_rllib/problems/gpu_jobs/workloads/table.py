@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,6 +92,9 @@ def read_table(file: Path, columns: Sequence[str] = ()) -> Table:
     names = list(columns)[: len(head)] if headless else head
     if len(set(names)) < len(names):
         raise UserError(f"{file}, row 1: two columns have one name; rename one")
+    for number, cells in enumerate(csv.reader(io.StringIO(text)), start=1):
+        if cells and len(cells) != len(head):
+            raise UserError(f"{file}, row {number}: must have {len(head)} values, got {len(cells)}")
     try:
         rows = pd.read_csv(
             io.StringIO(text),
@@ -100,11 +104,8 @@ def read_table(file: Path, columns: Sequence[str] = ()) -> Table:
             skiprows=0 if headless else 1,
             keep_default_na=False,
             index_col=False,
-            skip_blank_lines=False,
             engine="c",
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise UserError(f"{file}: not a table of {len(names)} columns: {one_line(str(error))}") from error
-    if len(rows) and (rows.iloc[-1] == "").all():
-        rows = rows.iloc[:-1]
     return Table(file, rows.fillna(""), 1 if headless else 2)
