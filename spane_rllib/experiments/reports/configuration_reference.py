@@ -199,7 +199,9 @@ def _default(section: type[Settings], key: str) -> str:
     if field.is_required():
         return "required"
     default = field.get_default(call_default_factory=True)
-    if isinstance(default, Settings):
+    if isinstance(default, Settings) or (
+        isinstance(default, tuple) and any(isinstance(item, Settings) for item in default)
+    ):
         return "see below"
     return f"`{default if isinstance(default, str) else json.dumps(default)}`"
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, Strict
 
 from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import one_line
-from spane_rllib.core.settings import Settings, distinct, one_of, validated
+from spane_rllib.core.settings import Settings, Share, distinct, one_of, validated
 from spane_rllib.core.strict_yaml import parse_yaml
 from spane_rllib.learning.algorithms import A2cSettings, DqnSettings, PpoSettings, SacSettings
 from spane_rllib.problems.environments import EnvironmentSpec
@@ -39,7 +39,7 @@ class GpuJobsEvaluationSettings(EpisodeSettings):
     jobs: Annotated[tuple[str, ...], Strict(False), AfterValidator(distinct)] = Field(
         default=(), description="Workloads, as `jobs` names one; none: just that one."
     )
-    measured: Annotated[tuple[float, ...], Strict(False), Field(min_length=2, max_length=2)] = Field(
+    measured: Annotated[tuple[Share, Share], Strict(False)] = Field(
         default=(0.0, 1.0),
         description="Part of the jobs, in the order of arrival, that counts: [0.2, 0.8] leaves out how a run "
         "begins and ends.",

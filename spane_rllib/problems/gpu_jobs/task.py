@@ -156,7 +156,7 @@ class GpuJobsEvaluation(Evaluation):
 
     def __init__(self, task: GpuJobsTask, settings: Any) -> None:
         self.task, self.seed, self.measured = task, settings.seed, tuple(settings.measured)
-        if not 0 <= self.measured[0] < self.measured[1] <= 1:
+        if self.measured[0] >= self.measured[1]:
             raise UserError(f"measured: must be a range within 0 to 1, got {list(self.measured)}")
         if settings.episodes == "all":
             raise UserError("episodes: jobs are put into blocks; give a number in place of all")
