@@ -18,7 +18,8 @@ from pathlib import Path
 
 from spane_rllib.experiments.main_job import run_main_job
 from spane_rllib.experiments.results.folder import ResultsFolder
-from spane_rllib.experiments.results.trial_tables import restore_results, trial_table
+from spane_rllib.experiments.results.trial_results import read_results
+from spane_rllib.experiments.results.trial_tables import trial_table
 from spane_rllib.experiments.tuning.config import ExperimentConfig, experiment_settings
 from spane_rllib.problems.registry import DEFAULT, find_problem
 
@@ -60,9 +61,9 @@ def main() -> None:
         run_main_job(config, folder, resume=False)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # KiB on Linux
         started = time.perf_counter()
-        grid = restore_results(folder)
+        results = read_results(folder)
         restored = time.perf_counter() - started
-        table = trial_table(grid, folder)
+        table = trial_table(results, folder)
         started = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "spane_rllib.analyze", str(folder.path)],

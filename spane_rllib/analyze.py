@@ -49,10 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         read_episodes,
         write_report,
     )
-    from spane_rllib.experiments.results.trial_tables import restore_results, write_trial_tables
+    from spane_rllib.experiments.results.trial_results import read_results
+    from spane_rllib.experiments.results.trial_tables import write_trial_tables
 
     problem, measure = config.about, config.about.measure
-    results = restore_results(folder)
+    results = read_results(folder)
     evaluated = is_evaluated(folder)
     if evaluated:
         check_readable(folder, problem)  # before anything is written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _same(problem: Problem, a: str, b: str) -> bool:
     """Whether both are one baseline or, by whatever path, one directory."""
-    return a == b or (not {a, b} & problem.baselines.keys() and Path(a).resolve() == Path(b).resolve())
+    return a == b or (not {a, b} & problem.baselines.keys() and os.path.realpath(a) == os.path.realpath(b))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spane_rllib.core.console import Parser, configured_parser, run_command, whole_number
+from spane_rllib.core.console import Parser, add_trust, configured_parser, run_command, whole_number
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.reading import user_path
 from spane_rllib.core.settings import suggestion
 from spane_rllib.problems.parser import open_evaluation, problem_parser
 from spane_rllib.problems.problem import Problem
@@ -47,6 +48,7 @@ def _tune_parser() -> Parser:
         metavar="PATH",
         help="data on shared storage (default: what CONFIG names)",
     )
+    add_trust(parser)
     parser.add_argument("--no-wait", action="store_true", help="submit and return")
     _add_cluster_arguments(parser)
     return parser
@@ -157,12 +159,12 @@ def _submit_tune(arguments: argparse.Namespace) -> int:
             )
         folder = ResultsFolder(Path(arguments.resume).absolute())
         config = folder.load_config()
-        extra, what = {}, ["--resume", str(folder.path)]
+        extra, what = {}, ["--resume", str(folder.path), *(["--trust"] if arguments.trust else [])]
     else:
         config = load_experiment(arguments.config or "quick", arguments.overrides)
         # The job runs in a folder of its own, which Ray removes.
         config = config.about.placed(config, arguments.trace)
-        config = config.model_copy(update={"output": str(Path(config.output).expanduser().absolute())})
+        config = config.model_copy(update={"output": str(user_path(config.output))})
         folder = ResultsFolder(Path(config.output, config.name))
         extra = {"experiment.yaml": dump_settings(config)}
         what = ["experiment.yaml"]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from spane_rllib.core.console import Parser, configured_parser, run_command
+from spane_rllib.core.console import Parser, add_trust, configured_parser, run_command
 from spane_rllib.core.presets import presets_text
 
 _EPILOG = """All keys: docs/configuration.md.
@@ -16,7 +16,7 @@ spane_rllib.tune). Ctrl-C leaves a state that --resume continues."""
 
 
 def _parser() -> Parser:
-    return configured_parser(
+    parser = configured_parser(
         "tune",
         "Train scheduling policies with Ray Tune, compare the best with baselines, write a report.",
         presets_text() + "\n\n" + _EPILOG,
@@ -24,6 +24,8 @@ def _parser() -> Parser:
         example="training.gradient_steps=500",
         what="experiment",
     )
+    add_trust(parser)
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from spane_rllib.experiments.tuning.training import Interrupted
 
     try:
-        run_main_job(config, folder, resume=arguments.resume is not None)
+        run_main_job(config, folder, resume=arguments.resume is not None, trust=arguments.trust)
     except (Interrupted, KeyboardInterrupt):
         print("interrupted; what is finished is kept. Continue with:", file=sys.stderr)
         print(f"  python -m spane_rllib.tune --resume {folder.path}", file=sys.stderr)

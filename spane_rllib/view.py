@@ -89,10 +89,13 @@ def _listing(folder: Path) -> str:
 
 def _viewer(file: Path) -> Viewer:
     """What shows a recording: JSON names its problem, other files are of VM scheduling."""
+    from spane_rllib.core.plugins import check_named, is_plugin
     from spane_rllib.problems.recordings import SUFFIX, read_recording
     from spane_rllib.problems.registry import DEFAULT, find_problem
 
     name = read_recording(file)[0] if file.suffix == SUFFIX else DEFAULT
+    if is_plugin(name):  # the file may be a stranger's, and importing runs code
+        check_named(name)
     viewer = find_problem(name).viewer
     if viewer is None:
         raise UserError(f"{file}: recordings of the problem {name} cannot be shown")

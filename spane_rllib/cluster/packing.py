@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 
 import spane_rllib
-from spane_rllib.core.errors import UserError
+from spane_rllib.core.errors import UserError, one_line
 
 _CACHES = {"__pycache__", "node_modules"}
 # Only at the top: a package may well have a folder called data.
 _NOT_SOURCES = {"results", "data", "build", "dist"}
+
+# Files and folders that hold keys and passwords by custom; hidden ones are never taken.
+_SECRETS = ("id_*", "*.pem", "*.key", "*.p12", "*.pfx", "credentials*", "secrets")
 
 Upload = Mapping[str, Path]
 """Files by their path within the upload."""
@@ -21,11 +26,37 @@ Upload = Mapping[str, Path]
 def sources_of(folder: Path) -> dict[str, Path]:
     """The files below `folder` without hidden ones, caches, virtual environments, results and data.
 
-    Symbolic links to folders are not followed. Raises `UserError` if there is no such folder.
+    Symbolic links to folders are not followed. What looks like a secret by its name is left out, and said so.
+
+    Raises:
+        UserError: there is no such folder, or something in it is a link to outside, a pipe or a device.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the one that holds the sources to upload")
-    return {str(file.relative_to(folder)): file for file in _walk(folder)}
+    found = {str(file.relative_to(folder)): file for file in _walk(folder)}
+    secrets = [name for name in found if _is_secret(name)]
+    if secrets:
+        shown = ", ".join(secrets[:10]) + (" ..." if len(secrets) > 10 else "")
+        print(one_line(f"not uploaded, since the names are those of secrets: {shown}"), file=sys.stderr)
+    taken = {name: file for name, file in found.items() if name not in secrets}
+    within = os.path.realpath(folder)
+    for file in taken.values():
+        if os.path.commonpath([within, os.path.realpath(file)]) != within:
+            raise UserError(
+                one_line(f"{file} is a link to outside of {folder}, which is not uploaded; remove it there")
+            )
+        if file.exists() and not file.is_file():
+            raise UserError(one_line(f"{file} is no regular file; remove it"))
+    return taken
+
+
+def _is_secret(name: str) -> bool:
+    """Whether a part of the path is called like secrets are; modules called `id_*.py` are none."""
+    return any(
+        fnmatch(part.lower(), pattern) and not (pattern == "id_*" and part.endswith(".py"))
+        for part in Path(name).parts
+        for pattern in _SECRETS
+    )
 
 
 def package_sources() -> dict[str, Path]:

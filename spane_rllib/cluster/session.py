@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.core.files import check_writable
+from spane_rllib.core.signals import INTERRUPTED, exit_code, listen, was_told_to_stop
 
 # Small networks gain nothing from more threads, and trials share the cores.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+_ATTEMPTS = 3
+_NOTED_EVERY_S = 5.0
+_ENDED_IN_S = 2.0
+_SIGNALS_AT_ONCE_S = 0.2
 _HEAD_TIMEOUT_S = 30.0  # half of what Ray itself waits before it ends every process of the cluster
 
 Lost = Callable[[], str]  # why nothing goes on any more, or nothing
@@ -39,6 +49,7 @@ def ray_session(
         yield None
         return
     ended = threading.Event()
+    processes = None
     if os.environ.get("RAY_ADDRESS"):
         context = ray.init(runtime_env={"env_vars": _WORKER_ENVIRONMENT}, log_to_driver=False)
         lost = _head_of(ray.get_runtime_context().gcs_address)
@@ -47,32 +58,105 @@ def ray_session(
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Ray protects a local session by a token and says so at every start.
         logging.getLogger("ray._private.authentication.authentication_token_setup").setLevel(logging.ERROR)
-        # "local", because a stale address file of a killed cluster would be joined otherwise.
-        context = ray.init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=dashboard,
-            dashboard_host="127.0.0.1",
-            log_to_driver=False,
-            logging_level="warning",
-        )
-        lost = _processes_of(ray._private.worker._global_node)
-    threading.Thread(target=_watch, args=(lost, ended, if_lost), daemon=True).start()
+        _find_token()
+        context = _start(num_cpus, dashboard)
+        processes = _Processes(ray._private.worker._global_node)
+        lost = processes.lost
+    listen()  # Ray has taken SIGTERM
+    threading.Thread(target=_watch, args=(lost, ended, if_lost, processes), daemon=True).start()
     try:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else None
     finally:
         ended.set()
+        if processes is not None:
+            processes.note()
         ray.shutdown()
+        if processes is not None:
+            processes.end()
 
 
-def _processes_of(node: Any) -> Lost:
-    """Whether a process of the local Ray has died without which nothing goes on."""
+def _start(num_cpus: int | None, dashboard: bool) -> Any:
+    """A Ray of this process on the loopback address; a `UserError` where it does not come up."""
+    import ray
+    from ray._private import ray_constants
 
-    def lost() -> str:
-        dead = {name for name, _ in node.dead_processes()} & {"gcs_server", "raylet"}
+    # Without this every process of Ray would listen on all interfaces, and some of them ask for no token.
+    before, name = ray_constants.ENABLE_RAY_CLUSTER, ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    ray_constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
+    try:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return ray.init(
+                    # A stale address file of a killed cluster would be joined otherwise.
+                    address="local",
+                    num_cpus=num_cpus,
+                    include_dashboard=dashboard,
+                    dashboard_host="127.0.0.1",
+                    log_to_driver=False,
+                    logging_level="warning",
+                )
+            except Exception as error:  # Ray gives up after 30 s, by an exception without a type
+                if "timed out" not in str(error):
+                    raise
+                ray.shutdown()
+                if attempt == _ATTEMPTS - 1:
+                    raise UserError(
+                        f"Ray did not come up in {_ATTEMPTS} attempts ({one_line(str(error))[:100]}); is the "
+                        "machine very busy? try again, or with fewer processes"
+                    ) from error
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        del os.environ[name]
+
+
+def _find_token() -> None:
+    """Make a token for this session alone where Ray could not keep one in the home folder."""
+    home = Path(os.environ.get("HOME", "/")) / ".ray"
+    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        return
+    if not (home / "auth_token").is_file():
+        try:
+            check_writable(home)
+        except UserError:
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+class _Processes:
+    """The processes of the local Ray whose node is `node`."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._noted: set[Any] = set()
+        self._next = 0.0
+        self.note()
+
+    def lost(self) -> str:
+        """Whether a process has died without which nothing goes on."""
+        if time.monotonic() > self._next:
+            self.note()
+        dead = {name for name, _ in self._node.dead_processes()} & {"gcs_server", "raylet"}
         return f"Ray's {min(dead)} has died" if dead else ""
 
-    return lost
+    def note(self) -> None:
+        """Look for the processes there are: when the raylet is dead, nothing tells which ones were its."""
+        import psutil  # type: ignore[import-untyped,unused-ignore]  # Ray brings it along
+
+        self._next = time.monotonic() + _NOTED_EVERY_S
+        for kind in list(self._node.all_processes.values()):
+            for info in kind:
+                with suppress(psutil.Error):
+                    process = psutil.Process(info.process.pid)
+                    self._noted |= {process, *process.children(recursive=True)}
+
+    def end(self) -> None:
+        """Wait for the processes to end, and kill those that take their time: agents live on for a minute."""
+        import psutil
+
+        _, alive = psutil.wait_procs([one for one in self._noted if one.is_running()], timeout=_ENDED_IN_S)
+        for process in alive:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(alive, timeout=_ENDED_IN_S)
 
 
 def _head_of(address: str) -> Lost:
@@ -91,9 +175,15 @@ def _head_of(address: str) -> Lost:
     return lost
 
 
-def _watch(lost: Lost, ended: threading.Event, if_lost: str) -> None:
+def _watch(lost: Lost, ended: threading.Event, if_lost: str, processes: _Processes | None) -> None:
     """End this process as soon as `lost` has a reason why nothing goes on."""
     while not ended.wait(0.1):
-        if (reason := lost()) and not ended.is_set():
-            print(f"error: {reason}; {if_lost}", file=sys.stderr, flush=True)
-            os._exit(1)
+        if not (reason := lost()) or ended.is_set():
+            continue
+        time.sleep(_SIGNALS_AT_ONCE_S)
+        # systemd and terminals send a signal to all processes at once, Ray's among them.
+        told = was_told_to_stop()
+        print(f"{'interrupted' if told else f'error: {reason}'}; {if_lost}", file=sys.stderr, flush=True)
+        if processes is not None:
+            processes.end()
+        os._exit(exit_code(INTERRUPTED) if told else 1)

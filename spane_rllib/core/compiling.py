@@ -9,6 +9,7 @@ import numba
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from spane_rllib.core.errors import UserError
 from spane_rllib.core.sources import function_digest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -22,6 +23,7 @@ def compiled(function: Function) -> Function:
     function's module imports (`core.sources`), in plug-ins too. They are read here and not at the first call,
     since a file could change between.
     """
+    _check_compiler()
     dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     file = dispatcher._cache._cache_file
     file._source_stamp = function_digest(function) or file._source_stamp
@@ -36,6 +38,12 @@ def compiled(function: Function) -> Function:
 
     file._load_index = load_readable_index
     return dispatcher
+
+
+def _check_compiler() -> None:
+    """Raise a `UserError` where numba is told not to compile: some parts exist only compiled."""
+    if numba.config.DISABLE_JIT:
+        raise UserError("NUMBA_DISABLE_JIT is set, but nothing here runs uncompiled; unset it")
 
 
 def inlined(function: Function) -> Function:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.progress import Progress, close_progress
+from spane_rllib.core.signals import INTERRUPTED, exit_code, open_standard_streams, stopping_like_ctrl_c
 from spane_rllib.core.tables import add_table_options, format_table, print_json, tables_chosen
 
 __all__ = [
@@ -28,8 +29,17 @@ __all__ = [
 def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
     """Call `main(argv)` and turn what it raises into an exit code.
 
-    `UserError` and `OSError` print one line and return 2; Ctrl-C returns 130; a closed pipe returns 141.
+    `UserError`, `OSError` and `MemoryError` print one line and return 2; Ctrl-C returns 130,
+    SIGTERM 143 and SIGHUP 129; a closed pipe returns 141.
     """
+    if sys.stdout is None or sys.stderr is None:  # closed by the shell, as in `2>&-`
+        open_standard_streams()
+        sys.stdout, sys.stderr = sys.stdout or os.fdopen(1, "w"), sys.stderr or os.fdopen(2, "w")
+    with stopping_like_ctrl_c():
+        return exit_code(_run(main, argv))
+
+
+def _run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None) -> int:
     try:
         try:
             return main(argv) or 0
@@ -40,11 +50,14 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) went away; point stdout elsewhere so that the interpreter can flush it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except MemoryError as error:
+        print(f"error: {one_line(f'not enough memory for that ({error})')}; give less data", file=sys.stderr)
+        return UserError.exit_code
     except OSError as error:  # a name too long, a full disk: where no better message was at hand
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return UserError.exit_code
@@ -101,3 +114,12 @@ def configured_parser(
     )
     parser.add_argument("--resume", metavar="DIR", help=f"continue the {what} in this results folder")
     return parser
+
+
+def add_trust(parser: Parser) -> None:
+    """Add the option by which a results folder of somebody else is continued."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="--resume also what was made by somebody else or elsewhere: code in its files is run",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -43,6 +44,23 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def _nearest_existing(target: Path) -> Path:
+    """`target` or the nearest folder above it that exists; an `OSError` where the rest could not be made."""
+    missing: list[str] = []
+    for path in (target, *target.parents):
+        try:
+            path.stat()
+        except FileNotFoundError:
+            if path.is_symlink():  # to nowhere
+                raise
+            missing.append(path.name)
+        else:
+            if any(len(os.fsencode(name)) > os.pathconf(path, "PC_NAME_MAX") for name in missing):
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+            return path
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
 def check_writable(folder: str | os.PathLike[str]) -> None:
     """Raise a `UserError` unless files can be written in `folder`, or where it would be made.
 
@@ -50,7 +68,7 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
     """
     target = Path(folder)
     try:
-        existing = next(path for path in (target, *target.parents) if path.exists())
+        existing = _nearest_existing(target)
         with tempfile.TemporaryFile(dir=existing) as probe:
             probe.write(bytes(4096))
             probe.flush()

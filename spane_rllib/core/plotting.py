@@ -11,8 +11,10 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter, LogLocator, NullLocator
 
 from spane_rllib.core.files import replacing
 
@@ -42,12 +44,25 @@ def panels(
 
 def save(figure: Figure, path: Path) -> Path:
     """Draw `figure` to the PNG file `path`, which is returned, and to a PDF file beside it for papers."""
+    write_plainly(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=_DPI)
     # Without the time, so that equal figures are equal files; type 42, so that text stays text.
     with replacing(path.with_suffix(".pdf")) as temporary, matplotlib.rc_context({"pdf.fonttype": 42}):
         figure.savefig(temporary, metadata={"CreationDate": None})
     return path
+
+
+def write_plainly(figure: Figure) -> None:
+    """Make a `$` in the texts of `figure` a dollar: names come from users, and two would begin a formula."""
+    axes = figure.findobj(Axis)
+    labels = {axis: axis.get_ticklabels(which="both") for axis in axes}  # which makes them
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    for axis in axes:
+        if isinstance(axis.get_major_formatter(), LogFormatter):  # powers of ten are formulas
+            for label in labels[axis]:
+                label.set_parse_math(True)
 
 
 def log_scale_y(axis: Axes, values: pd.Series) -> None:

@@ -1,4 +1,8 @@
-"""YAML as configurations need it: plain data only, no key twice, and `1e-3` is a number."""
+"""YAML 1.2 as configurations need it: plain data only, no key twice.
+
+PyYAML reads YAML 1.1, in which 1:30 is 90, 010 is 8, and `no` is false; so the rules that tell numbers from
+text are those of the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/, 10.3.2).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,17 @@ import yaml
 
 from spane_rllib.core.errors import UserError, one_line
 
+MAX_CHARACTERS = 1 << 20
+"""Parsing that many takes half a minute."""
+
+_NUMBER = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+_CORE_SCHEMA = (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    ("float", rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", list("-+.0123456789")),
+)
+
 
 class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -17,6 +32,10 @@ class _Loader(yaml.SafeLoader):
         if getattr(event, "anchor", None) or getattr(event, "tag", None):
             raise yaml.composer.ComposerError(
                 None, None, "anchors, aliases and tags (&, *, !) are not supported", event.start_mark
+            )
+        if re.search("[\ud800-\udfff]", getattr(event, "value", None) or ""):
+            raise yaml.composer.ComposerError(
+                None, None, "half of a character (\\ud800 to \\udfff) is no text", event.start_mark
             )
         return super().compose_node(parent, index)
 
@@ -30,6 +49,10 @@ class _Loader(yaml.SafeLoader):
             seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        text = node.value
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+
     @staticmethod
     def _refuse(problem: str, node: yaml.Node) -> yaml.YAMLError:
         return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
@@ -42,18 +65,18 @@ class _Dumper(yaml.SafeDumper):
         return super().represent_sequence(tag, sequence, flow_style=True)
 
 
-_resolver: type[yaml.resolver.Resolver]
-for _resolver in (_Loader, _Dumper):
-    # YAML 1.2 reads 1e-3 as a number, PyYAML (1.1) as text. The dumper shares the rule to quote such text.
-    _resolver.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-        list("-+.0123456789"),
-    )
+_Loader.yaml_implicit_resolvers = {}
+for _name, _pattern, _first in _CORE_SCHEMA:
+    # The dumper has PyYAML's own rules too: it quotes what either version of YAML would not take for text.
+    for _resolver in (_Loader, _Dumper):
+        _resolver.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"^(?:{_pattern})$"), _first)
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def parse_yaml(text: str, where: str) -> Any:
     """The plain data in `text` (one document). Raises `UserError` with `where` and, if known, the line."""
+    if len(text) > MAX_CHARACTERS:
+        raise UserError(f"{where}: {len(text):,} characters of YAML; read are at most {MAX_CHARACTERS:,}")
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.core.reading import read_bytes
 from spane_rllib.core.settings import suggestion
 from spane_rllib.core.strict_yaml import parse_yaml
 
@@ -51,13 +52,7 @@ def read_mapping(path: Path, example: str) -> tuple[str, dict[str, Any]]:
 
 
 def _read(path: Path, where: str) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {where}: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{where}: larger than {MAX_BYTES // 1024} KiB; not a configuration file")
+    content = read_bytes(path, MAX_BYTES, "a configuration")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -8,13 +8,16 @@ import http
 import http.client
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable
+from spane_rllib.core.reading import opened
 from spane_rllib.datasets.catalog import DATASETS, Dataset
 
 ProgressCallback = Callable[[int, int | None], None]
@@ -22,15 +25,13 @@ ProgressCallback = Callable[[int, int | None], None]
 
 _CHUNK = 1 << 16
 _TIMEOUT_S = 30.0
+_MOST = 1 << 31  # bytes, where the size is not known
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """Hash of a file's bytes, in hexadecimal."""
-    try:
-        with Path(path).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; give a readable file") from error
+    with opened(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def recognise_file(path: str | os.PathLike[str]) -> Dataset | None:
@@ -118,7 +119,7 @@ def _download(url: str, part: Path, dataset: Dataset, progress: ProgressCallback
             request.add_header("If-Range", tag)
     try:
         with _network_errors():
-            response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+            response = _OPENER.open(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
             raise
@@ -131,7 +132,9 @@ def _download(url: str, part: Path, dataset: Dataset, progress: ProgressCallback
             f"bytes {have}-"
         )
         have = have if resumed else 0
-        length = response.headers.get("Content-Length")
+        length = response.headers.get("Content-Length", "")
+        if length and not (length.isascii() and length.isdecimal() and len(length) < 19):
+            raise http.client.HTTPException(f"the server says a length of {length[:40]!r}")
         total = have + int(length) if length else None
         tag = response.headers.get("ETag", "")
         tag_file.write_text("" if tag.startswith("W/") else tag)  # a weak tag does not promise equal bytes
@@ -140,7 +143,9 @@ def _download(url: str, part: Path, dataset: Dataset, progress: ProgressCallback
                 stream.write(chunk)
                 have += len(chunk)
                 progress(have, total)
-                if dataset.size is not None and have > dataset.size:
+                if have > (dataset.size or _MOST):
+                    if dataset.size is None:
+                        raise http.client.HTTPException(f"more than {_MOST:,} bytes come")
                     return  # not the file; the check of the size says so
     if total is not None and have < total:
         raise http.client.HTTPException(f"the connection ended after {have:,} of {total:,} bytes")
@@ -149,6 +154,19 @@ def _download(url: str, part: Path, dataset: Dataset, progress: ProgressCallback
 def _read(response: http.client.HTTPResponse) -> bytes:
     with _network_errors():
         return response.read(_CHUNK)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to HTTPS, and from HTTP to HTTP; urllib itself would go on to FTP."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        scheme = urllib.parse.urlsplit(newurl).scheme.lower()
+        if scheme not in {"https", req.type}:
+            raise urllib.error.HTTPError(req.full_url, code, f"redirects to {newurl[:200]}", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_Redirects)
 
 
 @contextmanager

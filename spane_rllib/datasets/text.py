@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.reading import opened
 
-_GZIP_MAGIC = b"\x1f\x8b"
 MAX_BYTES = 1 << 30
 """Text that is read at most; parsing takes several times as much memory."""
+MAX_LINES = 10_000_000
+MAX_COLUMNS = 100
+MAX_RATIO = 100
+"""How many times as large as its gzip a text may be; traces come to 3 to 10, and made-up ones to 30."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BLOCK = 1 << 20
+_SHORTER = "give a shorter file, or a trace as .npy, which stays on disk"
 
 
-def read_text(file: Path) -> str:
+def read_text(file: Path, *, in_lines: bool = False) -> str:
     """The text of a UTF-8 file, gunzipped when it is gzip, with newlines as line ends.
 
+    Args:
+        file: the file.
+        in_lines: whether it must be a table, or something else in lines of moderate length and number.
+
     Raises:
-        UserError: the file cannot be read, is empty, binary, damaged gzip, in another encoding or larger than
-            `MAX_BYTES`.
+        UserError: the file cannot be read, is empty, binary, damaged gzip, in another encoding, or beyond a
+            limit: in bytes, in how far it unpacks; `in_lines` also in lines, in bytes of a line, in columns.
     """
-    with reading(file), file.open("rb") as stream:
-        packed = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        stream.seek(0)
-        try:
-            data = (gzip.GzipFile(fileobj=stream) if packed else stream).read(MAX_BYTES + 1)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UserError(
-                f"{file}: gzip data is damaged or cut short ({error}); fetch the file again"
-            ) from error
-    if len(data) > MAX_BYTES:
+    try:
+        with opened(file) as stream:
+            data = b"".join(_blocks(stream, file, in_lines))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(
-            f"{file} holds more than {MAX_BYTES:,} bytes of text{', unpacked' if packed else ''}; "
-            "give a shorter trace, or a .npy file, which stays on disk"
-        )
+            f"{file}: gzip data is damaged or cut short ({error}); fetch the file again"
+        ) from error
     if not data.strip():
         raise UserError(f"{file} is empty; give a file with a header and rows")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -47,13 +53,31 @@ def read_text(file: Path) -> str:
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"{file}, row {row}: not UTF-8 text; save the file as UTF-8") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not in_lines:
+        return text
+    if (lines := text.count("\n")) > MAX_LINES:
+        raise UserError(f"{file} has {lines:,} lines; read are at most {MAX_LINES:,}; {_SHORTER}")
+    end = text.find("\n")
+    if (columns := text.count(",", 0, end if end >= 0 else None) + 1) > MAX_COLUMNS:
+        raise UserError(f"{file}, row 1: {columns:,} columns; a table has at most {MAX_COLUMNS}")
+    return text
 
 
-@contextmanager
-def reading(file: Path) -> Iterator[None]:
-    """Turn errors of the file system while reading `file` into a `UserError`."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}; give a readable file") from error
+def _blocks(stream: BufferedReader, file: Path, in_lines: bool) -> Iterator[bytes]:
+    """What the file holds, unpacked, up to the limits."""
+    packed = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    stream.seek(0)
+    largest = MAX_BYTES
+    if packed:
+        largest = min(largest, MAX_RATIO * os.fstat(stream.fileno()).st_size + _BLOCK)
+    source = gzip.GzipFile(fileobj=stream) if packed else stream
+    size = 0
+    while block := source.read(_BLOCK):
+        size += len(block)
+        if size > largest:
+            unpacked = ", unpacked" if packed else ""
+            raise UserError(f"{file} holds more than {largest:,} bytes of text{unpacked}; {_SHORTER}")
+        if in_lines and len(block) == _BLOCK and b"\n" not in block and b"\r" not in block:
+            raise UserError(f"{file} has a line of more than {_BLOCK:,} bytes; give a table in lines")
+        yield block

@@ -8,20 +8,22 @@ import ray
 from spane_rllib.cluster.session import ray_session
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable
+from spane_rllib.core.lock import locked
 from spane_rllib.core.progress import waiting
 from spane_rllib.experiments.reports.report import write_report
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import check_identity, record_identity
 from spane_rllib.experiments.results.parts import PartStore, joined, parts_of, play_parts
 from spane_rllib.experiments.results.tables import write_tables
+from spane_rllib.experiments.results.trial_results import has_trials, read_results
 from spane_rllib.experiments.results.trial_tables import (
+    check_state,
     drop_early_exports,
     export_models,
-    has_trials,
-    restore_results,
     trial_table,
     write_trial_tables,
 )
+from spane_rllib.experiments.results.trust import check_owner, record_owner
 from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.training import train
 from spane_rllib.experiments.tuning.trials import draw_trials
@@ -30,10 +32,11 @@ from spane_rllib.experiments.tuning.watching import shown_stage
 from spane_rllib.problems.problem import Evaluation, Task
 
 
-def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) -> None:
+def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool, trust: bool = False) -> None:
     """Run (or, with `resume`, continue) the experiment in `folder` to its report.
 
-    Every stage picks up what an earlier run has left: finished trials, exported models, evaluated parts.
+    Every stage picks up what an earlier run has left: finished trials, exported models, evaluated parts. What
+    others have left is only continued with `trust`.
 
     Raises:
         UserError: bad input, or no trial could be trained.
@@ -42,7 +45,15 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
     problem = config.about
     task = problem.load(config)
     evaluation = task.evaluation(config.evaluation)
-    _prepare_folder(config, folder, task, resume)
+    with locked(folder.path):
+        _run(config, folder, evaluation, resume, trust)
+
+
+def _run(
+    config: ExperimentConfig, folder: ResultsFolder, evaluation: Evaluation, resume: bool, trust: bool
+) -> None:
+    problem, task = config.about, evaluation.task
+    _prepare_folder(config, folder, task, resume, trust)
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {task.identity.short}")
     if_lost = f"what is finished is kept: python -m spane_rllib.tune --resume {folder.path} continues"
@@ -59,30 +70,37 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool) 
             problem.compile_ahead()
         with folder.stage("training"), shown_stage(config.name, "training"):
             _validate_baselines(config, folder, task)
-            grid = train(config, folder, trials, task, resume)
-        finished = trial_table(grid, folder)
+            results = train(config, folder, trials, task, resume)
+        finished = trial_table(results, folder)
         best = finished[finished["rank"] <= config.evaluation.top_k]
         evaluated = best.sort_values(["method", "rank"], kind="stable")
         kept = finished if config.keep_weights == "all" else evaluated
-        export_models(grid, folder, set(kept["trial"]), task)
-        write_trial_tables(grid, folder)
+        export_models(results, folder, set(kept["trial"]), task)
+        write_trial_tables(results, folder)
         with folder.stage("evaluation"), shown_stage(config.name, "evaluation"):
             _evaluate(config, folder, evaluated, evaluation)
     with folder.stage("figures and report"):
         write_report(folder)
 
 
-def _prepare_folder(config: ExperimentConfig, folder: ResultsFolder, task: Task, resume: bool) -> None:
+def _prepare_folder(
+    config: ExperimentConfig, folder: ResultsFolder, task: Task, resume: bool, trust: bool
+) -> None:
     """Begin or find the experiment; what is wrong with the folder is said before Ray starts."""
     if resume:
         check_writable(folder.path)
         check_identity(folder, config, task.identity)
         folder.stages()
         if has_trials(folder):
+            if not trust:
+                check_owner(folder)
+            results = read_results(folder)
+            check_state(folder)
             drop_torn_lines(folder)
-            drop_early_exports(restore_results(folder), folder)
+            drop_early_exports(results, folder)
     else:
         folder.create(config)
+    record_owner(folder)
     record_identity(folder, config, task.identity)
 
 

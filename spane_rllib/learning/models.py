@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.plugins import is_plugin, plugin_identity
+from spane_rllib.core.reading import read_bytes, reading
 from spane_rllib.core.settings import Settings, user_error
 from spane_rllib.core.version import __version__
 from spane_rllib.learning.networks import built_from
@@ -26,6 +27,7 @@ WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
 _MAX_JSON_BYTES = 1 << 20
 _MAX_HEADER_BYTES = 1 << 20
+_MAX_BYTES = 1 << 31  # of weights, where nothing says how large they are
 _TYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64", torch.bool: "BOOL"}
 
 
@@ -142,7 +144,7 @@ def load_model(
 
 def model_digest(directory: str | os.PathLike[str]) -> str:
     """Hash of what a model folder holds, wherever it lies."""
-    content = b"".join(Path(directory, name).read_bytes() for name in (WEIGHTS_FILE, MODEL_FILE))
+    content = b"".join(_read(Path(directory, name), _MAX_BYTES) for name in (WEIGHTS_FILE, MODEL_FILE))
     return hashlib.sha256(content).hexdigest()
 
 
@@ -179,15 +181,9 @@ def _check_is_file(path: Path) -> None:
 
 
 def _read(path: Path, largest: int) -> bytes:
-    try:
-        _check_is_file(path)  # also keeps a pipe from blocking
-        with path.open("rb") as stream:
-            data = stream.read(largest + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(data) > largest:
-        raise UserError(f"{path}: larger than the {largest:,} bytes this model can need; the file is damaged")
-    return data
+    with reading(path):
+        _check_is_file(path)
+    return read_bytes(path, largest, "this model")
 
 
 def _check_tensors(

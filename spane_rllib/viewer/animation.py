@@ -21,6 +21,8 @@ def write_animation(path: str | os.PathLike[str], shown: Animation) -> None:
     """
     from matplotlib import animation
 
+    from spane_rllib.core.plotting import write_plainly
+
     writer: animation.AbstractMovieWriter
     if Path(path).suffix.lower() == ".mp4":
         if not animation.FFMpegWriter.isAvailable():
@@ -29,6 +31,7 @@ def write_animation(path: str | os.PathLike[str], shown: Animation) -> None:
     else:
         writer = animation.PillowWriter(fps=_FRAMES_PER_SECOND)
     shown.draw(shown.moments[0])
+    write_plainly(shown.figure)
     shown.figure.draw_without_rendering()
     shown.figure.set_layout_engine("none")  # which would else take most of the time of every frame
     progress = Progress("drawn", len(shown.moments), "frames")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -32,6 +33,25 @@ TABLE = [
     ("data fetch huawei-east-1-lt --output file/deeper", "Not a directory"),
     (f"data fetch huawei-east-1-lt --output {LONG}", "File name too long"),
     ("data verify", "arguments are required: NAME_OR_PATH"),
+    ("data verify loop", "cannot read loop: Too many levels of symbolic links"),
+    ("data describe loop", "no trace at loop"),
+    ("data describe ~nosuchuser/x", "~nosuchuser/x: there is no home folder of that name"),
+    ("data convert loop out.csv", "cannot read loop"),
+    ("evaluate --trace loop --policy sbf", "no trace at loop"),
+    ("evaluate --trace ~nosuchuser/x --policy sbf", "there is no home folder of that name"),
+    (f"{EVALUATE} --policy loop", "policy 'loop': neither a heuristic"),
+    (f"{EVALUATE} --starts loop", "cannot read loop: Too many levels of symbolic links"),
+    (f"{EVALUATE} --scenario loop", "'loop': no such file, and no such preset"),
+    (f"{COMPARE} loop", "policy 'loop': neither a heuristic"),
+    ("compare loop loop", "A and B are the same policy, loop"),
+    ("tune loop", "'loop': no such file, and no such preset"),
+    ("tune quick --set trace.source=loop", "no trace at loop"),
+    ("tune quick --set trace.source=~nosuchuser/x", "there is no home folder of that name"),
+    ("tune quick --set output=loop", "cannot write to loop/quick: Too many levels of symbolic links"),
+    ("tune --resume loop", "loop: no experiment there"),
+    ("analyze loop", "loop: no experiment there"),
+    ("view loop", "cannot read loop: Too many levels of symbolic links"),
+    ("models import loop", "cannot read loop: Too many levels of symbolic links"),
     ("data verify absent.csv", "cannot read absent.csv: No such file"),
     ("data verify empty", "cannot read empty: Is a directory"),
     ("data verify huawei-east-1", "cannot read data/Huawei-East-1.csv"),
@@ -67,8 +87,8 @@ TABLE = [
     ("models", "arguments are required: COMMAND; see spane-rllib models --help"),
     ("models export", "invalid choice: 'export'"),
     ("models import", "arguments are required: FILE"),
-    ("models import absent.th", "absent.th: no such file"),
-    ("models import empty", "empty: no such file"),
+    ("models import absent.th", "cannot read absent.th: No such file"),
+    ("models import empty", "cannot read empty: Is a directory"),
     ("models import file", "file: not a state dict of torch, or damaged"),
     (f"models import {LONG}", "File name too long"),
     ("models import a/x.th b/x.th", "b/x.th and a/x.th would both become models/x; import them apart"),
@@ -97,6 +117,8 @@ TABLE = [
     (f"{EVALUATE} --node-cpu 0", "node_cpu: 0.0 is not allowed"),
     (f"{EVALUATE} --node-cpu forty", "argument --node-cpu: invalid float value: 'forty'"),
     (f"{EVALUATE} --node-cpu 1", "more than an empty server"),
+    (f"{EVALUATE} --node-cpu 1e308", "too large to count"),
+    (f"{EVALUATE} --node-memory 1e308", "too large to count"),
     (f"{EVALUATE} --node-cpu 1e12", "too large to count"),
     (f"{EVALUATE} --node-memory -90", "node_memory: -90.0 is not allowed"),
     (f"{EVALUATE} --node-memory 0.5", "more than an empty server"),
@@ -201,6 +223,7 @@ TABLE = [
 def files(place: Path) -> None:
     (place / "file").write_text("a,b\n1,2\n")
     (place / "empty").mkdir()
+    (place / "loop").symlink_to("loop")
 
 
 @pytest.mark.usefixtures("files", "broken_module")
@@ -216,6 +239,7 @@ PROCESSES = [
     ("spane_rllib.data", "describe file"),
     ("spane_rllib.evaluate", "--policy nothing --trace synthetic:vms=300 --output out"),
     ("spane_rllib.evaluate", "--policy sbf --trace synthetic:vms=300 --output file/out"),
+    ("spane_rllib.evaluate", "--policy sbf --trace synthetic:vms=300 --node-cpu 1e308"),
     ("spane_rllib.tune", "quick --set training.learing_rate=1"),
     ("spane_rllib.tune", "quick --set output=file"),
     ("spane_rllib.tune", "--resume empty"),
@@ -237,4 +261,27 @@ def test_bad_command_line_in_a_process_of_its_own(place: Path, module: str, line
     )
     check_refusal(done.returncode, done.stderr)
     assert done.stdout == ""
-    assert sorted(path.name for path in place.rglob("*")) == ["empty", "file"]
+    assert sorted(path.name for path in place.rglob("*")) == ["empty", "file", "loop"]
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "<&- 1>&- 2>&-"])
+def test_closed_streams(place: Path, closed: str) -> None:
+    """Nothing is printed into a file that happens to get the number of a closed stream."""
+    command = f"{shlex.quote(sys.executable)} -m spane_rllib"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    for line, code in (("data convert file out.csv", 2), ("data synthesize made.csv --vms 20", 0)):
+        done = subprocess.run(f"{command} {line} {closed}", shell=True, env=environment, capture_output=True)
+        assert (done.returncode, done.stdout if code else b"") == (code, b"")
+    assert len((place / "made.csv").read_text().splitlines()) == 21
+    assert not (place / "out.csv").exists()
+
+
+def test_a_compiler_that_is_switched_off(place: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "spane_rllib", *shlex.split(EVALUATE)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "NUMBA_DISABLE_JIT": "1"},
+    )
+    assert "NUMBA_DISABLE_JIT is set" in check_refusal(done.returncode, done.stderr)

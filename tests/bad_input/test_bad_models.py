@@ -88,7 +88,7 @@ TAMPERED: dict[str, tuple[Tamper, str]] = {
     "json cut": (lambda folder: os.truncate(folder / J, 60), "Invalid JSON"),
     "json a list": (write(J, b"[]"), f"{J}: "),
     "json endless": (write(J, b"[" * 1_000_000), f"{J}: "),
-    "json huge": (write(J, b" " * 2_000_000), "larger than the 1,048,576 bytes"),
+    "json huge": (write(J, b" " * 2_000_000), "larger than 1,048,576 bytes"),
     "json not UTF-8": (write(J, b'{"kind": "\xff"}'), "Invalid JSON"),
     "newer format": (edit("format_version", value=3), "format_version: must be 1 or 2, got 3"),
     "unknown network": (edit("kind", value="transformer"), "unknown network kind 'transformer'"),

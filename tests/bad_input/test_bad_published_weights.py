@@ -105,8 +105,8 @@ def own_names() -> State:
 
 NO_STATE_DICT = "not a state dict of torch, or damaged; a file of more than tensors is not read"
 FILES: dict[str, tuple[Write, str]] = {
-    "a folder": (lambda path: path.mkdir(), "no such file"),
-    "a pipe": (os.mkfifo, "no such file"),
+    "a folder": (lambda path: path.mkdir(), "Is a directory"),
+    "a pipe": (os.mkfifo, "it is a pipe"),
     "empty": (lambda path: path.write_bytes(b""), NO_STATE_DICT),
     "text": (lambda path: path.write_text("vmid,cpu,mem\n"), NO_STATE_DICT),
     "truncated": (truncated, NO_STATE_DICT),
@@ -119,7 +119,7 @@ FILES: dict[str, tuple[Write, str]] = {
     "a bare attack": (lambda path: path.write_bytes(pickle.dumps(Attack())), NO_STATE_DICT),
     "a tensor": (saved(bare_tensor), "not a state dict, which maps names to tensors"),
     "a list": (saved(lambda: [bare_tensor()]), "not a state dict, which maps names to tensors"),
-    "names that are numbers": (saved(lambda: {0: bare_tensor()}), "not a state dict, which maps names"),
+    "names that are numbers": (saved(lambda: {0: bare_tensor()}), NO_STATE_DICT),
     "a checkpoint": (saved(lambda: {"model": state_of()}), "'model' is no plain float32 tensor"),
     "a number": (spane(lambda state: state.update({"a\nb": 3})), r"'a\nb' is no plain float32 tensor"),
     "no tensors": (saved(dict), "neither a SPANE (server_embedding, value_layers, adv_layers) nor an MLP"),
@@ -225,7 +225,7 @@ def test_bad_weights(
     recwarn.clear()
     line = refuse("models", "import", "model.th")
     assert not recwarn.list
-    assert line.startswith("error: model.th: ")
+    assert "model.th: " in line
     assert expected in line
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.vm_traces.loading import DATA_VARIABLE
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.parts import PartStore
+from spane_rllib.experiments.results.trust import record_owner
 
 Tamper = Callable[[Path], object]
 CONFIG = """
@@ -65,6 +67,7 @@ def experiment(finished: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(main_job, "ray_session", started)
     shutil.copytree(finished / "experiment", place / "experiment")
     shutil.copy(finished / "trace.csv", place)
+    record_owner(ResultsFolder(place / "experiment"))
     return place / "experiment"
 
 
@@ -221,15 +224,74 @@ def test_resume_refuses(refuse: Refuse, experiment: Path, tamper: Tamper, expect
     assert expected in refuse("tune", "--resume", "experiment")
 
 
-@pytest.mark.parametrize("command", [["analyze"], ["tune", "--resume"]])
-def test_state_of_other_code(
-    refuse: Refuse, experiment: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
-) -> None:
+def test_state_of_other_code(refuse: Refuse, experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from spane_rllib.experiments.tuning import training
 
     monkeypatch.delattr(training, "_trial_name")  # by that name it lies in Tune's state
-    line = refuse(*command, "experiment")
+    line = refuse("tune", "--resume", "experiment")
     assert "was written by other code (AttributeError: " in line and "use the version of spane_rllib" in line
+
+
+class Trap:
+    """Makes the file `sprung` when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path("sprung").touch, ()
+
+
+def set_traps(folder: Path) -> None:
+    """Put code into every pickle of the folder, in Tune's state too."""
+    trap = pickle.dumps(Trap())
+    files = [path for path in folder.rglob("*") if path.suffix == ".pkl"]
+    assert len(files) > 3
+    for path in files:
+        path.write_bytes(trap)
+    delete(ARCHIVE)(folder)
+    for path in found(folder, STATE):
+        text, count = re.subn(r"800[0-9a-f]{4,}", trap.hex(), path.read_text())
+        assert count > 3
+        path.write_text(text)
+
+
+def test_analyze_runs_no_code_of_the_folder(experiment: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = (experiment / "trials.csv").read_bytes()
+    set_traps(experiment)
+    assert main(["analyze", "experiment"]) == 0
+    assert "1 trials (1 terminated)" in capfd.readouterr().out
+    assert (experiment / "trials.csv").read_bytes() == before
+    assert not Path("sprung").exists()
+
+
+@pytest.mark.parametrize("mark", ["copied", "of another user", "missing", "a pipe"])
+def test_resume_of_a_folder_of_somebody_else_needs_trust(
+    refuse: Refuse, experiment: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    owner = experiment / ".owner"
+    if mark == "copied":
+        shutil.copytree(experiment, "copy")
+        shutil.rmtree(experiment)
+        Path("copy").rename(experiment)
+    elif mark == "of another user":
+        monkeypatch.setattr(os, "getuid", lambda: 4321)
+    else:
+        owner.unlink()
+        if mark == "a pipe":
+            os.mkfifo(owner)
+    set_traps(experiment)
+    line = refuse("tune", "--resume", "experiment")
+    assert "not made by this user on this machine, or was copied" in line and "with --trust" in line
+    assert not Path("sprung").exists()
+    if owner.is_fifo():
+        owner.unlink()
+    assert main(["tune", "--resume", "experiment", "--trust"]) == 2
+    assert Path("sprung").exists()
+
+
+def test_a_folder_that_is_trusted_once_is_ones_own(refuse: Refuse, experiment: Path) -> None:
+    (experiment / ".owner").unlink()
+    assert main(["tune", "--resume", "experiment", "--trust"]) == 2
+    experiment.rename("moved")
+    assert "Ray is started" in refuse("tune", "--resume", "moved")
 
 
 def test_without_its_data_variable_another_trace_is_not_taken_for_the_first(
@@ -320,7 +382,8 @@ def test_analyze_mends_what_it_can(
 def test_a_model_that_is_still_needed_from_a_damaged_checkpoint(
     experiment: Path, tamper: Tamper, expected: str
 ) -> None:
-    from spane_rllib.experiments.results.trial_tables import export_models, restore_results
+    from spane_rllib.experiments.results.trial_results import read_results
+    from spane_rllib.experiments.results.trial_tables import export_models
 
     folder = ResultsFolder(experiment)
     config = folder.load_config()
@@ -328,7 +391,7 @@ def test_a_model_that_is_still_needed_from_a_damaged_checkpoint(
     shutil.rmtree(folder.models)
     tamper(experiment)
     with pytest.raises(UserError, match=expected):
-        export_models(restore_results(folder), folder, {"mlp-0000"}, task)
+        export_models(read_results(folder), folder, {"mlp-0000"}, task)
     assert not folder.models.exists()
 
 

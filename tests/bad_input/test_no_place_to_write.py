@@ -46,3 +46,28 @@ def test_read_only_disk(refuse: Refuse, mount_disk: MountDisk, line: str) -> Non
     error = refuse(*line.split())
     assert "cannot write" in error
     assert "Read-only file system" in error
+
+
+@pytest.mark.usefixtures("trace")
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("loop", "Too many levels of symbolic links"),
+        ("loop/deeper", "Too many levels of symbolic links"),
+        ("new/../loop", "Too many levels of symbolic links"),
+        ("nowhere", "No such file or directory"),
+        (f"new/{'x' * 300}", "File name too long"),
+        (f"new/newer/{'x' * 300}/newest", "File name too long"),
+    ],
+)
+@pytest.mark.parametrize("command", ["evaluate --policy sbf --output", "evaluate --policy sbf --parts"])
+def test_output_that_cannot_be_made(
+    refuse: Refuse, place: Path, command: str, output: str, expected: str
+) -> None:
+    (place / "new").mkdir()
+    (place / "loop").symlink_to("loop")
+    (place / "nowhere").symlink_to("absent")
+    if "x" in output:
+        (place / "new").rmdir()
+    line = refuse(*command.split(), output, "--trace", "trace.csv")
+    assert "cannot write to" in line and expected in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,31 @@ def test_only_sources_are_taken(tmp_path: Path) -> None:
     assert sorted(sources_of(tmp_path)) == sorted(kept)
     with pytest.raises(UserError, match="no such folder"):
         sources_of(tmp_path / "absent")
+
+
+def test_links_that_leave_the_folder_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path, "home/key", "checkout/mine.py")
+    checkout = tmp_path / "checkout"
+    (checkout / "alias.py").symlink_to("mine.py")
+    assert sorted(sources_of(checkout)) == ["alias.py", "mine.py"]
+    for target in ("../home/key", str(tmp_path / "home/key"), "/etc/passwd", "/dev/zero"):
+        (checkout / "data.bin").symlink_to(target)
+        with pytest.raises(UserError, match=r"data\.bin is a link to outside of .*checkout"):
+            sources_of(checkout)
+        (checkout / "data.bin").unlink()
+    os.mkfifo(checkout / "pipe")
+    with pytest.raises(UserError, match="pipe is no regular file"):
+        sources_of(checkout)
+
+
+def test_likely_secrets_stay_behind_and_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = ["Server.PEM", "credentials.json", "deploy/id_rsa", "deploy/secrets/token", "tls.key"]
+    kept = ["deploy/id_map.py", "identity.py", "keys.py"]
+    fill(tmp_path, *secret, *kept)
+    (tmp_path / "id_ed25519").symlink_to("/etc/passwd")
+    assert sorted(sources_of(tmp_path)) == kept
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1 and all(name in said for name in [*secret, "id_ed25519"])
 
 
 def test_the_package_is_uploaded_with_its_presets() -> None:

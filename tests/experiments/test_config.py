@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.strict_yaml import parse_yaml, write_yaml
 from spane_rllib.core.yaml_files import MAX_BYTES
 from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.loading import load_experiment
@@ -85,6 +86,19 @@ def test_values_keep_their_types(tmp_path: Path) -> None:
     assert config.evaluation.servers == (2, 9)
 
 
+@pytest.mark.parametrize(
+    ("text", "number"), [("010", 10), ("0o10", 8), ("0x1F", 31), ("+5", 5), ("-0", 0), ("1e2", None)]
+)
+def test_whole_numbers_are_those_of_yaml_1_2(text: str, number: int | None) -> None:
+    value = parse_yaml(text, "here")
+    assert (value == number and type(value) is int) if number is not None else value == 100.0
+
+
+@pytest.mark.parametrize("text", ["1:30", "no", "~", "0o17", "2001-01-01", "<<", "=", "1_000", "1e-3", "010"])
+def test_text_that_looks_like_something_else_is_written_as_text(text: str) -> None:
+    assert parse_yaml(write_yaml({"key": text}), "here") == {"key": text}
+
+
 def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     assert load_experiment(write(tmp_path, b"\xef\xbb\xbf" + MINIMAL.encode())).name == "t"
 
@@ -104,11 +118,9 @@ BAD_TEXT = {
     "number as key": ("name: t\n5: 1\n", "line 2: not valid YAML: a key must be plain text, not '5'"),
     "list as key": ("name: t\n[1, 2]: 1\n", "a key must be plain text"),
     "alias": ("name: &a t\noutput: *a\n", "line 1: not valid YAML: anchors, aliases and tags"),
-    "merge key": ("name: t\n<<: {seed: 1}\n", "a key must be plain text"),
+    "merge key": ("name: t\n<<: {seed: 1}\n", "<<: unknown key"),
     "python tag": ("name: !!python/object/apply:os.system [ls]\n", "anchors, aliases and tags"),
     "odd tag": ("name: !!int ''\n", "anchors, aliases and tags"),
-    "impossible date": ("name: 2024-99-99\n", "not valid YAML"),
-    "date": (MINIMAL + "output: 2024-01-01\n", "output: must be text"),
     "deep": ("name: " + "[" * 5000 + "]" * 5000, "nested too deeply"),
     "huge number": (MINIMAL + "seed: " + "9" * 5000, "x.yaml"),
     "no name": ("methods: {m: {network: mlp}}\n", "x.yaml: name: missing"),

@@ -41,11 +41,8 @@ def test_the_presets_are_the_expected_ones() -> None:
     stages = [f"{method}_{stage}" for method in METHODS for stage in ("random", "grid", "final")]
     others = ["fading", "recovering", "pod_migration", "pod_migration_final"]
     others += ["vm_rescheduling", "vm_rescheduling_final", "vmr2l_published"]
+    others += ["gpu_jobs", "gpu_jobs_final", "gpu_jobs_published"]
     assert list(presets_of()) == sorted(["quick", "spane_published", *others, *stages])
-    gpu_jobs = ["gpu_jobs", "gpu_jobs_final", "gpu_jobs_published"]
-    assert list(presets_of()) == sorted(
-        ["quick", "fading", "recovering", "spane_published", *stages, *gpu_jobs]
-    )
     assert list(presets_of("studies")) == ["flexibility", "wait_time"]
     assert list(presets_of("policy_search")) == ["policy_search"]
 

@@ -13,7 +13,7 @@ from experiment_tables import HEURISTICS, make_curves, make_episodes, make_trial
 from matplotlib.figure import Figure
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.plotting import save
+from spane_rllib.core.plotting import panels, save, write_plainly
 from spane_rllib.experiments.reports.figures import experiment_figures
 from spane_rllib.problems.registry import find_problem
 
@@ -205,3 +205,22 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         draw_figures(tmp_path / "file", make_trials({"mlp": 4}), NONE, NONE)
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    name = "$\\frac$_{"
+    trials = make_trials({name: 6})
+    episodes = make_episodes([*HEURISTICS, f"{name}-0000"], (2, 5))
+    drawn = figures(trials, make_curves(trials), episodes)
+    assert len(drawn) > 3
+    for figure in drawn.values():
+        save(figure, tmp_path / "figure.png")
+
+
+def test_powers_of_ten_remain_formulas() -> None:
+    figure, (axis,) = panels(1, 1, 4, 3)
+    axis.set_xscale("log")
+    axis.set_title("$")
+    write_plainly(figure)
+    assert all(label.get_parse_math() for label in axis.get_xticklabels())
+    assert not axis.title.get_parse_math()

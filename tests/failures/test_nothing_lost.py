@@ -1,4 +1,4 @@
-"""Processes of a running experiment are killed (SIGKILL); nothing that was finished is lost."""
+"""Processes of a running experiment are killed or told to stop; nothing that was finished is lost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -173,9 +174,9 @@ def under_way(workplace: Path, output: str, **environment: str) -> Iterator[tupl
         yield run, folder
 
 
-def resume(folder: Path) -> str:
+def resume(folder: Path, *options: str) -> str:
     """Continue the run to its end; returns what it said on standard error."""
-    with Command(folder.parent, "tune", "--resume", folder.name) as run:
+    with Command(folder.parent, "tune", "--resume", folder.name, *options) as run:
         assert run.end() == 0, run.errors
         return run.errors
 
@@ -268,7 +269,7 @@ def test_the_driver(killed: Path, finished: Path, tmp_path: Path, shares: tuple[
     for file, share in zip(copied, itertools.cycle(shares), strict=False):
         os.truncate(file, int(file.stat().st_size * share))
     done = contents(folder / "tune" / SHORT)
-    errors = resume(folder)
+    errors = resume(folder, "--trust")  # it is a copy
     assert contents(killed) == before
     assert contents(folder / "tune" / SHORT) == done
     assert "damaged" not in errors
@@ -292,7 +293,7 @@ def test_the_driver_and_then_checkpoints_are_lost(killed: Path, finished: Path, 
         shutil.rmtree(other)
     following = f"checkpoint_{int(newest.name[-6:]) + 1:06}"
     newest.rename(newest.with_name(following))
-    errors = resume(folder)
+    errors = resume(folder, "--trust")  # it is a copy
     assert "WARNING" not in errors
     for trial, origin in zip(LONG, ("its beginning", following), strict=True):
         (line,) = [line for line in errors.splitlines() if line.startswith(f"{trial}: checkpoint_")]
@@ -301,6 +302,36 @@ def test_the_driver_and_then_checkpoints_are_lost(killed: Path, finished: Path, 
     assert starts(folder, LONG[0]) == [1, 1]
     assert starts(folder, LONG[1])[1] > 3
     assert contents(folder / "tune" / SHORT) == done
+    assert_same_results(folder, finished)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("told", "everyone"),
+    [(signal.SIGTERM, False), (signal.SIGHUP, False), (signal.SIGTERM, True)],
+    ids=["SIGTERM", "SIGHUP", "SIGTERM to all"],
+)
+def test_a_run_that_is_told_to_stop(
+    workplace: Path, finished: Path, told: signal.Signals, everyone: bool
+) -> None:
+    """Alone as by Kubernetes, or with all processes of its Ray as by systemd."""
+    output = f"{told.name}{everyone}"
+    with under_way(workplace, output) as (run, folder):
+        processes = psutil.Process(run.process.pid).children(recursive=True)
+        assert len(processes) > 5
+        for process in [run.process, *(processes if everyone else [])]:
+            with suppress(psutil.Error):
+                process.send_signal(told)
+        assert run.end(ANSWER_S) == 128 + told
+        assert not list(filter(is_alive, processes))
+    assert f"--resume {output}/tiny" in run.errors.splitlines()[-1]
+    resume(folder)
     assert_same_results(folder, finished)
 
 

@@ -181,6 +181,34 @@ def test_the_first_step_of_a2c_follows_the_policy_gradient() -> None:
     np.testing.assert_allclose(policy.logits.grad[0].numpy(), [0.5, -0.5, 0.0, 0.0], atol=1e-6)
 
 
+@pytest.mark.parametrize("chosen", [PpoSettings(batch_size=64, epochs=1), A2cSettings()], ids=["ppo", "a2c"])
+def test_the_entropy_bonus_spreads_the_policy(chosen: OnPolicy) -> None:
+    """Where every action is as good: d/d logit_i of -b H is b p_i (log p_i + H), here with p = (3/4, 1/4)."""
+    policy = TablePolicy(1, 4)
+    with torch.no_grad():
+        policy.logits[0] = torch.tensor([np.log(3.0), 0.0, 9.0, 9.0])
+    changes = {"entropy_bonus": 0.5, "value_weight": 0.0, "grad_clip": None}
+    update = update_of(policy, chosen.model_copy(update=changes))
+    same = decisions()._replace(advantage=np.zeros(64, np.float32))
+    metrics = update.learn(same, np.random.default_rng(0), 1)
+    p = np.array([0.75, 0.25])
+    spread = -(p * np.log(p)).sum()
+    assert metrics["entropy"] == pytest.approx(spread, rel=1e-5)
+    assert policy.logits.grad is not None
+    expected = [*(0.5 * p * (np.log(p) + spread)), 0.0, 0.0]
+    np.testing.assert_allclose(policy.logits.grad[0].numpy(), expected, atol=1e-6)
+    assert policy.logits[0, 0] < np.log(3.0) and policy.logits[0, 1] > 0
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
+    policy = TablePolicy(1, 4, value=2.0)
+    update = update_of(policy, A2cSettings(entropy_bonus=0.25, value_weight=0.5))
+    metrics = update.learn(decisions(), np.random.default_rng(0), 1)
+    assert metrics["entropy"] == pytest.approx(np.log(2), rel=1e-5)
+    parts = metrics["policy_loss"] + 0.5 * metrics["value_loss"] - 0.25 * metrics["entropy"]
+    assert metrics["loss"] == pytest.approx(parts, rel=1e-5)
+
+
 def sac_batch() -> Batch:
     """State 0, action 1, return 1, then state 1 (discount 1/2); and a terminal one of return 3."""
     return Batch(

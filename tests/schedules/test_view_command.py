@@ -38,6 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name, schedule in (("a", small_schedule()), ("b", other_decision()), ("c", large_schedule(60, 8))):
         write_schedule(f"{name}.npz", schedule)
+    write_schedule("e.npz", replace(small_schedule(), policy="$\\frac$"))
     write_schedule("d.npz", replace(other_decision(), policy="round-robin", scenario="fading"))
     return tmp_path
 
@@ -68,7 +69,7 @@ def test_infinity_and_fractions_survive_the_page() -> None:
     assert '"cpu":[2,4,3,4,18]' in page
 
 
-@pytest.mark.parametrize("files", [["a.npz"], ["a.npz", "b.npz"], ["c.npz"]])
+@pytest.mark.parametrize("files", [["a.npz"], ["a.npz", "b.npz"], ["c.npz"], ["e.npz"]])
 def test_an_animation_has_a_frame_per_decision(
     files: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

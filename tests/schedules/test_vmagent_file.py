@@ -171,7 +171,10 @@ def test_crafted_pickles_are_refused(data: bytes, message: str) -> None:
         (lambda data: [data[0] | {"action": 4}], "server or action is wrong"),
         (lambda data: [data[0] | {"action": "first"}], "its type, action or server is wrong"),
         (lambda data: [data[0] | {"request": data[0]["request"] | {"cpu": np.inf}}], "its request is wrong"),
-        (lambda data: [data[0] | {"request": data[0]["request"] | {"uuid": []}}], "unhashable"),
+        (
+            lambda data: [data[0] | {"request": data[0]["request"] | {"uuid": []}}],
+            "its uuid is neither",
+        ),
         (lambda data: [data[0] | {"request": {}}], "KeyError"),
         (lambda data: data[1:], "does not begin with a placement on empty servers"),
         (lambda data: [data[2]], "does not begin with a placement"),

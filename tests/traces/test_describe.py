@@ -1,6 +1,7 @@
 """Descriptions against numbers worked out by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,8 @@ def test_a_trace_of_very_many_days_has_no_daily_table() -> None:
     assert "running VMs" in describe(ages).to_text()
 
 
-def test_plot(trace: VmTrace, tmp_path: Path) -> None:
-    plot(trace, tmp_path / "trace.png")
+@pytest.mark.parametrize("name", ["trace", "$\\frac$", "100$ to 200$_"])
+def test_plot(trace: VmTrace, tmp_path: Path, name: str) -> None:
+    plot(replace(trace, name=name), tmp_path / "trace.png")
     assert (tmp_path / "trace.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["trace.png"]

@@ -29,6 +29,8 @@ class Server(ThreadingHTTPServer):
         self.etag = '"1"'
         self.cut_at: int | None = None  # bytes of the body after which the connection ends
         self.ignore_range = False
+        self.length: str | None = None  # that is told in place of the true one
+        self.location = "/file"  # of /moved
         self.requests: list[tuple[str, str | None]] = []  # path, Range header
 
     def url(self, path: str = "/file") -> str:
@@ -46,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         server.requests.append((self.path, wanted))
         if self.path == "/moved":
             self.send_response(302)
-            self.send_header("Location", "/file")
+            self.send_header("Location", server.location)
             self.end_headers()
             return
         if self.path != "/file":
@@ -63,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}")
         if server.etag:
             self.send_header("ETag", server.etag)
-        self.send_header("Content-Length", str(len(server.body) - start))
+        self.send_header("Content-Length", server.length or str(len(server.body) - start))
         self.end_headers()
         self.wfile.write(server.body[start : server.cut_at])
 
@@ -105,6 +107,27 @@ def test_download(server: Server, tmp_path: Path) -> None:
 
 def test_redirect(server: Server, tmp_path: Path) -> None:
     assert fetch(dataset_at(server.url("/moved")), tmp_path).read_bytes() == BODY
+
+
+@pytest.mark.parametrize("location", ["ftp://127.0.0.1/x", "file:///etc/passwd", "FTP://127.0.0.1/x", "a:b"])
+def test_redirect_to_elsewhere(server: Server, tmp_path: Path, location: str) -> None:
+    server.location = location
+    with pytest.raises(UserError, match=r"302 (redirects to|Found)"):
+        fetch(dataset_at(server.url("/moved")), tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "1e3", "9" * 5000, "\u00b2"])
+def test_a_length_that_is_no_number(server: Server, tmp_path: Path, length: str) -> None:
+    server.length = length
+    with pytest.raises(UserError, match="the server says a length of "):
+        fetch(dataset_at(server.url()), tmp_path)
+
+
+def test_a_body_without_end(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch_module, "_MOST", 1000)
+    with pytest.raises(UserError, match="more than 1,000 bytes come"):
+        fetch(dataset_at(server.url(), body=None), tmp_path)
 
 
 def test_a_file_already_there_is_not_downloaded_again(server: Server, tmp_path: Path) -> None:

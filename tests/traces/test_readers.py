@@ -1,6 +1,7 @@
 """Reading traces: the three forms by hand, a table of bad files, and what skipping rows leaves."""
 
 import gzip
+import os
 import re
 import tracemalloc
 from collections.abc import Callable
@@ -205,7 +206,7 @@ def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     def refuse(*arguments: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UserError, match=r"cannot read .*Permission denied"):
         read_trace(tmp_path / "secret.csv")
 

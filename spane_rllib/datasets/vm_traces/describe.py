@@ -181,6 +181,8 @@ def plot(trace: VmTrace, path: str | os.PathLike[str]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from spane_rllib.core.plotting import write_plainly
+
     figure = Figure(figsize=(10, 7), layout="constrained")
     known = FigureCanvasAgg(figure).get_supported_filetypes()
     suffix = Path(path).suffix.removeprefix(".")
@@ -200,5 +202,6 @@ def plot(trace: VmTrace, path: str | os.PathLike[str]) -> None:
         xscale="log", xlabel="lifetime (s)", ylabel="share of VMs", title="lifetimes", ylim=(0, 1)
     )
     figure.suptitle(f"{trace.name}: {len(trace):,} VMs")
+    write_plainly(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)

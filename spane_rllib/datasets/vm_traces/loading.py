@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.reading import reading, user_path
 from spane_rllib.core.shared import provided
 from spane_rllib.datasets.catalog import DATASETS
-from spane_rllib.datasets.text import reading
 from spane_rllib.datasets.vm_traces.readers import NeverEnding, read_trace
 from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.datasets.vm_traces.trace import VmTrace
@@ -74,7 +74,7 @@ def resolve_source(source: Source) -> Path | dict[str, int]:
     text = os.fspath(source)
     if text == "synthetic" or text.startswith("synthetic:"):
         return _synthetic_arguments(text)
-    path = Path(text).expanduser().resolve()
+    path = Path(os.path.realpath(user_path(text)))
     with reading(path):
         if path.is_dir():
             return _dataset_in(path)

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.reading import opened
 from spane_rllib.datasets.arrays import map_array
-from spane_rllib.datasets.text import read_text, reading
+from spane_rllib.datasets.text import read_text
 from spane_rllib.datasets.vm_traces.checks import Mask, RowProblems, Rows, in_order, valid_numbers
 from spane_rllib.datasets.vm_traces.csv_table import CsvTable, parse_rows, split_header
 from spane_rllib.datasets.vm_traces.trace import Column, VmTrace
@@ -86,12 +87,12 @@ def read_trace(
 
 
 def _starts_with(file: Path, magic: bytes) -> bool:
-    with reading(file), file.open("rb") as stream:
+    with opened(file) as stream:
         return stream.read(len(magic)) == magic
 
 
 def _read_csv(file: Path, skip_invalid: bool, never_ending: NeverEnding) -> TraceReading:
-    columns, body = split_header(read_text(file), str(file))
+    columns, body = split_header(read_text(file, in_lines=True), str(file))
     is_events = _recognise_form(columns, str(file))
     if not body.strip():
         raise UserError(f"{file}: a header but no rows; give a file with at least one VM")

@@ -108,7 +108,7 @@ def read_starts(path: str | os.PathLike[str], trace_length: int) -> Starts:
 
 def _starts_from_npy(file: Path) -> tuple[Starts, Sequence[int]]:
     array = map_array(file)
-    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+    if array.ndim != 1 or array.dtype.kind not in "iu":
         raise UserError(f"{file}: starts must be a one-dimensional array of whole numbers")
     return array.astype(np.int64), range(len(array))
 
@@ -116,7 +116,7 @@ def _starts_from_npy(file: Path) -> tuple[Starts, Sequence[int]]:
 def _starts_from_text(file: Path) -> tuple[Starts, Sequence[int]]:
     starts: list[int] = []
     rows: list[int] = []
-    for row, line in enumerate(read_text(file).split("\n"), start=1):
+    for row, line in enumerate(read_text(file, in_lines=True).split("\n"), start=1):
         cell = line.strip()
         digits = cell.removeprefix("-")
         if digits.isascii() and digits.isdigit() and len(digits) <= 18:

@@ -15,6 +15,8 @@ from pydantic import Field, Strict, TypeAdapter, ValidationError
 from spane_rllib.core.console import Progress
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable, write_text
+from spane_rllib.core.lock import locked
+from spane_rllib.core.reading import MAX_TABLE, read_bytes
 from spane_rllib.core.settings import Settings, user_error
 from spane_rllib.experiments.policy_search.config import SearchConfig
 from spane_rllib.experiments.results.folder import ResultsFolder
@@ -61,19 +63,20 @@ def run_search(config: SearchConfig, folder: ResultsFolder, resume: bool) -> Non
     """
     task = config.about.load(config)
     search_task = config.method.load(task, config)
-    searches = _searches(config, folder)
-    if resume:
-        check_writable(folder.path)
-        check_identity(folder, config, task.identity)
-    else:
-        folder.create(config)
-    record_identity(folder, config, task.identity)
-    print(f"search {config.name} in {folder.path}: {config.seeds} seeds; {task.identity.short}")
-    with _judging(config.workers, search_task) as judge:
-        for search in searches:
-            best = _run(config, search, search_task, judge)
-            _save(config, folder, search, search_task, best)
-            _write_tables(config, folder, searches)
+    with locked(folder.path):
+        searches = _searches(config, folder)
+        if resume:
+            check_writable(folder.path)
+            check_identity(folder, config, task.identity)
+        else:
+            folder.create(config)
+        record_identity(folder, config, task.identity)
+        print(f"search {config.name} in {folder.path}: {config.seeds} seeds; {task.identity.short}")
+        with _judging(config.workers, search_task) as judge:
+            for search in searches:
+                best = _run(config, search, search_task, judge)
+                _save(config, folder, search, search_task, best)
+                _write_tables(config, folder, searches)
 
 
 def _searches(config: SearchConfig, folder: ResultsFolder) -> list[_Search]:
@@ -90,7 +93,7 @@ def _read_history(file: Path, population: int) -> list[_Generation]:
     """Generations in `file`, without a last line that was cut short."""
     if not file.exists():
         return []
-    *lines, _ = file.read_bytes().split(b"\n")
+    *lines, _ = read_bytes(file, MAX_TABLE, "a search").split(b"\n")
     try:
         history = [_LINE.validate_json(line) for line in lines]
     except ValidationError as error:

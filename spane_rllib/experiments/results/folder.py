@@ -15,12 +15,14 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable, write_text
+from spane_rllib.core.reading import read_bytes
 from spane_rllib.core.settings import Settings, user_error
 from spane_rllib.experiments.settings_files import dump_settings
 from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.loading import load_experiment
 
 Content = TypeVar("Content")
+MAX_JSON = 1 << 24  # bytes
 _STAGES = TypeAdapter(dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
 
 
@@ -44,6 +46,11 @@ class ResultsFolder:
     def fixed_settings_file(self) -> Path:
         """Settings that must stay as they were when the experiment began, see `identity`."""
         return self.path / "fixed_settings.json"
+
+    @property
+    def owner_file(self) -> Path:
+        """Says who made the folder, see `trust`."""
+        return self.path / ".owner"
 
     @property
     def tune(self) -> Path:
@@ -131,8 +138,6 @@ def folder_to_resume(arguments: argparse.Namespace, what: str) -> ResultsFolder:
 def read_json(file: Path, kind: TypeAdapter[Content]) -> Content:
     """What `file` of a results folder holds; a `UserError` when it cannot be read or is no `kind`."""
     try:
-        return kind.validate_json(file.read_bytes())
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+        return kind.validate_json(read_bytes(file, MAX_JSON, "this"))
     except ValidationError as error:
         raise UserError(f"{user_error(error, str(file))}; delete it, --resume writes it again") from error

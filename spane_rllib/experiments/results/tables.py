@@ -10,6 +10,7 @@ import numpy as np
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import replacing, write_text
+from spane_rllib.core.reading import opened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +29,9 @@ def read_table(file: Path, columns: Mapping[str, type]) -> pd.DataFrame:
     # pandas' own parser of numbers is fast and may be off by one unit in the last place.
     exact = {name: float for name, kind in columns.items() if kind is float}
     try:
-        with np.errstate(invalid="ignore"):  # an infinite count is refused, not warned of
-            table = pd.read_csv(file, dtype=types, converters=exact)
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+        # An infinite count is refused, not warned of.
+        with opened(file) as stream, np.errstate(invalid="ignore"):
+            table = pd.read_csv(stream, dtype=types, converters=exact)
     except (ValueError, OverflowError) as error:
         raise UserError(f"{file} is damaged ({error}); {_REMEDY}") from error
     if missing := [name for name in columns if name not in table]:

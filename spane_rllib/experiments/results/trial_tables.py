@@ -4,48 +4,37 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from ray.tune import ExperimentAnalysis, Result, ResultGrid
+from ray.tune import ExperimentAnalysis
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import validated
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.tables import write_tables
+from spane_rllib.experiments.results.trial_results import TrialResult, damaged_state
 from spane_rllib.experiments.tuning.trials import TrialSettings
-from spane_rllib.experiments.tuning.tune_state import mend_state
 from spane_rllib.learning.models import copy_model
 from spane_rllib.problems.measures import Measure
 from spane_rllib.problems.problem import Task
 from spane_rllib.rllib.algorithm import MODEL_FOLDER
 
 
-def trial_of(result: Result) -> TrialSettings:
+def trial_of(result: TrialResult) -> TrialSettings:
     """What the trial of `result` was told to train; a `UserError` when it is not one of ours."""
     return validated(TrialSettings, (result.config or {}).get("trial"), f"trial in {result.path}")
 
 
-def is_unfinished(result: Result) -> bool:
-    """Whether the trial was interrupted, so that resuming will go on with it."""
-    return result.error is None and not (result.metrics or {}).get("done", False)
+def _begun(results: Sequence[TrialResult]) -> list[tuple[TrialSettings, TrialResult]]:
+    """All that have reported, by method and index: Tune's own order changes when it goes on."""
+    pairs = [(trial_of(result), result) for result in results if result.config]
+    return sorted(pairs, key=lambda pair: (pair[0].method, pair[0].index))
 
 
-def _begun(grid: ResultGrid) -> list[Result]:
-    """All but the trials that have not reported yet, or whose process could never be started."""
-    return [result for result in grid if result.config]
-
-
-def _in_order(grid: ResultGrid) -> list[tuple[TrialSettings, Result]]:
-    """By method and index: Tune's own order changes when an experiment is restored."""
-    return sorted(
-        ((trial_of(result), result) for result in _begun(grid)),
-        key=lambda pair: (pair[0].method, pair[0].index),
-    )
-
-
-def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
+def trial_table(results: Sequence[TrialResult], folder: ResultsFolder) -> pd.DataFrame:
     """One row per trial, ranked within its method by the best validation.
 
     Columns: method, trial, seed, status, error, gradient_steps, best_<the measure's column>,
@@ -57,20 +46,16 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     measure = None
-    for trial, result in _in_order(grid):
-        metrics, measure = result.metrics or {}, trial.about.measure
+    for trial, result in _begun(results):
+        metrics, measure = result.metrics, trial.about.measure
         model = model_directory(folder, trial)
         rows.append(
             {
                 "method": trial.method,
                 "trial": trial.name,
                 "seed": trial.seed,
-                "status": "ERROR"
-                if result.error
-                else "UNFINISHED"
-                if is_unfinished(result)
-                else "TERMINATED",
-                "error": str(result.error).strip().splitlines()[-1] if result.error else "",
+                "status": "ERROR" if result.error else "UNFINISHED" if result.unfinished else "TERMINATED",
+                "error": result.error.splitlines()[-1] if result.error else "",
                 "gradient_steps": metrics.get("gradient_steps", 0),
                 f"best_{measure.column}": metrics.get(f"best_{measure.metric}"),
                 "best_gradient_steps": metrics.get("best_gradient_steps"),
@@ -92,15 +77,15 @@ def trial_table(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
     return table
 
 
-def curve_table(grid: ResultGrid) -> pd.DataFrame:
+def curve_table(results: Sequence[TrialResult]) -> pd.DataFrame:
     """One row per trial and training iteration: validation, return, loss over gradient steps."""
     parts = []
     columns = ["trial", "method"]
-    for trial, result in _in_order(grid):
-        frame, measure = result.metrics_dataframe, trial.about.measure
+    for trial, result in _begun(results):
+        frame, measure = result.history(), trial.about.measure
         names = _curve_columns(measure)
         columns = ["trial", "method", *names.values()]
-        if frame is None or measure.metric not in frame:
+        if measure.metric not in frame:
             continue
         # A trial that was restarted from a checkpoint reports some iterations twice; the last one counts.
         frame = frame.drop_duplicates("training_iteration", keep="last")
@@ -125,65 +110,44 @@ def model_directory(folder: ResultsFolder, trial: TrialSettings) -> Path:
     return folder.models / trial.method / trial.name
 
 
-def export_models(grid: ResultGrid, folder: ResultsFolder, names: set[str], task: Task) -> None:
+def export_models(results: Sequence[TrialResult], folder: ResultsFolder, names: set[str], task: Task) -> None:
     """Copy the best weights of the named trials out of their checkpoints; a `UserError` for damaged ones."""
-    for result in _begun(grid):
-        trial = trial_of(result)
+    for trial, result in _begun(results):
         target = model_directory(folder, trial)
-        if trial.name in names and result.checkpoint is not None and not target.is_dir():
-            with result.checkpoint.as_directory() as checkpoint:
-                source = Path(checkpoint) / MODEL_FOLDER
-                if source.is_dir():
-                    task.load_policy(str(source))
-                copy_model(source, target)
+        if trial.name in names and not target.is_dir():
+            source = result.checkpoint / MODEL_FOLDER
+            if source.is_dir():
+                task.load_policy(str(source))
+            copy_model(source, target)
 
 
-def drop_early_exports(grid: ResultGrid, folder: ResultsFolder) -> None:
+def drop_early_exports(results: Sequence[TrialResult], folder: ResultsFolder) -> None:
     """Remove the weights of trials that resuming goes on with."""
-    for trial in (trial_of(result) for result in _begun(grid) if result.error or is_unfinished(result)):
-        shutil.rmtree(model_directory(folder, trial), ignore_errors=True)
+    for trial, result in _begun(results):
+        if result.error or result.unfinished:
+            shutil.rmtree(model_directory(folder, trial), ignore_errors=True)
 
 
-def write_trial_tables(grid: ResultGrid, folder: ResultsFolder) -> pd.DataFrame:
+def write_trial_tables(results: Sequence[TrialResult], folder: ResultsFolder) -> pd.DataFrame:
     """Write `trials.csv` and `curves.csv`; returns the former."""
-    trials = trial_table(grid, folder)
-    write_tables(folder.path, {"trials": trials, "curves": curve_table(grid)})
+    trials = trial_table(results, folder)
+    write_tables(folder.path, {"trials": trials, "curves": curve_table(results)})
     return trials
 
 
-def has_trials(folder: ResultsFolder) -> bool:
-    """Whether Tune has left anything of the experiment, be it without the state that names its trials."""
-    marks = ("experiment_state-*.json", "*/checkpoint_*")
-    return folder.tune_archive.exists() or any(any(folder.tune.glob(mark)) for mark in marks)
-
-
-def restore_results(folder: ResultsFolder) -> ResultGrid:
-    """Tune's results of the experiment, without starting Ray.
-
-    Raises:
-        UserError: there are none, Tune cannot read them, or they are not ours.
-    """
+def check_state(folder: ResultsFolder) -> None:
+    """Raise a `UserError` where Tune cannot go on from its state, which is unpickled: see `trust`."""
     # It warns of the missing results of trials that have not reported yet.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
-    mend_state(folder)
-    if not has_trials(folder):
-        raise UserError(f"{folder.path}: no trials yet; start them with --resume {folder.path}")
     try:
-        grid = ResultGrid(ExperimentAnalysis(str(folder.tune.resolve())))
-    except Exception as error:  # Tune unpickles its state, and a damaged pickle can raise anything
-        reason = f"{type(error).__name__}: {error}"
+        ExperimentAnalysis(str(folder.tune.resolve()))
+    except Exception as error:  # a damaged pickle can raise anything
         if isinstance(error, ImportError | AttributeError):
             raise UserError(
-                f"Tune's state in {folder.tune} was written by other code ({reason}); use the version of "
-                "spane_rllib that began the experiment, or begin another one"
+                f"Tune's state in {folder.tune} was written by other code ({type(error).__name__}: {error}); "
+                "use the version of spane_rllib that began the experiment, or begin another one"
             ) from error
-        raise UserError(
-            f"Tune's state in {folder.tune} is missing or damaged ({reason}); bring "
-            f"{folder.tune_archive.name} back from a copy, or begin another experiment"
-        ) from error
-    for result in _begun(grid):
-        trial_of(result)
-    return grid
+        raise UserError(damaged_state(folder, error)) from error
 
 
 def _flat(section: str, values: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.reading import opened
 from spane_rllib.core.settings import suggestion
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.studies.config import StudyConfig
@@ -133,9 +134,11 @@ def _trained(loaded: StudyPolicies, name: str, path: Path, method: str | None) -
 
 
 def _read_trials(file: Path) -> pd.DataFrame:
+    columns = ["method", "trial", "rank"]
     try:
-        return pd.read_csv(file, usecols=["method", "trial", "rank"], dtype={"method": str, "trial": str})
-    except (OSError, ValueError) as error:
+        with opened(file) as stream:
+            return pd.read_csv(stream, usecols=columns, dtype={"method": str, "trial": str})
+    except ValueError as error:
         raise UserError(
             f"{file} is damaged ({error}); python -m spane_rllib.analyze {file.parent} writes it again"
         ) from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.results.folder import ResultsFolder
-from spane_rllib.experiments.results.trial_tables import has_trials, is_unfinished
+from spane_rllib.experiments.results.trial_results import TrialResult, has_trials, read_results
 from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.searchers import MethodAsha, OptunaTrials
 from spane_rllib.experiments.tuning.trainable import TrialTrainable
@@ -35,7 +34,7 @@ _QUIET_TUNE = {
 
 def train(
     config: ExperimentConfig, folder: ResultsFolder, trials: list[TrialSettings], task: Task, resume: bool
-) -> tune.ResultGrid:
+) -> list[TrialResult]:
     """Run (or, with `resume`, continue) the trials in `folder.tune`.
 
     Raises:
@@ -101,16 +100,17 @@ def train(
             resume_unfinished=True,
             resume_errored=True,
         )
-    grid = tuner.fit()
-    if any(is_unfinished(result) for result in grid) or len(grid) < len(trials):
+    tuner.fit()
+    results = read_results(folder)
+    if any(result.unfinished for result in results) or len(results) < len(trials):
         # Tune catches Ctrl-C, saves its state and returns.
         raise Interrupted
-    failed = [Path(result.path).name for result in grid if result.error]
-    if len(failed) == len(grid):
+    failed = [result.path.name for result in results if result.error]
+    if len(failed) == len(results):
         raise UserError(f"all {len(failed)} trials failed; see {folder.tune}/*/error.txt")
     if failed:
         print(f"{len(failed)} trials failed ({', '.join(failed[:5])}...); see {folder.tune}/*/error.txt")
-    return grid
+    return results
 
 
 def _trial_name(trial: Any) -> str:

@@ -16,6 +16,7 @@ from ray.tune.logger import JsonLoggerCallback
 from ray.tune.result import EXPR_RESULT_FILE
 
 from spane_rllib.core.files import replacing
+from spane_rllib.core.reading import MAX_TABLE, opened, read_bytes
 from spane_rllib.experiments.results.folder import ResultsFolder
 
 # experiment_state-*.json and the files of the searcher, all with the time at which the run began.
@@ -77,13 +78,13 @@ def mend_state(folder: ResultsFolder) -> None:
     if not folder.tune_archive.is_file():
         return
     try:
-        with ZipFile(folder.tune_archive) as archive:
+        with opened(folder.tune_archive) as stream, ZipFile(stream) as archive:
             files = {Path(name).name: archive.read(name) for name in archive.namelist()}
     except BadZipFile:
         return  # Tune's own files have to do
     for name, content in files.items():
         file = folder.tune / name
-        if not file.is_file() or file.read_bytes() != content:
+        if not file.is_file() or read_bytes(file, MAX_TABLE, "state of Tune") != content:
             with replacing(file) as temporary:
                 temporary.write_bytes(content)
     for file in folder.tune.glob("*-*"):
@@ -97,7 +98,7 @@ def drop_torn_lines(folder: ResultsFolder) -> None:
     Tune would read none of the file with such a line inside.
     """
     for file in folder.tune.glob(f"*/{EXPR_RESULT_FILE}"):
-        text = file.read_bytes()
+        text = read_bytes(file, MAX_TABLE, "a table of results")
         if not text.endswith(b"\n"):
             with replacing(file) as temporary:
                 temporary.write_bytes(text[: text.rfind(b"\n") + 1])

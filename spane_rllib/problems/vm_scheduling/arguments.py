@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.reading import user_path
 from spane_rllib.problems.problem import Evaluation, Problem
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, parse_queue
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
@@ -207,7 +208,7 @@ def placed(settings: Any, trace: str | None) -> Any:
         # By name, not by variable: a node without the file is to say so, not fall back to a synthetic trace.
         source = os.environ.get(DATA_VARIABLE) or "synthetic"
     if source.partition(":")[0] != "synthetic":
-        source = str(Path(source).expanduser().absolute())
+        source = str(user_path(source))
     update = {"trace": settings.trace.model_copy(update={"source": source})}
     if hasattr(settings, "scenario"):
         update["scenario"] = _elsewhere(settings.scenario)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.reading import reading, user_path
 from spane_rllib.core.settings import suggestion
 from spane_rllib.core.shared import provided
-from spane_rllib.datasets.text import read_text, reading
+from spane_rllib.datasets.text import read_text
 from spane_rllib.problems.pod_migration.clusters.cluster import PodCluster, equal_cluster
 
 PRESETS: dict[str, Callable[[], PodCluster]] = {
@@ -37,7 +37,7 @@ def load_cluster(source: str | os.PathLike[str]) -> PodCluster:
         return shared
     if text in PRESETS:
         return PRESETS[text]()
-    file = Path(text).expanduser()
+    file = user_path(text)
     with reading(file):
         if not file.is_file():
             raise UserError(

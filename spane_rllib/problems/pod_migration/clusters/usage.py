@@ -22,7 +22,7 @@ def read_usage(path: str | os.PathLike[str], cluster: PodCluster) -> npt.NDArray
     """
     number = {name: pod for pod, name in enumerate(cluster.pod_names)}
     usage, found = cluster.requests.copy(), 0
-    for row, line in enumerate(read_text(Path(path)).split("\n"), start=1):
+    for row, line in enumerate(read_text(Path(path), in_lines=True).split("\n"), start=1):
         words = line.split()
         if not words or words[0] == "NAMESPACE":
             continue

@@ -26,7 +26,7 @@ class Request:
         goal: value of the objective at which to stop, with as few migrations as can be; None: as low as can
         be.
         seed: of planners that draw random numbers.
-        now: the time in seconds, from anywhere: of a wall clock, or of the process on a machine that is shared.
+        now: the time in seconds, from anywhere: a wall clock, or the time of the process on a shared machine.
     """
 
     mapping: Mapping

@@ -25,14 +25,17 @@ import torch
 from torch import Tensor
 
 from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.core.reading import read_bytes
 from spane_rllib.datasets.catalog import find_dataset
 from spane_rllib.problems.vm_scheduling.networks.base import REQUEST_FEATURES, QNetwork
 from spane_rllib.problems.vm_scheduling.networks.options import AGGREGATIONS
 from spane_rllib.problems.vm_scheduling.networks.registry import network_skeleton
 from spane_rllib.problems.vm_scheduling.networks.weights import ModelMetadata, Normalisation, TraceIdentity
+from spane_rllib.problems.vm_scheduling.recordings.restricted_pickle import check_operations
 
 MAX_BYTES = 64 << 20
 """Of a file, packed and unpacked; the published ones have some kilobytes."""
+_OLD_PICKLES = 4  # of a file that is no archive: two numbers, the machine, the state
 
 SERVERS = 5
 """Of the published training; a SPANE does not tell."""
@@ -81,21 +84,20 @@ def published_metadata(network: QNetwork) -> ModelMetadata:
 
 
 def _read_state(path: Path) -> State:
+    data = read_bytes(path, MAX_BYTES, "a published network")
     try:
-        if not path.is_file():  # also keeps a pipe from blocking
-            raise UserError(f"{path}: no such file")
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    try:
-        size, state = len(data), None
+        size, state, pickles = len(data), None, [io.BytesIO(data)] * _OLD_PICKLES
         if data.startswith(b"PK\x03\x04"):  # what torch takes for a zip
             with zipfile.ZipFile(io.BytesIO(data)) as members:
                 size = max(size, sum(member.file_size for member in members.infolist()))
+                if size <= MAX_BYTES:
+                    names = [name for name in members.namelist() if name.endswith("data.pkl")]
+                    pickles = [io.BytesIO(members.read(name)) for name in names]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that it may not understand
             if size <= MAX_BYTES:
+                for stream in pickles:
+                    check_operations(stream)
                 state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise anything, in texts that advise to trust it
         raise UserError(

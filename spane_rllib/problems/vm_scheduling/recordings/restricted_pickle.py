@@ -11,11 +11,12 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 LARGEST = 2**28  # bytes
+_LARGEST_TUPLE = 100
 _NUMERIC = frozenset(f"{kind}{size}" for kind in "iuf" for size in (1, 2, 4, 8)) - {"f1"} | {"b1"}
 _OPCODES = """
 PROTO FRAME STOP MARK POP POP_MARK DUP PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET MEMOIZE
@@ -27,26 +28,88 @@ GLOBAL STACK_GLOBAL REDUCE BUILD
 """
 
 
+class _Item(NamedTuple):
+    """What is known of a value on the stack of a pickle."""
+
+    is_text: bool
+    size: int  # of a tuple: it and all in it, as often as they occur
+
+
+_MARK = _Item(False, 0)
+
+
 def load_plain(data: bytes) -> Any:
     """The numbers, strings, lists, tuples, dicts and numeric arrays in a pickle.
 
     Raises:
         ValueError: it is damaged, or there is anything else in it; no code but this module's has been run.
     """
-    allowed = frozenset(_OPCODES.split())
     try:
-        # This also proves that no string is announced to be longer than the file.
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name not in allowed:
-                raise ValueError(f"a pickle with the operation {opcode.name} is not read")
-            # The memo is a table as long as its largest index.
-            if opcode.name.endswith("PUT") and not 0 <= int(argument or 0) < len(data):
-                raise ValueError("a memo index is out of range")
+        check_operations(io.BytesIO(data), frozenset(_OPCODES.split()))
         return _RestrictedUnpickler(io.BytesIO(data)).load()
     except ValueError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(f"damaged pickle: {error}") from error
+
+
+def check_operations(stream: io.BytesIO, allowed: frozenset[str] | None = None) -> None:
+    """Follow the operations of the pickle that comes next in `stream`, without running any of them.
+
+    Raises:
+        ValueError: one is not `allowed` (None: all are), or they make what takes long to hash: a key that is
+            no text, or a tuple of more than `_LARGEST_TUPLE` values, those of tuples in it included.
+        IndexError, KeyError: the pickle is damaged.
+    """
+    stack: list[_Item] = []
+    memo: dict[int, _Item] = {}
+    longest = stream.getbuffer().nbytes
+    # This also proves that no string is announced to be longer than the file.
+    for opcode, argument, _ in pickletools.genops(stream):
+        name = opcode.name
+        if allowed is not None and name not in allowed:
+            raise ValueError(f"a pickle with the operation {name} is not read")
+        if name.endswith("PUT"):
+            # The memo is a table as long as its largest index.
+            if not 0 <= int(argument or 0) < longest:
+                raise ValueError("a memo index is out of range")
+            memo[int(argument or 0)] = stack[-1]
+        elif name == "MEMOIZE":
+            memo[len(memo)] = stack[-1]
+        elif name.endswith("GET"):
+            stack.append(memo[int(argument or 0)])
+        elif name == "DUP":
+            stack.append(stack[-1])
+        else:
+            _follow(opcode, stack)
+
+
+def _follow(opcode: pickletools.OpcodeInfo, stack: list[_Item]) -> None:
+    """Take from the stack, and put on it, what the table of operations says."""
+    if opcode.name == "POP" and stack[-1] is _MARK:
+        stack.pop()
+        return
+    taken: list[_Item] = []
+    for kind in reversed(opcode.stack_before):
+        if kind is pickletools.stackslice:
+            while stack[-1] is not _MARK:
+                taken.append(stack.pop())
+        else:
+            taken.append(stack.pop())
+    taken.reverse()
+    if opcode.name in ("SETITEM", "SETITEMS", "DICT"):
+        # In pairs with their values, behind the dictionary and the mark where there are any.
+        keys = taken[{"SETITEM": 1, "SETITEMS": 2, "DICT": 1}[opcode.name] :: 2]
+        if not all(key.is_text for key in keys):
+            raise ValueError("a key that is no text")
+    size = 1
+    if opcode.name.startswith(("TUPLE", "EMPTY_TUPLE")):
+        size += sum(item.size for item in taken)
+        if size > _LARGEST_TUPLE:
+            raise ValueError("a tuple of too many values")
+    for kind in opcode.stack_after:
+        is_text = kind in (pickletools.pyunicode, pickletools.pybytes_or_str)
+        stack.append(_MARK if kind is pickletools.markobject else _Item(is_text, size))
 
 
 class _RestrictedUnpickler(pickle.Unpickler):

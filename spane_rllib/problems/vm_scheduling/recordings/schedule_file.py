@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import replacing
-from spane_rllib.datasets.text import reading
+from spane_rllib.core.reading import opened
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, parse_queue
 from spane_rllib.problems.vm_scheduling.recordings.schedule import Events, Schedule, Servers, Vms
 
@@ -65,9 +65,9 @@ def read_npz(file: Path) -> Schedule:
     Raises:
         UserError: the file cannot be read, is no recording, or is damaged.
     """
-    with reading(file):
+    with opened(file) as stream:
         try:
-            with zipfile.ZipFile(file) as archive:
+            with zipfile.ZipFile(stream) as archive:
                 metadata = _read_metadata(archive)
                 tables = {
                     table: kind(*(_read_column(archive, table, name) for name in kind._fields))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spane_rllib.core.errors import UserError, one_line
-from spane_rllib.datasets.text import reading
+from spane_rllib.core.reading import read_bytes
 from spane_rllib.problems.vm_scheduling.recordings.restricted_pickle import LARGEST, as_array, load_plain
 from spane_rllib.problems.vm_scheduling.recordings.schedule import (
     MAX_VMS,
@@ -45,7 +45,7 @@ class _Vm(NamedTuple):
 class _Frame(NamedTuple):
     """One placement or departure, and the free resources after it."""
 
-    identity: object
+    identity: str
     vm: _Vm
     time: float  # seconds
     departure: bool
@@ -62,10 +62,7 @@ def read_vmagent(file: Path) -> Schedule:
         UserError: the file cannot be read, holds anything but plain data, or its frames contradict each
             other.
     """
-    with reading(file):
-        if file.stat().st_size > LARGEST:
-            raise UserError(f"{file} is larger than {LARGEST:,} bytes; record a shorter episode")
-        data = file.read_bytes()
+    data = read_bytes(file, LARGEST, "a recording")
     try:
         loaded = load_plain(data)
         name = file.stem
@@ -93,7 +90,11 @@ def _frames(loaded: list[Any]) -> Iterator[_Frame]:
             if not all(map(math.isfinite, (cpu, memory, time))):
                 raise ValueError("its request is wrong")
             vm = _Vm(cpu, memory, bool(request["is_double"]), slot)
-            yield _Frame(request["uuid"], vm, time, kind == _DELETE, free.astype(np.float64))
+            identity = request["uuid"]
+            if not isinstance(identity, str | int | float):
+                raise ValueError("its uuid is neither text nor a number")
+            # Text: whole numbers can be chosen so that a dictionary of them becomes slow.
+            yield _Frame(f"{identity!r}", vm, time, kind == _DELETE, free.astype(np.float64))
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise ValueError(f"frame {index}: {error!r}") from error
 
@@ -103,7 +104,7 @@ def _convert(frames: Iterator[_Frame], name: str, file: Path) -> Schedule:
     arrival: list[float] = []
     lifetime: list[float] = []
     events: list[tuple[float, int, bool]] = []
-    running: dict[object, int] = {}
+    running: dict[str, int] = {}
     free = capacity = np.zeros((0, 2, 2))
     for index, frame in enumerate(frames):
         if index == 0:

@@ -62,7 +62,8 @@ class Workload:
         # One unit is half of the finest part, so that halves of a double VM are whole numbers too.
         scale = NODES_PER_SERVER * resolution
         self.units_per_core = scale
-        sizes = np.rint(nodes * scale)
+        with np.errstate(over="ignore"):  # refused below
+            sizes = np.rint(nodes * scale)
         if sizes.max() > _LARGEST_CAPACITY:
             raise UserError(
                 f"a node of {cluster.node_cpu} cpu x {cluster.node_memory} GiB is too large to count"

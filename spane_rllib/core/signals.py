@@ -1,0 +1,81 @@
+"""The one place for signals: SIGTERM and SIGHUP take the way of Ctrl-C, and leave the exit code of their own.
+
+systemd, Kubernetes and `docker stop` send SIGTERM, a terminal that closes sends SIGHUP.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+INTERRUPTED = 130
+_STOPPING = (signal.SIGTERM, signal.SIGHUP)
+_told: int | None = None
+
+
+@contextmanager
+def stopping_like_ctrl_c() -> Iterator[None]:
+    """For the block, SIGTERM and SIGHUP are Ctrl-C."""
+    global _told
+    _told = None
+    before = listen()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def listen() -> dict[int, Any]:
+    """Take the signals, also back from a library that took them; returns the handlers of before.
+
+    Under nohup SIGHUP stays ignored, and other threads than the main one cannot take signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    taken = [number for number in _STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, _stop) for number in taken}
+
+
+def exit_code(code: int) -> int:
+    """`code`, but that of the signal where a command ended because of one."""
+    return 128 + _told if code == INTERRUPTED and _told is not None else code
+
+
+def was_told_to_stop() -> bool:
+    """Whether one of the signals came."""
+    return _told is not None
+
+
+def open_standard_streams() -> None:
+    """Open /dev/null in place of standard streams that are closed or gone with their terminal.
+
+    The next file that is opened would else take the number of a closed one, and get what is printed.
+    """
+    for stream in range(3):
+        with suppress(OSError):
+            try:
+                gone = stat.S_ISCHR(os.fstat(stream).st_mode) and not os.isatty(stream)
+            except OSError:
+                gone = True
+            if gone and (null := os.open(os.devnull, os.O_RDWR)) != stream:
+                os.dup2(null, stream)
+                os.close(null)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    global _told
+    if _told is not None:  # once is enough; what has begun to end shall end in order
+        return
+    _told = number
+    open_standard_streams()
+    like_ctrl_c = signal.getsignal(signal.SIGINT)  # Ray Tune has one of its own
+    if not callable(like_ctrl_c):  # ignored, in a background job of a shell script
+        raise KeyboardInterrupt
+    like_ctrl_c(signal.SIGINT, frame)

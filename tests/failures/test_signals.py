@@ -1,0 +1,102 @@
+"""SIGTERM and SIGHUP end a command like Ctrl-C, with an exit code of their own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from time_limits import ANSWER_S
+
+COMMAND = """
+import sys, time
+from pathlib import Path
+from spane_rllib.core.console import run_command
+
+def main(argv):
+    Path("up").touch()
+    try:
+        time.sleep(1000)
+    finally:
+        print("the state is saved", file=sys.stderr)
+        Path("saved").touch()
+
+sys.exit(run_command(main))
+"""
+
+
+def ignore(number: int) -> Callable[[], object]:
+    return lambda: signal.signal(number, signal.SIG_IGN)
+
+
+def start(folder: Path, *, prepare: Callable[[], object] | None = None, stream: int = subprocess.PIPE):
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND],
+        cwd=folder,
+        stdout=stream,
+        stderr=stream,
+        preexec_fn=prepare,
+        text=True,
+    )
+    while not (folder / "up").exists():
+        assert process.poll() is None
+    return process
+
+
+@pytest.mark.parametrize(
+    ("told", "ignored", "code"),
+    [
+        (signal.SIGINT, None, 130),
+        (signal.SIGTERM, None, 143),
+        (signal.SIGHUP, None, 129),
+        (signal.SIGTERM, signal.SIGINT, 143),  # as in the background of a shell script
+        (signal.SIGTERM, signal.SIGHUP, 143),  # as under nohup
+    ],
+)
+def test_a_command_that_is_told_to_stop(
+    tmp_path: Path, told: signal.Signals, ignored: signal.Signals | None, code: int
+) -> None:
+    process = start(tmp_path, prepare=ignore(ignored) if ignored else None)
+    process.send_signal(told)
+    _, errors = process.communicate(timeout=ANSWER_S)
+    assert process.returncode == code
+    assert errors == "the state is saved\ninterrupted\n"
+    assert (tmp_path / "saved").exists()
+
+
+def test_a_second_signal_does_not_disturb_the_end(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=ANSWER_S)
+    assert (process.returncode, errors.splitlines()[-1]) == (143, "interrupted")
+
+
+def test_under_nohup_a_command_goes_on(tmp_path: Path) -> None:
+    process = start(tmp_path, prepare=ignore(signal.SIGHUP))
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=ANSWER_S)
+    assert process.returncode == 143
+
+
+def test_a_terminal_that_closes(tmp_path: Path) -> None:
+    """What is printed then goes nowhere, and fails nothing."""
+    master, slave = pty.openpty()
+
+    def take_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+    process = start(tmp_path, prepare=take_terminal, stream=slave)
+    os.close(slave)
+    os.close(master)
+    assert process.wait(ANSWER_S) == 129
+    assert (tmp_path / "saved").exists()
