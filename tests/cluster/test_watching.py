@@ -20,6 +20,7 @@ from time_limits import ANSWER_S
 from spane_rllib import analyze, tune
 from spane_rllib.cluster.session import ray_session
 from spane_rllib.core.errors import UserError
+from spane_rllib.experiments.tuning.trainable import TrialTrainable
 from spane_rllib.experiments.tuning.watching import Gauges, shown_stage
 from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
 
@@ -160,3 +161,9 @@ def test_a_search_with_optuna_and_asha_ends_in_named_trials(
     assert analyze.main([str(results)]) == 0
     with pytest.raises(UserError, match=r"search\.algorithm: needs a package"):
         tune.main(["--resume", str(results)])
+
+
+def test_the_dashboard_calls_an_actor_by_its_trial() -> None:
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    trainable._param_space = {"trial": {"name": "spane-0003"}}
+    assert repr(trainable) == "spane-0003"

@@ -77,6 +77,10 @@ class TrialTrainable(SchedulingAlgorithm):
         self._notice = ""
         super().__init__(self._algorithm_config(), **kwargs)
 
+    def __repr__(self) -> str:
+        # What Ray's dashboard and logs call the actor.
+        return str(self._param_space["trial"]["name"])
+
     def _trial(self) -> TrialSettings:
         return validated(TrialSettings, self._param_space["trial"], "trial")
 
