@@ -161,6 +161,7 @@ def test_a_recording_is_the_episode_that_is_evaluated(trace: VmTrace, queue: str
     assert read_schedule(file).queue == queue
 
 
+@pytest.mark.slow  # compiles what training plays with
 def test_training_is_on_the_queue_and_rewards_are_relative_vm_by_vm(trace: VmTrace) -> None:
     workload = compile_workload(trace, CLUSTER, SKIP)
     settings = DqnSettings(

@@ -1,8 +1,9 @@
-"""The VM-scheduling simulator: strict first come, first served placement on servers of two NUMA nodes.
+"""The VM-scheduling simulator: placement on servers of two NUMA nodes, first come, first served by default.
 
 `cluster` says what is scheduled on, `workload` compiles a trace for it, `rules` holds the one implementation
-of the rules, `lanes` steps many episodes at once, `episodes` runs whole ones under a heuristic of
-`heuristics`, and `lower_bound` bounds what any policy can reach. It knows nothing of Gymnasium, torch or Ray.
+of the rules, `queue_rules` and `plan` those of other queue disciplines, `lanes` steps many episodes at once,
+`episodes` runs whole ones under a heuristic of `heuristics`, and `lower_bound` and `any_order_bound` bound what
+any policy can reach. It knows nothing of Gymnasium, torch or Ray.
 """
 
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
