@@ -2,7 +2,7 @@
 
 `cluster` says what is scheduled on, `workload` compiles a trace for it, `rules` holds the one implementation
 of the rules, `queue_rules` and `plan` those of other queue disciplines, `lanes` steps many episodes at once,
-`episodes` runs whole ones under a heuristic of `heuristics`, and `lower_bound` and `any_order_bound` bound what
+`episodes` runs whole ones under a heuristic of `heuristics`; `lower_bound` and `any_order_bound` bound what
 any policy can reach. It knows nothing of Gymnasium, torch or Ray.
 """
 
