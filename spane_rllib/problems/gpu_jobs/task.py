@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -230,12 +230,6 @@ class GpuJobsEvaluation(Evaluation):
             for part in self._parts.values()
         ]
         yield "jobs.parquet" if self.parquet else "jobs.csv", pd.concat(tables, ignore_index=True)
-
-    def record(self, policies: Sequence[Any], folder: Path, most: int) -> Iterator[Path]:
-        from spane_rllib.problems.gpu_jobs.recording import write_recording
-
-        for part in self._parts.values():
-            yield write_recording(self._schedule(part), self.task.instance, part, folder)
 
 
 def lower_bound_alone(schedule: Schedule, speed: float, measured: tuple[float, float]) -> float:
