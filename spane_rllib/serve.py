@@ -68,14 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     from pathlib import Path
 
-    from spane_rllib.core.files import check_writable
+    from spane_rllib.core.files import check_file_writable
     from spane_rllib.problems.vm_scheduling.serving.application import load_application
     from spane_rllib.problems.vm_scheduling.serving.counters import metrics_text
 
     shadow = None
     if arguments.shadow is not None:
         shadow = str(Path(arguments.shadow).absolute())
-        check_writable(Path(shadow).parent)
+        check_file_writable(shadow)
     make = partial(
         load_application,
         arguments.policy,

@@ -76,3 +76,17 @@ def check_writable(folder: str | os.PathLike[str]) -> None:
         raise UserError(
             f"cannot write to {target}: {error.strerror or error}; give another folder"
         ) from error
+
+
+def check_file_writable(file: str | os.PathLike[str]) -> None:
+    """Raise a `UserError` unless `file` is a regular file that can be written, or can be made; see above."""
+    target = Path(file)
+    try:
+        reason = "" if target.is_file() or not os.path.lexists(target) else "it is no regular file"
+        if target.is_file() and not os.access(target, os.W_OK):
+            reason = os.strerror(errno.EACCES)
+    except OSError as error:  # a name too long
+        reason = error.strerror or str(error)
+    if reason:
+        raise UserError(f"cannot write {target}: {reason}; give another file")
+    check_writable(target.parent)

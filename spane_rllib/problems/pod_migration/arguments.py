@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import one_line
+from spane_rllib.core.reading import user_path
 from spane_rllib.core.settings import validated
 from spane_rllib.core.strict_yaml import parse_yaml
 from spane_rllib.problems.pod_migration.settings import PodEvaluationSettings, PodSettings
@@ -97,10 +97,10 @@ def placed(settings: Any, data: str | None = None) -> Any:
         # By name, not by variable: a node without the file is to say so, not fall back to a synthetic trace.
         trace = os.environ.get(DATA_VARIABLE) or "synthetic"
     if trace.partition(":")[0] != "synthetic":
-        trace = str(Path(trace).expanduser().absolute())
+        trace = str(user_path(trace))
     cluster = settings.cluster
     if cluster not in PRESETS:
-        cluster = str(Path(cluster).expanduser().absolute())
+        cluster = str(user_path(cluster))
     return settings.model_copy(update={"trace": trace, "cluster": cluster})
 
 
