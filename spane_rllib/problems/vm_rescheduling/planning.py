@@ -9,7 +9,7 @@ from spane_rllib.core.console import whole_number
 from spane_rllib.problems.planning import Planning
 
 if TYPE_CHECKING:
-    from spane_rllib.problems.problem import Problem
+    from spane_rllib.problems.vm_rescheduling.problem import RescheduleProblem
 
 _SIZES = (16, 32, 64)
 
@@ -21,7 +21,7 @@ class ReschedulePlanning(Planning):
         problem: whose planners and models make the plan.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: RescheduleProblem) -> None:
         self._problem = problem
 
     description = "Propose live migrations that make room for large VMs in a mapping of VMs to hosts."

@@ -181,7 +181,7 @@ class RescheduleProblem(Problem):
         if arguments.machines is not None:
             fields["machines"] = arguments.machines
         task = self.load(validated(RescheduleSettings, fields))
-        drawn = arguments.maps or (20 if task.mappings.synthetic else "all")
+        drawn: Any = arguments.maps or (20 if task.mappings.synthetic else "all")
         return task.evaluation(
             RescheduleEvaluationSettings(
                 episodes=drawn,

@@ -146,7 +146,8 @@ class VMReschedulingEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         )
         self._rows = vms or self._most_vms()
         self._machines = self._mappings[self._numbers[0]].machines
-        self.action_space = gymnasium.spaces.MultiDiscrete([self._rows, self._machines, 2])
+        space: Any = gymnasium.spaces.MultiDiscrete([self._rows, self._machines, 2])
+        self.action_space = space
         self.observation_space = self._space()
         self.render_mode = render_mode
         self._simulation: Simulation | None = None

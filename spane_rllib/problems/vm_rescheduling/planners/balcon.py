@@ -61,7 +61,8 @@ def _help(simulation: Simulation, machine: int, node: int, limit: int) -> list[M
             lacking -= int(state.vms[vm, CORES])
     if lacking or len(leaving) > limit:
         return []
-    before, made = simulation.cost, []
+    before = simulation.cost
+    made: list[Move] = []
     for vm in leaving:
         made += _bring_away(simulation, vm, limit - len(made))
     if simulation.cost >= before or len(made) > limit:
@@ -99,7 +100,8 @@ def _force(simulation: Simulation, vm: int, limit: int) -> list[Move]:
             & (state.vms[:, CORES] < cores)
         ).tolist()
         smaller.sort(key=lambda other: -int(state.vms[other, CORES]))
-        before, made = simulation.cost, []
+        before = simulation.cost
+        made: list[Move] = []
         leaving = cost_of_machine(simulation, source) - int(cost_without(state, objective, vm))
         for other in smaller:
             if state.free[machine, node] >= cores or len(made) == min(_EJECTED, limit - 1):

@@ -158,7 +158,7 @@ def beam_plan(start: State, objective: Objective, migrations: int, width: int, c
             # Of a state: its cost, and how its free cores lie.
             base = int(state.totals[0]) + 0.5 * objective.weight * _spread(state, objective)
             for k in range(count):
-                move: tuple[int, int, int] = tuple(moves[k].tolist())  # type: ignore[assignment]
+                move: tuple[int, int, int] = tuple(moves[k].tolist())
                 children.append(
                     (base - scores[k], _joined(int(state.totals[FINGERPRINT]), int(marks[k])), parent, move)
                 )

@@ -78,7 +78,7 @@ def published_greedy(state: State, objective: Objective, largest: int, plan: npt
         if state.vms[vm, CORES] * (1 + state.vms[vm, DOUBLE]) > largest:
             gains[vm] = np.iinfo(np.int64).min
     for made in range(len(plan)):
-        vm = np.argmax(gains)
+        vm = int(np.argmax(gains))
         gain, machine, node = best_target(state, objective, vm)
         if machine < 0 or gains[vm] + gain <= 0:
             return made

@@ -22,4 +22,4 @@ _FUNCTIONS = {
 def planner(name: str) -> Planner:
     """One of `problem.PLANNERS`."""
     module, _, function = _FUNCTIONS[name].partition(":")
-    return getattr(import_module(f"{__package__}.{module}"), function)  # type: ignore[no-any-return]
+    return getattr(import_module(f"{__package__}.{module}"), function)

@@ -24,7 +24,7 @@ class PlanAnimation:
         self.moments = list(range(max(len(recording.rates) for recording in recordings)))
         self.figure = Figure(figsize=(8 * len(recordings), 6.4), layout="constrained")
         axes = self.figure.subplots(2, len(recordings), squeeze=False, height_ratios=(3, 1))
-        self._sides = [_Side(*pair, one) for pair, one in zip(axes.T, recordings, strict=True)]
+        self._sides = [_Side(axes[0, at], axes[1, at], one) for at, one in enumerate(recordings)]
 
     def draw(self, moment: int) -> None:
         """Show what is where after `moment` migrations."""
