@@ -86,7 +86,7 @@ def extend_plan(
     while reserved < reservations:
         other = start + holder
         steps = _reserve(need[other], estimate[other], len(free_now[0]), steps, time, free, following)
-        reserved, holder = reserved + 1, np.int64(behind[holder])
+        reserved, holder = reserved + 1, int(behind[holder])
     end = now + estimate[vm]
     for server in range(free_now.shape[1] // _NODES):
         step = server
