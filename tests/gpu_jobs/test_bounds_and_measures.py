@@ -95,7 +95,7 @@ def test_srtf_on_one_gpu_is_the_bound() -> None:
     jobs = make_jobs([0, 1, 2, 9], [10, 3, 4, 2], [1, 1, 1, 1])
     schedule = HEURISTICS["srtf"].schedule(jobs, one, Rules(restart=0.0))
     assert measures(schedule)["avg_jct_s"] == pytest.approx(lower_bound_jct(jobs, one))
-    assert schedule.cuts is not None and schedule.cuts.tolist() == [1, 0, 0, 0]
+    assert schedule.cuts is not None and schedule.cuts.tolist() == [2, 0, 0, 0]
 
 
 @pytest.mark.slow
