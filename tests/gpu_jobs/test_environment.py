@@ -15,7 +15,9 @@ find_problem("gpu_jobs")
 PUBLISHED = {"rules": "published", "horizon": 200, "episode": {"source": "published", "seconds": 200}}
 
 
-@pytest.mark.parametrize("keywords", [{"episode": {"length": 20}}, PUBLISHED])
+@pytest.mark.parametrize(
+    "keywords", [{"episode": {"length": 20}}, pytest.param(PUBLISHED, marks=pytest.mark.slow)]
+)
 def test_gymnasium_finds_nothing_wrong(keywords: dict[str, object]) -> None:
     environment = gymnasium.make("GpuJobs-v0", **keywords).unwrapped
     environment.action_space.seed(0)

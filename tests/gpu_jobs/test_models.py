@@ -61,6 +61,7 @@ def published_sac(width: int = 8) -> dict[str, object]:
     return {**{name: net() for name in names}, "log_alpha": torch.tensor(-463.0)}
 
 
+@pytest.mark.slow
 def test_the_actor_of_a_checkpoint_plays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state = published_sac()
     file = tmp_path / "sac_seed0_ep50.pt"

@@ -45,6 +45,7 @@ def test_orders(cluster: str, policy: str) -> None:
         same(random_jobs(seed), CLUSTERS[cluster], policy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", CLUSTERS)
 @pytest.mark.parametrize("runtimes", ["known", "estimated", "unknown"])
 def test_backfilling(cluster: str, runtimes: str) -> None:
@@ -52,6 +53,7 @@ def test_backfilling(cluster: str, runtimes: str) -> None:
         same(random_jobs(seed), CLUSTERS[cluster], "easy", runtimes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["wfp3", "unicep"])
 def test_scores(policy: str) -> None:
     for seed in range(4):
