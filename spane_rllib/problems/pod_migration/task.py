@@ -72,6 +72,22 @@ class PodTask(EnvironmentTask):
         rollouts = _PodRollouts(self, settings, days)
         return begin_run(network, settings, rollouts, validation.every, seed, target)
 
+    def validate_baselines(self, names: Sequence[str], validation: Any) -> dict[str, float]:
+        days = chosen_days(self.pods.days("validation"), validation.episodes, validation.seed)
+        reward = list(WINDOW_COLUMNS).index("reward")
+        return {
+            name: -100
+            * float(
+                np.mean(
+                    [
+                        row[reward]
+                        for row in play_days(self.pods, self.load_policy(name), days, validation.seed)
+                    ]
+                )
+            )
+            for name in names
+        }
+
     def load_policy(self, text: str, name: str | None = None) -> PodPolicy:  # type: ignore[override]
         return load_policy(text, self.pods, name)
 
