@@ -18,14 +18,16 @@ _SECONDS = 5.0
 def measure(quick: bool) -> list[Row]:
     """Seconds of `ha` and `search` and the fragment rates of all planners, and microseconds of a mask."""
     rows = []
-    names = ("ha", "search") if quick else ("ha", "balcon", "vbpp", "mcts", "beam", "pop", "mip", "search")
+    names = ("ha", "search") if quick else ("ha", "balcon", "vbpp", "mcts", "beam", "search")
     goals = {"medium": (0.59, 0.57), "large": (0.583, None)}
     for size in ("medium", "large"):
         mapping = read_mapping(f"{size}@published")
         for name in names:
             warm_up(name)
             begun = time.process_time()
-            request = Request(mapping, 50, _SECONDS, now=time.process_time)
+            # HiGHS counts wall-clock time, so `search` gets more and is measured by what it needs.
+            limit = 60.0 if name == "search" else _SECONDS
+            request = Request(mapping, 50, limit, now=time.process_time)
             plan = planner(name)(request).plan
             taken = time.process_time() - begun
             simulation = request.simulation()

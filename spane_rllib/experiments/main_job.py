@@ -109,6 +109,8 @@ def _validate_baselines(config: ExperimentConfig, folder: ResultsFolder, task: T
     if (folder.path / "validation_baselines.csv").exists():
         return
     values = task.validate_baselines(config.evaluation.heuristics, config.validation)
+    if not values:  # a problem that does not validate them
+        return
     table = {"policy": list(values), config.about.measure.column: list(values.values())}
     write_tables(folder.path, {"validation_baselines": pd.DataFrame(table)})
 
