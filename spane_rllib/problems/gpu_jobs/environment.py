@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import gymnasium
@@ -50,6 +51,11 @@ class GpuJobsEnv(gymnasium.Env[Observation, int]):
 
     The keys of a configuration, see `settings.GpuJobsSettings`.
     """
+
+    # What `inspect.signature` and help() say, and which keywords are known; the settings check the values.
+    __signature__ = inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in GpuJobsSettings.model_fields]
+    )
 
     def __init__(self, **keywords: Any) -> None:
         settings = validated(GpuJobsSettings, keywords, "env_config")
