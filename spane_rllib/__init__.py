@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spane_rllib.core.version import __version__
 from spane_rllib.problems.environments import register_environments
+from spane_rllib.problems.gpu_jobs.environment_ids import GPU_JOBS
 from spane_rllib.problems.pod_migration.environment_ids import POD_MIGRATION
 from spane_rllib.problems.vm_rescheduling.environment_ids import VM_RESCHEDULING
 from spane_rllib.problems.vm_scheduling.environments import ALLOCATIONS, WAITS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Placement", "Vm", "__version__", "load_policy"]
 
-register_environments(WAITS | ALLOCATIONS | VM_RESCHEDULING | POD_MIGRATION)
+register_environments(WAITS | ALLOCATIONS | VM_RESCHEDULING | GPU_JOBS | POD_MIGRATION)
 
 _DEPLOYING = {"load_policy": "load_deployed", "Placement": "Placement", "Vm": "Vm"}
 

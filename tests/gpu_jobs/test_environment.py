@@ -19,7 +19,7 @@ PUBLISHED = {"rules": "published", "horizon": 200, "episode": {"source": "publis
     "keywords", [{"episode": {"length": 20}}, pytest.param(PUBLISHED, marks=pytest.mark.slow)]
 )
 def test_gymnasium_finds_nothing_wrong(keywords: dict[str, object]) -> None:
-    environment = gymnasium.make("GpuJobs-v0", **keywords).unwrapped
+    environment = gymnasium.make("spane_rllib/GPUJobs-v0", **keywords).unwrapped
     environment.action_space.seed(0)
     # The checker draws actions without their mask.
     environment.action_space = _Feasible(environment)
