@@ -71,7 +71,8 @@ class SchedulingConfig(DQNConfig):
         self.dueling = False
         self.replay_buffer_config = {"type": "MultiAgentReplayBuffer", "capacity": 1}
         self.seed: int | None = 0
-        self.algorithm = "dqn"
+        self.algorithm = ""
+        """Empty: the problem's first."""
         self.given: list[str] = []
         """Hyper-parameters that were set; the others are at the defaults of problem and algorithm."""
         self.network_kind = ""
@@ -90,6 +91,8 @@ class SchedulingConfig(DQNConfig):
     def _section(self) -> type[Settings]:
         """The settings of the algorithm on the problem."""
         algorithms = self.problem.algorithms
+        if not self.algorithm:
+            return next(iter(algorithms.values()))
         if self.algorithm not in algorithms:
             raise UserError(
                 f"training: algorithm: unknown {self.algorithm!r}; "

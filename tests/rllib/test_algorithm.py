@@ -23,6 +23,7 @@ from spane_rllib.problems.vm_scheduling.policies import load_policy
 from spane_rllib.problems.vm_scheduling.rollout import play_greedily
 from spane_rllib.problems.vm_scheduling.simulator import EpisodeResults
 from spane_rllib.problems.vm_scheduling.waits.env import VMSchedulingEnv
+from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
 from spane_rllib.rllib.algorithm import MODEL_FOLDER, SchedulingAlgorithm, SchedulingConfig
 
 VM_SCHEDULING = "spane_rllib/VMScheduling-v0"
@@ -344,6 +345,14 @@ def test_the_environment_decides_the_problem(build: Any) -> None:
     waits = SchedulingConfig().environment(env_config=env_config | {"scenario": "fading"})
     with pytest.raises(UserError, match="env_config: 'scenario' is not known"):
         waits.task()
+
+
+def test_the_first_algorithm_of_a_problem_is_its_default() -> None:
+    config = SchedulingConfig().environment("spane_rllib/VMRescheduling-v0")  # which has no `dqn`
+    assert config.to_dict()["clip"] == config.problem.algorithms["ppo"]().clip
+    assert SchedulingConfig().to_dict()["n_step"] == WAITS.algorithms["dqn"]().n_step
+    with pytest.raises(UserError, match="unknown 'dqn'"):
+        SchedulingConfig().training(algorithm="dqn").environment("spane_rllib/VMRescheduling-v0")
 
 
 def test_keys_of_another_problem_are_refused_when_all_is_known() -> None:
