@@ -298,6 +298,8 @@ class Problem(ABC):
     """What `python -m spane_rllib.plan` makes plans by, where the problem has any."""
     viewer: Viewer | None = None
     """What shows recordings, where the problem has any."""
+    factored_actions: ClassVar[bool] = False
+    """Actions have several parts; networks `sample`, choose (`greedy`) and `evaluate` them as a whole."""
     marks: frozenset[str] = frozenset()
     """Keys or options that mean this problem where none is named."""
     changeable: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any, Self
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.evaluation.metrics import RolloutMetrics
+from ray.rllib.policy.policy import Policy
 from ray.rllib.policy.sample_batch import DEFAULT_POLICY_ID
 from ray.rllib.utils.metrics import (
     NUM_AGENT_STEPS_SAMPLED,
@@ -23,6 +24,7 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings, suggestion, validated
 from spane_rllib.problems.problem import Problem, Task, ValidationSettings
 from spane_rllib.problems.registry import DEFAULT, find_problem, network_options, problem_of_environment
+from spane_rllib.rllib.factored_policy import FactoredPolicy
 from spane_rllib.rllib.models import MODEL
 from spane_rllib.rllib.registration import register_with_ray
 
@@ -264,6 +266,13 @@ class SchedulingAlgorithm(DQN):
         """The default configuration of this algorithm."""
         return SchedulingConfig(algo_class=cls)
 
+    @classmethod
+    def get_default_policy_class(cls, config: AlgorithmConfig) -> type[Policy] | None:
+        """RLlib's DQN policy, whatever trains the network; another one where actions have several parts."""
+        if config.problem.factored_actions:
+            return FactoredPolicy
+        return super().get_default_policy_class(config)
+
     def __init__(self, config: AlgorithmConfig | dict[str, Any] | None = None, **kwargs: Any) -> None:
         register_with_ray()
         super().__init__(config, **kwargs)
@@ -276,6 +285,7 @@ class SchedulingAlgorithm(DQN):
         """Build RLlib's parts, then the training run around the policy's networks."""
         super().setup(config)
         policy = self.get_policy()
+        targets = getattr(policy, "target_models", {})  # DQN's policy has them
         # Not one of RLlib's attributes.
         self._scheduling_task = self.config.task()
         self.run = self._scheduling_task.begin_run(
@@ -283,7 +293,7 @@ class SchedulingAlgorithm(DQN):
             self.config.hyperparameters(),
             self.config.validation_settings(),
             seed=self.config.seed or 0,
-            target=next(iter(policy.target_models.values())).network,
+            target=next((target.network for target in targets.values()), None),
         )
         # RLlib's sampler is never run; without one iteration its metrics divide by zero.
         self.env_runner.sampler.perf_stats.incr("iters", 1)

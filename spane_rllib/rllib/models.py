@@ -47,11 +47,15 @@ class NetworkModel(TorchModelV2, nn.Module):
         self._types = {key: torch.from_numpy(np.empty(0, space.dtype)).dtype for key, space in spaces}
         self._value = Tensor()
 
+    def typed(self, observation: dict[str, Tensor]) -> dict[str, Tensor]:
+        """An observation of RLlib's in the types of the space."""
+        return {key: observation[key].to(of_space) for key, of_space in self._types.items()}
+
     def forward(
         self, input_dict: dict[str, Any], state: list[Tensor], seq_lens: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """Values (B, A); infeasible actions get the value that RLlib's exploration never picks."""
-        observation = {key: input_dict["obs"][key].to(of_space) for key, of_space in self._types.items()}
+        observation = self.typed(input_dict["obs"])
         values = self.network(observation)
         # The advantages of dueling networks have mean 0, so the mean of the values is that of the state.
         self._value = values.mean(dim=1)
@@ -67,5 +71,9 @@ def register_model() -> None:
     # RLlib warns that the options above should be keyword arguments, which its DQN models do not receive.
     logging.getLogger("ray.rllib.models.catalog").addFilter(
         lambda record: "Custom ModelV2 should accept" not in record.getMessage()
+    )
+    # It warns of every policy of another package; checkpoints name the class, which the package has.
+    logging.getLogger("ray.rllib.policy.policy").addFilter(
+        lambda record: "durable policy name" not in record.getMessage()
     )
     ModelCatalog.register_custom_model(MODEL, NetworkModel)

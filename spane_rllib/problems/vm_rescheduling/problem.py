@@ -55,6 +55,7 @@ class RescheduleProblem(Problem):
     instance = RescheduleSettings
     validation = RescheduleValidationSettings
     evaluation = RescheduleEvaluationSettings
+    factored_actions = True
     algorithms: Mapping[str, type[Settings]] = {"ppo": ReschedulePpoSettings}
     networks: Mapping[str, type[Settings]] = {"sparse": SparseOptions, "attention": AttentionOptions}
     baselines: Mapping[str, str] = PLANNERS
