@@ -1,7 +1,7 @@
 """SECURITY.md promises that nothing is unpickled and that YAML is read safely; this looks at every call.
 
 The exceptions are `restricted_pickle.py`, which may subclass `pickle.Unpickler` and nothing more, and
-`networks/published.py`, which may call `torch.load` with `weights_only=True`.
+the `networks/published.py` of two problems, which may call `torch.load` with `weights_only=True`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ UNSAFE_LOADERS = {
 PICKLES = {"pickle", "cloudpickle", "ray.cloudpickle", "dill", "joblib", "shelve", "marshal"}
 RESTRICTED = PACKAGE / "problems" / "vm_scheduling" / "recordings" / "restricted_pickle.py"
 PUBLISHED = PACKAGE / "problems" / "vm_scheduling" / "networks" / "published.py"
-EXCEPTIONS = {RESTRICTED: ["import pickle"], PUBLISHED: ["torch.load(weights_only=True)"]}
+GPU_PUBLISHED = PACKAGE / "problems" / "gpu_jobs" / "networks" / "published.py"
+EXCEPTIONS = {
+    RESTRICTED: ["import pickle"],
+    PUBLISHED: ["torch.load(weights_only=True)"],
+    GPU_PUBLISHED: ["torch.load(weights_only=True)"],
+}
 UNPACKING = {"extractall", "unpack_archive"}  # members may name paths outside the folder
 RUNS_CODE = {"torch.load", "numpy.load", "np.load", "eval", "exec", "os.system"}
 

@@ -72,7 +72,7 @@ def read_foreign(
     """
     file = Path(path)
     # Quotes that never close would take the rest of the file for one cell.
-    lines = csv.reader(io.StringIO(read_text(file)), strict=True)
+    lines = csv.reader(io.StringIO(read_text(file, in_lines=True)), strict=True)
     header = [name.strip() for name in next(lines)]
     for column in columns.values():
         if column not in header:

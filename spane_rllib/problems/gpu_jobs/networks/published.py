@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.core.reading import read_bytes
 from spane_rllib.learning.models import save_model
 from spane_rllib.learning.networks import remember
 from spane_rllib.problems.gpu_jobs.models import GpuJobsMetadata
@@ -87,13 +88,10 @@ def _ours(name: str, kind: str) -> str:
 
 def _load(file: Path) -> Mapping[str, Any]:
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise UserError(f"{file}: larger than {MAX_BYTES:,} bytes; no weights of the reference")
+        data = read_bytes(file, MAX_BYTES, "a set of weights of the reference")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            state = torch.load(io.BytesIO(file.read_bytes()), map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+            state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except UserError:
         raise
     except Exception as error:  # whatever torch finds wrong

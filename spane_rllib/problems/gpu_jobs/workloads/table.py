@@ -86,7 +86,7 @@ def read_table(file: Path, columns: Sequence[str] = ()) -> Table:
     """
     import pandas as pd
 
-    text = read_text(file)
+    text = read_text(file, in_lines=True)
     head = [cell.strip() for cell in text.partition("\n")[0].split(",")]
     headless = bool(columns) and not set(columns) & set(head)
     names = list(columns)[: len(head)] if headless else head
