@@ -18,9 +18,10 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
 
-# The slow rest of the tests: kills, clusters, a browser, whole experiments.
+# The slow rest of the tests: hostile files, kills, clusters, a browser, whole experiments.
 test-all: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 tests/bad_input
+	$(BIN)/python -m pytest -m slow --ignore tests/bad_input
 
 lint: .venv/installed
 	$(BIN)/ruff check .
