@@ -92,10 +92,10 @@ def test_compose_accepts_the_file_and_publishes_to_loopback_only(tmp_path: Path)
     result = compose_config(tmp_path, "secret")
     assert result.returncode == 0, result.stderr
     services = yaml.safe_load(result.stdout)["services"]
-    assert set(services) == {"head", "worker", "tensorboard"}
+    assert set(services) == {"head", "worker", "tensorboard", "prometheus", "grafana"}
     ports = [port for service in services.values() for port in service.get("ports", [])]
     hosts = {port["host_ip"] if isinstance(port, dict) else port.split(":")[0] for port in ports}
-    assert (len(ports), hosts) == (2, {"127.0.0.1"})
+    assert (len(ports), hosts) == (3, {"127.0.0.1"})
     assert {
         name for name, service in services.items() if "RAY_AUTH_TOKEN" in service.get("environment", {})
     } == {

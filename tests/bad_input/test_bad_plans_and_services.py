@@ -11,20 +11,23 @@ from refusals import Refuse
 
 PODS = "evaluate --problem pod_migration --policy no-op"
 SERVE = "serve first-fit"
-PLAN = "plan published"
+PLAN = "plan --problem pod_migration published"
 LONG = "x" * 300
 TABLE = [
     # plan
-    ("plan", "arguments are required: CLUSTER"),
-    ("plan absent", "cluster 'absent': no such file, and no such preset; allowed: published"),
-    ("plan empty", "cluster 'empty': no such file"),
-    ("plan file", "file: must hold nodes and pods"),
-    ("plan loop", "cluster 'loop': no such file"),
-    ("plan pipe", "cluster 'pipe': no such file"),
-    ("plan zero", "cluster 'zero': no such file"),
-    ("plan ~nosuchuser/x", "~nosuchuser/x: there is no home folder of that name"),
-    ("plan ''", "cluster: must be a path"),
-    (f"plan {LONG}", "File name too long"),
+    ("plan --problem pod_migration", "arguments are required: CLUSTER"),
+    (
+        "plan --problem pod_migration absent",
+        "cluster 'absent': no such file, and no such preset; allowed: published",
+    ),
+    ("plan --problem pod_migration empty", "cluster 'empty': no such file"),
+    ("plan --problem pod_migration file", "file: must hold nodes and pods"),
+    ("plan --problem pod_migration loop", "cluster 'loop': no such file"),
+    ("plan --problem pod_migration pipe", "cluster 'pipe': no such file"),
+    ("plan --problem pod_migration zero", "cluster 'zero': no such file"),
+    ("plan --problem pod_migration ~nosuchuser/x", "~nosuchuser/x: there is no home folder of that name"),
+    ("plan --problem pod_migration ''", "cluster: must be a path"),
+    (f"plan --problem pod_migration {LONG}", "File name too long"),
     ("plan absent --problem vm_scheduling", "problem vm_scheduling: makes no plans"),
     ("plan absent --problem x", "no problem is called 'x'"),
     ("plan absent --problem absent_module:P", "absent_module:P: no module absent_module"),
@@ -61,7 +64,7 @@ TABLE = [
     # evaluate --problem pod_migration
     ("evaluate --problem pod_migration", "arguments are required: --policy"),
     ("evaluate --problem pod_migration --policy nobody", "policy 'nobody': neither a baseline"),
-    ("evaluate --problem pod_migration --policy nobody#3", "policy 'nobody#3': neither a baseline"),
+    ("evaluate --problem pod_migration --policy nobody#3", "policy 'nobody': neither a baseline"),
     (f"{PODS}#x", "policy 'no-op#x': neither a baseline"),
     (f"{PODS} --cluster absent", "cluster 'absent': no such file"),
     (f"{PODS} --cluster empty", "cluster 'empty': no such file"),

@@ -21,7 +21,10 @@ RECORDINGS: dict[str, tuple[Any, str]] = {
     "no problem": (GOOD | {"problem": None}, "names no problem"),
     "an unknown problem": (GOOD | {"problem": "x"}, "no problem is called 'x'"),
     "code": (GOOD | {"problem": "mine:PROBLEM"}, "mine:PROBLEM is code of somebody's own"),
-    "code of the standard library": (GOOD | {"problem": "json:dumps"}, "is code of somebody's own"),
+    "code of the standard library": (
+        GOOD | {"problem": "zipapp:create_archive"},
+        "is code of somebody's own",
+    ),
     "no content": (GOOD, "a.json"),
     "binary": (b"\x00\xff", "is a binary file"),
     "UTF-16": ("{}".encode("utf-16"), "UTF-16"),

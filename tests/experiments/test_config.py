@@ -316,7 +316,7 @@ def test_bad_files(tmp_path: Path) -> None:
     assert "a\\x00b" in refusal("a\0b")
     assert "File name too long" in refusal("a" * 5000)
     assert "not text in UTF-8 (byte 1)" in refusal(write(tmp_path, b"a\xff\xfe\x00"))
-    assert "larger than 256 KiB" in refusal(write(tmp_path, MINIMAL + "#" * MAX_BYTES))
+    assert "larger than 262,144 bytes" in refusal(write(tmp_path, MINIMAL + "#" * MAX_BYTES))
     odd = tmp_path / "a\nb.yaml"
     odd.write_text("- 1")
     assert "must hold keys" in refusal(odd)

@@ -4,7 +4,6 @@ from typing import get_args
 
 from spane_rllib.experiments.tuning.config import experiment_settings
 from spane_rllib.problems.problem import Problem
-from spane_rllib.problems.registry import our_problems
 from spane_rllib.problems.vm_scheduling.allocations import rewards as allocations
 from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
@@ -24,7 +23,7 @@ def test_the_rewards_that_a_configuration_offers_exist() -> None:
 
 
 def test_the_heuristics_that_a_configuration_offers_exist() -> None:
-    for problem in our_problems():
+    for problem in (WAITS, ALLOCATIONS):
         settings = experiment_settings(problem).model_fields["evaluation"].annotation
         offered = settings.model_json_schema()["properties"]["heuristics"]["items"]["enum"]
         assert offered == [Heuristic(name).name for name in HEURISTICS]

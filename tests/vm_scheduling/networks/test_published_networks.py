@@ -185,6 +185,7 @@ def test_models_import_writes_a_folder_for_each_file(tmp_path, capsys):
         "servers": 5,
         "normalisation": {"node_cpu": 40, "node_memory": 90, "double_memory_threshold": 10},
         "trace": {"name": "Huawei-East-1-lt", "sha256": find_dataset("huawei-east-1-lt").content_sha256},
+        "queue": "fifo",
         "seed": None,
         "metrics": {},
         "training": {},
