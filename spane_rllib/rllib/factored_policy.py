@@ -44,9 +44,10 @@ class FactoredPolicy(TorchPolicyV2):
         """(B, K) actions of K parts, and their log-probabilities (B,) where they are drawn."""
         observation = restore_original_dimensions(obs_batch[SampleBatch.OBS], model.obs_space, "torch")
         typed = model.typed(observation)
+        network: Any = model.network
         if explore:
-            return *model.network.sample(typed, self._random), None, state_batches
-        return model.network.greedy(typed), None, None, state_batches
+            return *network.sample(typed, self._random), None, state_batches
+        return network.greedy(typed), None, None, state_batches
 
     def loss(self, model: Any, dist_class: Any, train_batch: Any) -> Any:
         """Never asked for: what trains the network is a `learning.run.Run`."""

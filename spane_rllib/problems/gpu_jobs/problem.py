@@ -15,8 +15,8 @@ from spane_rllib.core.settings import Settings, Share, distinct, one_of, validat
 from spane_rllib.core.strict_yaml import parse_yaml
 from spane_rllib.learning.algorithms import A2cSettings, DqnSettings, PpoSettings, SacSettings
 from spane_rllib.problems.environments import EnvironmentSpec
+from spane_rllib.problems.gpu_jobs import environment_ids
 from spane_rllib.problems.gpu_jobs.columns import BLOCK_COLUMNS
-from spane_rllib.problems.gpu_jobs.environment_ids import GPU_JOBS
 from spane_rllib.problems.gpu_jobs.names import POLICIES
 from spane_rllib.problems.gpu_jobs.networks.options import NETWORKS
 from spane_rllib.problems.gpu_jobs.settings import GpuJobsSettings
@@ -53,7 +53,7 @@ class GpuJobs(Problem):
     name = "gpu_jobs"
     title = "Jobs on a cluster of several GPU types: complete them early, the urgent ones first"
     measure = Measure("weighted_jct", "_s", "validation completion time by priority, s", "less", "{:,.0f} s")
-    environments: Mapping[str, EnvironmentSpec] = GPU_JOBS
+    environments: Mapping[str, EnvironmentSpec] = environment_ids.GPU_JOBS
     instance = GpuJobsSettings
     evaluation = GpuJobsEvaluationSettings
     algorithms: Mapping[str, type[Settings]] = {
