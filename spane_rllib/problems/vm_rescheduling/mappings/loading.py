@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.reading import opened
 from spane_rllib.problems.vm_rescheduling.mappings.mapping import Mapping
 from spane_rllib.problems.vm_rescheduling.mappings.published_format import read_published, write_published
 from spane_rllib.problems.vm_rescheduling.mappings.synthetic import KINDS, SPLITS, generate
@@ -104,10 +105,8 @@ class Mappings:
             if file in PUBLISHED:
                 digest.update(file.encode())
                 continue
-            try:
-                digest.update(hashlib.sha256(Path(file).read_bytes()).digest())
-            except OSError as error:
-                raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+            with opened(file) as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
         return digest.hexdigest()
 
 

@@ -26,8 +26,10 @@ import numpy as np
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.files import replacing
+from spane_rllib.core.reading import opened
 from spane_rllib.problems.vm_rescheduling.mappings.mapping import NODES, Mapping
 
+_LARGEST = 1 << 28  # bytes: of some 80,000 machines
 _MOST = 10**9  # cores or MB of anything: products of these fit into 64 bits
 
 
@@ -39,12 +41,12 @@ def read_published(path: str | Path) -> Mapping:
     """
     file = Path(path)
     try:
-        content = file.read_bytes()
-        if file.suffix == ".gz":
-            content = gzip.decompress(content)
+        with opened(file) as stream:
+            packed: Any = gzip.GzipFile(fileobj=stream) if file.suffix == ".gz" else stream
+            content = packed.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise UserError(f"{file}: holds more than {_LARGEST:,} bytes; give a mapping of fewer machines")
         document = json.loads(content)
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
     except (ValueError, EOFError, RecursionError, zlib.error) as error:
         raise UserError(one_line(f"{file}: is not JSON: {error}")) from error
     return _Reader(str(file)).mapping(document, file.name.removesuffix(".gz").removesuffix(".json"))
