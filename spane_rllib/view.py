@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from spane_rllib.core.console import Parser, run_command, whole_number
 from spane_rllib.core.errors import UserError
@@ -55,11 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_listing(Path(arguments.file)))
         return 0
     files = [Path(file) for file in (arguments.file, arguments.second) if file is not None]
-    viewers = [_viewer(file) for file in files]
-    viewer = viewers[0]
-    if viewers[-1] is not viewer:
+    opened = [_open(file) for file in files]
+    viewer = opened[0][0]
+    if opened[-1][0] is not viewer:
         raise UserError(f"{files[0]} and {files[1]} are of different problems; give two of one")
-    recordings = [viewer.read(file) for file in files]
+    recordings = [viewer.read(file, content) for file, (_, content) in zip(files, opened, strict=True)]
     if len(recordings) == 2:
         viewer.check_pair(*recordings)
     page = viewer.page(recordings)
@@ -87,19 +88,19 @@ def _listing(folder: Path) -> str:
     return "\n".join([*lines, "", f"python -m spane_rllib.view {files[0]}"])
 
 
-def _viewer(file: Path) -> Viewer:
-    """What shows a recording: JSON names its problem, other files are of VM scheduling."""
+def _open(file: Path) -> tuple[Viewer, Mapping[str, Any]]:
+    """What shows a recording, and its content if it is JSON, which names its problem; else VM scheduling."""
     from spane_rllib.core.plugins import check_named, is_plugin
     from spane_rllib.problems.recordings import SUFFIX, read_recording
     from spane_rllib.problems.registry import DEFAULT, find_problem
 
-    name = read_recording(file)[0] if file.suffix == SUFFIX else DEFAULT
+    name, content = read_recording(file) if file.suffix == SUFFIX else (DEFAULT, {})
     if is_plugin(name):  # the file may be a stranger's, and importing runs code
         check_named(name)
     viewer = find_problem(name).viewer
     if viewer is None:
         raise UserError(f"{file}: recordings of the problem {name} cannot be shown")
-    return viewer
+    return viewer, content
 
 
 def _serve(page: str, port: int, browser: bool) -> None:

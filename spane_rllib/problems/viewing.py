@@ -18,10 +18,11 @@ class Page:
 
     Args:
         title: of the page, as plain text.
-        package: whose folder `page` has `index.html`, `style.css` and the modules. The first names its places
-            for the title, the styles and the rest as the one of VM scheduling does.
+        package: whose folder `page` has `body.html` (what is inside the body, but the scripts), `style.css`
+            (after the viewer's `base.css`) and the modules.
         modules: names of its scripts, each after those that it imports. Names are distinct over all of them;
-            the viewer's own (`format.js`, `surface.js`, `player.js`) come first and can be imported.
+            the viewer's own (`format.js`, `surface.js`, `player.js`, `controls.js`) come first and can be
+            imported.
         recordings: what the scripts find as JSON in the element `recordings`, one for each file.
     """
 
@@ -47,8 +48,16 @@ class Viewer(ABC):
     """How recordings of a problem are read and drawn."""
 
     @abstractmethod
-    def read(self, file: Path) -> Any:
-        """The recording in a file; a `UserError` where it is none or damaged."""
+    def read(self, file: Path, content: Mapping[str, Any]) -> Any:
+        """The recording in a file.
+
+        Args:
+            file: where it is.
+            content: what `recordings.read_recording` has found in it, if it is JSON; else empty.
+
+        Raises:
+            UserError: it is none, or damaged.
+        """
 
     def check_pair(self, first: Any, second: Any) -> None:  # noqa: B027  # any two may go together
         """Raise a `UserError` unless two recordings can be looked at side by side."""

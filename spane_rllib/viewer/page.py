@@ -13,7 +13,7 @@ from typing import Any
 
 from spane_rllib.problems.viewing import Page
 
-_SHARED = ("format.js", "surface.js", "player.js")
+_SHARED = ("format.js", "surface.js", "player.js", "controls.js")
 _IMPORT_OR_EXPORT = re.compile(r"^import .*?;\n|^export ", re.MULTILINE | re.DOTALL)
 
 
@@ -29,10 +29,12 @@ def render_page(page: Page) -> str:
         "policy": f"default-src 'none'; img-src data:; {sources}",
         "title": html.escape(page.title),
         "style": style,
+        "body": _read(page.package, "body.html").rstrip(),
         "recordings": _json(page.recordings),
         "script": script,
     }
-    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], _read(page.package, "index.html"))
+    frame = _read(__package__, "frame.html")
+    return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], frame)
 
 
 def bundle(package: str, modules: Sequence[str]) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.problems.recordings import read_recording
 from spane_rllib.problems.vm_rescheduling.mappings.synthetic import generate
 from spane_rllib.problems.vm_rescheduling.planners.names import planner
 from spane_rllib.problems.vm_rescheduling.planners.planner import Request
 from spane_rllib.problems.vm_rescheduling.viewing.recorder import record_plan
-from spane_rllib.problems.vm_rescheduling.viewing.viewer import PlanViewer
+from spane_rllib.problems.vm_rescheduling.viewing.viewer import PlanViewer, RecordedPlan
 from spane_rllib.viewer.page import render_page
 
 
@@ -23,9 +24,13 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return record_plan(request, planner("balcon")(request).plan, "balcon", file)
 
 
+def read(file: Path) -> RecordedPlan:
+    return PlanViewer().read(file, read_recording(file)[1])
+
+
 def test_a_recording_is_read_and_drawn(recording: Path) -> None:
     viewer = PlanViewer()
-    plan = viewer.read(recording)
+    plan = read(recording)
     assert len(plan.rates) == len(plan.moves) + 1 > 1
     assert plan.rates[-1] < plan.rates[0]
     viewer.check_pair(plan, plan)
@@ -43,7 +48,7 @@ def test_damaged_recordings_and_other_mappings(recording: Path, tmp_path: Path) 
         file = tmp_path / "damaged.json"
         file.write_text(json.dumps(json.loads(recording.read_text()) | change))
         with pytest.raises(UserError, match=r"damaged\.json"):
-            viewer.read(file)
-    plan = viewer.read(recording)
+            read(file)
+    plan = read(recording)
     with pytest.raises(UserError, match="two plans for one mapping"):
         viewer.check_pair(plan, plan.model_copy(update={"mapping": "other"}))

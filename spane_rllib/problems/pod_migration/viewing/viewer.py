@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,6 @@ from pydantic import Field
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings, validated
-from spane_rllib.problems.recordings import read_recording
 from spane_rllib.problems.viewing import Animation, Page, Viewer
 
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
@@ -49,8 +48,8 @@ class RecordedEpisode(Settings):
 class PodViewer(Viewer):
     """Recordings of `evaluate --record` (`.json`)."""
 
-    def read(self, file: Path) -> RecordedEpisode:
-        recording = validated(RecordedEpisode, read_recording(file)[1], str(file))
+    def read(self, file: Path, content: Mapping[str, Any]) -> RecordedEpisode:
+        recording = validated(RecordedEpisode, content, str(file))
         nodes, pods = len(recording.node_names), len(recording.pod_names)
         sizes = {
             "capacity": (len(recording.capacity), nodes),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,6 @@ from pydantic import Field
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings, validated
-from spane_rllib.problems.recordings import read_recording
 from spane_rllib.problems.viewing import Animation, Page, Viewer
 
 Index = Annotated[int, Field(ge=0)]
@@ -37,8 +36,8 @@ class RecordedPlan(Settings):
 class PlanViewer(Viewer):
     """Recordings of `evaluate --record` (`.json`)."""
 
-    def read(self, file: Path) -> RecordedPlan:
-        recording = validated(RecordedPlan, read_recording(file)[1], str(file))
+    def read(self, file: Path, content: Mapping[str, Any]) -> RecordedPlan:
+        recording = validated(RecordedPlan, content, str(file))
         hosts, vms = len(recording.hosts), len(recording.vm_names)
         places = [*recording.placement, *(move[1:] for move in recording.moves)]
         if (

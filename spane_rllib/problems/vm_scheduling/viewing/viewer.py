@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ _DESCRIPTION = ("policy", "trace", "start", "source", "scenario", "queue")
 class ScheduleViewer(Viewer):
     """Recordings of `evaluate --record` (`.npz`), or of VMAgent (`.p`)."""
 
-    def read(self, file: Path) -> Schedule:
+    def read(self, file: Path, content: Mapping[str, Any]) -> Schedule:
         from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
 
         return read_schedule(file)

@@ -1,5 +1,6 @@
 // Puts the page together: recordings in, sides and player out.
 
+import { connect, oncePerFrame, playerKeys, showPlayer } from "../../../../viewer/page/controls.js";
 import { clock, count } from "../../../../viewer/page/format.js";
 import { Player } from "../../../../viewer/page/player.js";
 import { PodEpisode } from "./pod_episode.js";
@@ -14,29 +15,16 @@ const sides = episodes.map((episode, index) => {
   root.querySelector(".name").textContent = episodes.length > 1 ? `${"AB"[index]}: ${episode.policy}` : episode.policy;
   return root;
 });
+const schedule = oncePerFrame(draw);
 const player = new Player(first.length - 1, schedule);
-
-let scheduled = false;
-function schedule() {
-  if (scheduled) return;
-  scheduled = true;
-  requestAnimationFrame(() => {
-    scheduled = false;
-    draw();
-  });
-}
 
 function draw() {
   const at = player.step;
   episodes.forEach((episode, index) => drawSide(sides[index], episode, at));
   drawOverview(at);
   const time = clock((first.start + at) * first.window_s);
-  byId("play").textContent = player.playing ? "Pause" : "Play";
-  byId("speed").value = player.speed;
-  if (document.activeElement !== byId("position")) byId("position").value = at;
+  showPlayer(player);
   byId("clock").textContent = `${time} since the trace began`;
-  byId("first").disabled = byId("back").disabled = at === 0;
-  byId("last").disabled = byId("forward").disabled = at === player.length;
   if (!player.playing) byId("announcement").textContent = `window ${at}: ${episodes.map((episode) => `${episode.sums[at].violations} violations, ${episode.sums[at].moves} moves`).join("; ")}`;
 }
 
@@ -76,39 +64,16 @@ function jump(wanted) {
 }
 
 const KEYS = {
-  " ": () => player.toggle(),
-  ArrowLeft: (event) => player.pauseAt(player.step - (event.shiftKey ? 10 : 1)),
-  ArrowRight: (event) => player.pauseAt(player.step + (event.shiftKey ? 10 : 1)),
-  Home: () => player.pauseAt(0),
-  End: () => player.pauseAt(player.length),
+  ...playerKeys(player),
   m: () => jump((window) => window.moves.length),
   v: () => jump((window) => window.violations),
-  "+": () => player.changeSpeed(1),
-  "-": () => player.changeSpeed(-1),
 };
 
-document.addEventListener("keydown", (event) => {
-  const pressing = event.target.matches("button") && event.key === " ";
-  if (event.target.matches("input, select") || pressing || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
-  event.preventDefault();
-  KEYS[event.key](event);
-});
-const clicks = { first: "Home", back: "ArrowLeft", play: " ", forward: "ArrowRight", last: "End", "next-move": "m", "next-violation": "v" };
-for (const [id, key] of Object.entries(clicks)) byId(id).addEventListener("click", (event) => KEYS[key](event));
-byId("speed").append(...Player.speeds.map((speed) => new Option(`${speed} / s`, speed)));
-byId("speed").addEventListener("change", (event) => { player.speed = Number(event.target.value); });
-byId("position").max = player.length;
-byId("position").addEventListener("input", (event) => event.target.value !== "" && player.pauseAt(Number(event.target.value)));
+connect(player, KEYS, { "next-move": "m", "next-violation": "v" }, schedule);
 byId("overview").addEventListener("pointerdown", (event) => player.pauseAt((event.offsetX / byId("overview").clientWidth) * first.length - 0.5));
 byId("heading").textContent = episodes.length > 1 ? "Two policies, the same windows" : first.policy;
 byId("subheading").textContent = `${first.trace}, ${count(first.length)} windows from ${first.start}; cluster ${first.cluster}: ${first.node_names.length} nodes, ${first.pod_names.length} pods`;
 byId("length").textContent = count(player.length);
 byId("sides").append(...sides);
-const redraw = () => {
-  readColours();
-  schedule();
-};
-new ResizeObserver(redraw).observe(document.body);
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 readColours();
 player.moveTo(Number(location.hash.slice(1)) || 0); // page.html#120 opens at window 120

@@ -1,5 +1,6 @@
 // Puts the page together: recorded plans in, sides and player out.
 
+import { connect, oncePerFrame, playerKeys, showPlayer } from "../../../../viewer/page/controls.js";
 import { count } from "../../../../viewer/page/format.js";
 import { Player } from "../../../../viewer/page/player.js";
 import { PlanEpisode } from "./plan_episode.js";
@@ -14,28 +15,15 @@ const sides = episodes.map((episode, index) => {
   root.querySelector(".name").textContent = episodes.length > 1 ? `${"AB"[index]}: ${episode.policy}` : episode.policy;
   return root;
 });
+const schedule = oncePerFrame(draw);
 const player = new Player(Math.max(...episodes.map((episode) => episode.length)), schedule);
 player.speed = 1;
-
-let scheduled = false;
-function schedule() {
-  if (scheduled) return;
-  scheduled = true;
-  requestAnimationFrame(() => {
-    scheduled = false;
-    draw();
-  });
-}
 
 function draw() {
   const step = player.step;
   episodes.forEach((episode, index) => drawSide(sides[index], episode, step));
   drawOverview(step);
-  byId("play").textContent = player.playing ? "Pause" : "Play";
-  byId("speed").value = player.speed;
-  if (document.activeElement !== byId("position")) byId("position").value = step;
-  byId("first").disabled = byId("back").disabled = step === 0;
-  byId("last").disabled = byId("forward").disabled = step === player.length;
+  showPlayer(player);
   if (!player.playing) byId("announcement").textContent = episodes.map((episode) => `${episode.policy}: ${episode.told(step)}, ${rate(episode, step)}`).join("; ");
 }
 
@@ -62,37 +50,10 @@ function drawOverview(step) {
   line(context, x(step), 0, x(step), height, colour("ink"));
 }
 
-const KEYS = {
-  " ": () => player.toggle(),
-  ArrowLeft: (event) => player.pauseAt(player.step - (event.shiftKey ? 10 : 1)),
-  ArrowRight: (event) => player.pauseAt(player.step + (event.shiftKey ? 10 : 1)),
-  Home: () => player.pauseAt(0),
-  End: () => player.pauseAt(player.length),
-  "+": () => player.changeSpeed(1),
-  "-": () => player.changeSpeed(-1),
-};
-
-document.addEventListener("keydown", (event) => {
-  const pressing = event.target.matches("button") && event.key === " ";
-  if (event.target.matches("input, select") || pressing || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
-  event.preventDefault();
-  KEYS[event.key](event);
-});
-const clicks = { first: "Home", back: "ArrowLeft", play: " ", forward: "ArrowRight", last: "End" };
-for (const [id, key] of Object.entries(clicks)) byId(id).addEventListener("click", (event) => KEYS[key](event));
-byId("speed").append(...Player.speeds.map((speed) => new Option(`${speed} / s`, speed)));
-byId("speed").addEventListener("change", (event) => { player.speed = Number(event.target.value); });
-byId("position").max = player.length;
-byId("position").addEventListener("input", (event) => event.target.value !== "" && player.pauseAt(Number(event.target.value)));
+connect(player, playerKeys(player), {}, schedule);
 byId("heading").textContent = episodes.length > 1 ? "Two plans for one mapping" : first.policy;
 byId("subheading").textContent = `${first.mapping}, objective ${first.objective}, at most ${count(first.migration_limit)} migrations; the hosts that the plan touches`;
 byId("length").textContent = count(player.length);
 byId("sides").append(...sides);
-const redraw = () => {
-  readColours();
-  schedule();
-};
-new ResizeObserver(redraw).observe(document.body);
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 readColours();
 player.moveTo(Number(location.hash.slice(1)) || 0); // page.html#20 opens after migration 20

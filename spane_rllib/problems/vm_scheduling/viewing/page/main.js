@@ -1,5 +1,6 @@
 // Puts the page together: recordings in, sides, overview and player out.
 
+import { oncePerFrame, playerKeys, showPlayer } from "../../../../viewer/page/controls.js";
 import { Episode } from "./episode.js";
 import { clock, count, plural, seconds } from "../../../../viewer/page/format.js";
 import { Overview } from "./overview.js";
@@ -12,30 +13,17 @@ const byId = (id) => document.getElementById(id);
 const episodes = JSON.parse(byId("recordings").textContent).map((recording) => new Episode(recording));
 const timeline = new Timeline(episodes);
 const sides = episodes.map((episode, index) => new Side(episode, index, choose));
+const schedule = oncePerFrame(draw);
 const player = new Player(timeline.length, schedule);
 const overview = new Overview(byId("overview"), timeline, (step) => player.pauseAt(step));
-
-let scheduled = false;
-function schedule() {
-  if (scheduled) return;
-  scheduled = true;
-  requestAnimationFrame(() => {
-    scheduled = false;
-    draw();
-  });
-}
 
 function draw() {
   const positions = timeline.positions(player.step);
   sides.forEach((side, i) => side.draw(positions[i]));
   const time = clock(episodes[0].time(positions[0]) - episodes[0].begin);
   overview.draw(player.step, `${timeline.unit} ${player.step} of ${timeline.length}, ${time}`);
-  byId("play").textContent = player.playing ? "Pause" : "Play";
-  byId("speed").value = player.speed;
-  if (document.activeElement !== byId("position")) byId("position").value = player.step;
+  showPlayer(player);
   byId("clock").textContent = timeline.pair ? time : `${time} since the first arrival`;
-  byId("first").disabled = byId("back").disabled = player.step === 0;
-  byId("last").disabled = byId("forward").disabled = player.step === timeline.length;
   byId("next-tick").disabled = timeline.next(timeline.ticks, player.step) === null;
   if (!player.playing) byId("announcement").textContent = `${timeline.unit} ${player.step}: ${sides.map((side) => side.$(".place").textContent).join("; ")}`;
 }
@@ -65,18 +53,12 @@ function jumpToAlarm() {
 const jumpToDifference = () => timeline.difference !== null && player.pauseAt(timeline.difference);
 
 const KEYS = {
-  " ": () => player.toggle(),
-  ArrowLeft: (event) => player.pauseAt(player.step - (event.shiftKey ? 10 : 1)),
-  ArrowRight: (event) => player.pauseAt(player.step + (event.shiftKey ? 10 : 1)),
-  Home: () => player.pauseAt(0),
-  End: () => player.pauseAt(timeline.length),
+  ...playerKeys(player),
   w: () => jump(timeline.ticks),
   W: () => jump(timeline.ticks, -1),
   c: jumpToAlarm,
   d: jumpToDifference,
-  "+": () => player.changeSpeed(1),
   "=": () => player.changeSpeed(1),
-  "-": () => player.changeSpeed(-1),
   "[": () => chooseNext(-1),
   "]": () => chooseNext(1),
   Escape: () => choose(null),
