@@ -8,7 +8,7 @@ one choice of A actions the last three; factored and autoregressive heads answer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from spane_rllib.core.errors import UserError, one_line
-from spane_rllib.core.plugins import load_plugin
-from spane_rllib.core.settings import Settings
+from spane_rllib.core.plugins import is_plugin, load_plugin, plugin_options
+from spane_rllib.core.settings import Settings, suggestion, validated
 from spane_rllib.learning.batch import MASK, Arrays
 from spane_rllib.learning.tensors import (
     Tensors,
@@ -134,6 +134,36 @@ def build_own(kind: str, options: Settings, built_for: Any, seed: int) -> nn.Mod
     except Exception as error:  # of code that is not ours
         raise UserError(one_line(f"network {kind}: cannot be built: {error!r}")) from error
     return remember(network, kind, options)
+
+
+def build_kind(
+    kinds: Mapping[str, type[Settings]],
+    kind: str,
+    options: Mapping[str, Any],
+    make: Callable[[Any], nn.Module],
+    built_for: Callable[[], Any],
+    seed: int,
+) -> nn.Module:
+    """A network with fresh weights: one of `kinds`, or one of the user's own.
+
+    Args:
+        kinds: options by kind.
+        kind: one of these, or `module:Class`.
+        options: fields of its options.
+        make: the network of one of `kinds`, from its options; weights from torch's random state.
+        built_for: what one of the user's own is called with beside its options.
+        seed: decides the weights.
+
+    Raises:
+        UserError: unknown kind or option, or a bad value.
+    """
+    where = f"options of network {kind}"
+    if is_plugin(kind):
+        return build_own(kind, validated(plugin_options(kind), options, where), built_for(), seed)
+    if kind not in kinds:
+        raise UserError(f"unknown network kind {kind!r}; {suggestion(kind, kinds)}")
+    parsed = validated(kinds[kind], options, where)
+    return remember(seeded(lambda: make(parsed), seed), kind, parsed)
 
 
 def remember(network: nn.Module, kind: str, options: Settings) -> nn.Module:

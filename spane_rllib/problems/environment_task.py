@@ -17,17 +17,17 @@ from pydantic import Field
 from torch import nn
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.plugins import check_named, is_plugin, plugin_options
-from spane_rllib.core.settings import Settings, near_miss, suggestion, validated
+from spane_rllib.core.plugins import check_named, is_plugin
+from spane_rllib.core.settings import Settings, near_miss, validated
 from spane_rllib.learning.batch import MASK
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
 from spane_rllib.learning.models import ModelFile, Provenance, load_model, model_identity, save_model
-from spane_rllib.learning.networks import build_own, greedy_actions, remember, seeded
+from spane_rllib.learning.networks import build_kind, greedy_actions
 from spane_rllib.learning.run import Run
 from spane_rllib.problems.acting import ActingPolicy, checked_action, load_acting_policy
 from spane_rllib.problems.parts import array_digest, part_key
-from spane_rllib.problems.problem import Case, Evaluation, Identity, Part, Task
+from spane_rllib.problems.problem import Case, Evaluation, Identity, Part, Problem, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,34 @@ class EnvironmentMetadata(Provenance):
 
     problem: str = Field(description="name")
     instance: dict[str, Any] = Field(description="what it was trained on, JSON values")
+
+
+def save_trained(
+    directory: str | Path,
+    network: Any,
+    problem: Problem,
+    instance: Mapping[str, Any],
+    seed: int,
+    metrics: Mapping[str, float | None],
+    training: Mapping[str, Any],
+) -> None:
+    """`Task.save_model` where all that a model knows of its task is the instance, as JSON values."""
+    metadata = EnvironmentMetadata(
+        problem=problem.name,
+        instance=dict(instance),
+        seed=seed,
+        metrics=dict(metrics),
+        training=dict(training),
+    )
+    save_model(directory, network, metadata)
+
+
+def check_model_of(file: ModelFile[EnvironmentMetadata], problem: str) -> None:
+    """Raise a `UserError` unless a model is of this problem, and its network of the package or named."""
+    if file.metadata.problem != problem:
+        raise UserError(f"a model of the problem {file.metadata.problem!r}, not {problem}")
+    if is_plugin(file.kind):
+        check_named(file.kind)
 
 
 @dataclass(frozen=True)
@@ -100,13 +128,14 @@ class EnvironmentTask(Task):
         # One of the user's own is called with its options and the spaces.
         problem, spaces = self.problem, self.make().observation_space
         assert isinstance(spaces, gymnasium.spaces.Dict)
-        if is_plugin(kind):
-            parsed = validated(plugin_options(kind), options, f"options of network {kind}")
-            return build_own(kind, parsed, spaces, seed)
-        if kind not in problem.networks:
-            raise UserError(f"unknown network kind {kind!r}; {suggestion(kind, problem.networks)}")
-        parsed = validated(problem.networks[kind], options, f"options of network {kind}")
-        return remember(seeded(lambda: problem.build_network(kind, parsed, spaces), seed), kind, parsed)
+        return build_kind(
+            problem.networks,
+            kind,
+            options,
+            lambda parsed: problem.build_network(kind, parsed, spaces),
+            lambda: spaces,
+            seed,
+        )
 
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
@@ -140,14 +169,7 @@ class EnvironmentTask(Task):
         metrics: Mapping[str, float | None],
         training: Mapping[str, Any],
     ) -> None:
-        metadata = EnvironmentMetadata(
-            problem=self.problem.name,
-            instance=self.keywords,
-            seed=seed,
-            metrics=dict(metrics),
-            training=dict(training),
-        )
-        save_model(directory, network, metadata)
+        save_trained(directory, network, self.problem, self.keywords, seed, metrics, training)
 
     def load_policy(self, text: str, name: str | None = None) -> EnvironmentPolicy:
         # Nothing is shipped.
@@ -171,10 +193,7 @@ class EnvironmentTask(Task):
 
     def _rebuild(self, file: ModelFile[EnvironmentMetadata]) -> nn.Module:
         """The network of a model file, as big as the case that it was trained on."""
-        if file.metadata.problem != self.problem.name:
-            raise UserError(f"a model of the problem {file.metadata.problem!r}, not {self.problem.name}")
-        if is_plugin(file.kind):
-            check_named(file.kind)
+        check_model_of(file, self.problem.name)
         instance = validated(self.problem.instance, file.metadata.instance, "metadata.instance")
         return EnvironmentTask(self.problem, instance).build_network(file.kind, file.options, seed=0)
 

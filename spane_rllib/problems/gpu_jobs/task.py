@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +12,15 @@ import numpy as np
 from torch import nn
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.plugins import is_plugin, plugin_options
-from spane_rllib.core.settings import suggestion, validated
+from spane_rllib.core.plugins import is_plugin
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
-from spane_rllib.learning.models import save_model
-from spane_rllib.learning.networks import build_own, remember, seeded
 from spane_rllib.learning.run import Run
+from spane_rllib.problems.environment_task import save_trained
 from spane_rllib.problems.gpu_jobs.columns import SUMMARY
 from spane_rllib.problems.gpu_jobs.environment import GpuJobsEnv
 from spane_rllib.problems.gpu_jobs.instance import Instance
-from spane_rllib.problems.gpu_jobs.models import GpuJobsMetadata, load_trained
-from spane_rllib.problems.gpu_jobs.networks.modules import build
+from spane_rllib.problems.gpu_jobs.models import build_network, load_trained
 from spane_rllib.problems.gpu_jobs.playing import OwnPolicy
 from spane_rllib.problems.gpu_jobs.policies import HEURISTICS, Policy
 from spane_rllib.problems.gpu_jobs.results import block_table, job_table
@@ -83,16 +79,7 @@ class GpuJobsTask(Task):
         return GpuJobsEnv(**self.settings.model_dump(mode="json"))
 
     def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
-        networks = self.problem.networks
-        if is_plugin(kind):
-            parsed = validated(plugin_options(kind), options, f"options of network {kind}")
-            return build_own(kind, parsed, self.make().observation_space, seed)
-        if kind not in networks:
-            raise UserError(f"unknown network kind {kind!r}; {suggestion(kind, networks)}")
-        parsed = validated(networks[kind], options, f"options of network {kind}")
-        settings = self.settings
-        make = partial(build, kind, parsed, settings.episode.slots, settings.rules == "published")
-        return remember(seeded(make, seed), kind, parsed)
+        return build_network(kind, options, self.settings, seed)
 
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
@@ -118,14 +105,7 @@ class GpuJobsTask(Task):
         metrics: Mapping[str, float | None],
         training: Mapping[str, Any],
     ) -> None:
-        metadata = GpuJobsMetadata(
-            problem=self.problem.name,
-            instance=self.environment[1],
-            seed=seed,
-            metrics=dict(metrics),
-            training=dict(training),
-        )
-        save_model(directory, network, metadata)
+        save_trained(directory, network, self.problem, self.environment[1], seed, metrics, training)
 
     def load_policy(self, text: str, name: str | None = None) -> Policy:
         called = name or text.rstrip("/")

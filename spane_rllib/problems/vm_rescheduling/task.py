@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.plugins import check_named, is_plugin, plugin_options
-from spane_rllib.core.settings import suggestion, validated
+from spane_rllib.core.plugins import is_plugin
+from spane_rllib.core.settings import validated
 from spane_rllib.problems.problem import Identity, Task
 from spane_rllib.problems.vm_rescheduling.evaluation import RescheduleEvaluation
 from spane_rllib.problems.vm_rescheduling.mappings.loading import Mappings, draw
@@ -52,16 +52,11 @@ class RescheduleTask(Task):
         return next(iter(self.problem.environments)), self.instance.model_dump(mode="json")
 
     def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
-        from spane_rllib.learning.networks import build_own, remember, seeded
+        from spane_rllib.learning.networks import build_kind
         from spane_rllib.problems.vm_rescheduling.networks.building import build
 
-        if is_plugin(kind):
-            parsed = validated(plugin_options(kind), options, f"options of network {kind}")
-            return build_own(kind, parsed, self.instance, seed)
-        if kind not in self.problem.networks:
-            raise UserError(f"unknown network kind {kind!r}; {suggestion(kind, self.problem.networks)}")
-        parsed = validated(self.problem.networks[kind], options, f"options of network {kind}")
-        return remember(seeded(lambda: build(kind, parsed), seed), kind, parsed)
+        kinds, make = self.problem.networks, partial(build, kind)
+        return build_kind(kinds, kind, options, make, lambda: self.instance, seed)
 
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
@@ -79,17 +74,10 @@ class RescheduleTask(Task):
         metrics: Mapping[str, float | None],
         training: Mapping[str, Any],
     ) -> None:
-        from spane_rllib.learning.models import save_model
-        from spane_rllib.problems.vm_rescheduling.training import RescheduleMetadata
+        from spane_rllib.problems.environment_task import save_trained
 
-        metadata = RescheduleMetadata(
-            problem=self.problem.name,
-            instance=self.instance.model_dump(mode="json"),
-            seed=seed,
-            metrics=dict(metrics),
-            training=dict(training),
-        )
-        save_model(directory, network, metadata)
+        instance = self.instance.model_dump(mode="json")
+        save_trained(directory, network, self.problem, instance, seed, metrics, training)
 
     def load_policy(self, text: str, name: str | None = None) -> ReschedulePolicy:
         called = name or text.rstrip("/")
@@ -97,10 +85,10 @@ class RescheduleTask(Task):
             return ReschedulePolicy(called, text, partial(planner, text))
         if text and Path(text).exists():
             from spane_rllib.learning.models import ModelFile, load_model, model_identity
+            from spane_rllib.problems.environment_task import EnvironmentMetadata
             from spane_rllib.problems.vm_rescheduling.planners.learned import LearnedPlanner
-            from spane_rllib.problems.vm_rescheduling.training import RescheduleMetadata
 
-            network, _ = load_model(text, ModelFile[RescheduleMetadata], self._rebuild)
+            network, _ = load_model(text, ModelFile[EnvironmentMetadata], self._rebuild)
             return ReschedulePolicy(
                 called, model_identity(text, network), partial(LearnedPlanner, network.eval())
             )
@@ -117,10 +105,9 @@ class RescheduleTask(Task):
 
     def _rebuild(self, file: Any) -> nn.Module:
         """The network of a model file; it plays mappings of any size."""
-        if file.metadata.problem != self.problem.name:
-            raise UserError(f"a model of the problem {file.metadata.problem!r}, not {self.problem.name}")
-        if is_plugin(file.kind):
-            check_named(file.kind)
+        from spane_rllib.problems.environment_task import check_model_of
+
+        check_model_of(file, self.problem.name)
         return self.build_network(file.kind, file.options, seed=0)
 
     def evaluation(self, settings: Any) -> RescheduleEvaluation:

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import nn
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.learning.batch import MASK
 from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
-from spane_rllib.learning.models import Provenance
 from spane_rllib.learning.on_policy_run import OnPolicyRun
 from spane_rllib.learning.rollouts import Episode, Starts
 from spane_rllib.learning.run import Run, timed
@@ -32,13 +30,6 @@ if TYPE_CHECKING:
 
 _SECONDS = 2.0
 """Of a plan to imitate; the planners need a small part of it on the small mappings that are trained on."""
-
-
-class RescheduleMetadata(Provenance):
-    """Where a model comes from."""
-
-    problem: str = Field(description="name")
-    instance: dict[str, Any] = Field(description="what it was trained on, JSON values")
 
 
 def begin(task: RescheduleTask, network: Any, settings: Any, validation: Any, seed: int) -> Run:

@@ -20,7 +20,7 @@ from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.reading import read_bytes
 from spane_rllib.learning.models import save_model
 from spane_rllib.learning.networks import remember
-from spane_rllib.problems.gpu_jobs.models import GpuJobsMetadata
+from spane_rllib.problems.environment_task import EnvironmentMetadata
 from spane_rllib.problems.gpu_jobs.networks.modules import build
 from spane_rllib.problems.gpu_jobs.networks.options import PublishedOptions
 from spane_rllib.problems.gpu_jobs.settings import GpuJobsSettings, WindowSettings
@@ -73,7 +73,9 @@ def import_published(folders: Mapping[Path, Path]) -> list[str]:
     networks = {folder: read_published(file) for folder, file in folders.items()}
     lines = []
     for folder, (network, settings) in networks.items():
-        metadata = GpuJobsMetadata(problem="gpu_jobs", instance=settings.model_dump(mode="json"), seed=None)
+        metadata = EnvironmentMetadata(
+            problem="gpu_jobs", instance=settings.model_dump(mode="json"), seed=None
+        )
         save_model(folder, network, metadata)
         weights = sum(parameter.numel() for parameter in network.parameters())
         kind, slots = type(network).__name__, settings.episode.slots
