@@ -96,6 +96,9 @@ def test_a_log_is_never_silent_for_long(
         time.sleep(1.5)
     time.sleep(1.2)
     assert re.fullmatch(r"compilation: once \([12] s\)\n", capfd.readouterr().err)
+
+
+def test_a_new_bar_closes_the_one_before(capfd: pytest.CaptureFixture[str]) -> None:
     first = Progress("one", 2)
     second = Progress("two", 2)
     assert first._ended.is_set() and not second._ended.is_set()

@@ -16,6 +16,7 @@ from typing import Any
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.files import check_writable
+from spane_rllib.core.progress import close_progress
 from spane_rllib.core.signals import INTERRUPTED, exit_code, listen, was_told_to_stop
 
 # Small networks gain nothing from more threads, and trials share the cores.
@@ -183,6 +184,7 @@ def _watch(lost: Lost, ended: threading.Event, if_lost: str, processes: _Process
         time.sleep(_SIGNALS_AT_ONCE_S)
         # systemd and terminals send a signal to all processes at once, Ray's among them.
         told = was_told_to_stop()
+        close_progress()
         print(f"{'interrupted' if told else f'error: {reason}'}; {if_lost}", file=sys.stderr, flush=True)
         if processes is not None:
             processes.end()

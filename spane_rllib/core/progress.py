@@ -37,6 +37,7 @@ class Progress:
         self._started = time.monotonic()
         self._printed = self._started
         self._ended = threading.Event()
+        self._lock = threading.RLock()  # a signal may close what is just being printed
         self._bar: Any = None
         if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._bar = _bar()
@@ -60,7 +61,8 @@ class Progress:
     def close(self) -> None:
         """Show no more; what is shown stays."""
         global _shown
-        self._ended.set()
+        with self._lock:
+            self._ended.set()
         if self._bar is not None:
             self._bar.stop()
         if _shown is self:
@@ -77,8 +79,12 @@ class Progress:
     def _beat(self) -> None:
         """Say in a log that nothing new is no standstill."""
         while not self._ended.wait(1.0):
-            if time.monotonic() - self._printed >= max(self._interval, _LOG_EVERY_S):
-                self._print()
+            with self._lock:  # nothing is printed after `close`
+                if (
+                    not self._ended.is_set()
+                    and time.monotonic() - self._printed >= max(self._interval, _LOG_EVERY_S)
+                ):
+                    self._print()
 
 
 def close_progress() -> None:
