@@ -15,13 +15,14 @@ demo: .venv/installed
 	@if [ -e results/quick/config.yaml ]; then $(BIN)/python -m spane_rllib.tune --resume results/quick; \
 	else $(BIN)/python -m spane_rllib.tune quick; fi
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: .venv/installed
-	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m 'not slow'
 
 # The slow rest of the tests: hostile files, kills, clusters, a browser, whole experiments.
 test-all: .venv/installed
-	$(BIN)/python -m pytest -m slow -n 2 tests/bad_input
-	$(BIN)/python -m pytest -m slow --ignore tests/bad_input
+	$(PYTEST) -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 from time_limits import TEST_S
 
 ROOT = Path(__file__).parent
+ALONE = {ROOT / "failures", ROOT / "cluster"}
 START_RAY = {ROOT / "bad_input/test_bad_results_folders.py", ROOT / "rllib/test_algorithm.py"}
 FIRST = START_RAY | {ROOT / "vm_scheduling/test_policy_training.py"}
 
@@ -23,12 +24,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: one that began last would leave the other workers idle."""
-    items.sort(key=lambda item: item.path not in FIRST)
+    items.sort(key=lambda item: item.path not in FIRST and item.path.parent not in ALONE)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """With `--dist loadfile`: share the files out one at a time, but those that start Ray to one worker."""
+    """With `--dist loadfile`: share the files out one at a time, but those that start Ray to one worker.
+
+    So with those that kill or watch processes of Ray: two of them at once would be in each other's way.
+    """
     if config.option.dist != "loadfile":
         return None
     assert all(file.is_file() for file in FIRST), "a file that is named above has moved"
@@ -37,6 +41,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "Ray" if ROOT.parent / file in START_RAY else file
+            path = ROOT.parent / file
+            if path.parent in ALONE:
+                return "failures"
+            return "Ray" if path in START_RAY else file
 
     return Scheduling(config, log)

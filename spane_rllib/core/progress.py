@@ -80,9 +80,8 @@ class Progress:
         """Say in a log that nothing new is no standstill."""
         while not self._ended.wait(1.0):
             with self._lock:  # nothing is printed after `close`
-                if (
-                    not self._ended.is_set()
-                    and time.monotonic() - self._printed >= max(self._interval, _LOG_EVERY_S)
+                if not self._ended.is_set() and time.monotonic() - self._printed >= max(
+                    self._interval, _LOG_EVERY_S
                 ):
                     self._print()
 

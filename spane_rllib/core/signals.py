@@ -29,7 +29,8 @@ def stopping_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # Told to stop again while it ends, a process still ends in order and with its exit code.
+            signal.signal(number, handler if _told is None else signal.SIG_IGN)
 
 
 def listen() -> dict[int, Any]:
