@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+import numpy.typing as npt
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -50,6 +51,17 @@ def inlined(function: Function) -> Function:
     """A building block of `compiled` functions, inlined into each of them."""
     dispatcher: Any = numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
     return dispatcher
+
+
+@inlined
+def copy_into(target: npt.NDArray[Any], source: npt.NDArray[Any]) -> None:
+    """`target[...] = source` for contiguous arrays of one shape.
+
+    Numba compiles the message of a wrong shape anew for every such assignment, which takes seconds.
+    """
+    values, copied = target.ravel(), source.ravel()
+    for index in range(copied.size):
+        values[index] = copied[index]
 
 
 def _borrowed(_context: Any, value: Any) -> Any:

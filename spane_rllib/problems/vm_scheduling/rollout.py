@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
 from spane_rllib.problems.vm_scheduling.network_actions import (
     best_action,
     evaluate,
@@ -275,8 +275,8 @@ def _play_greedily(
         while state.counters[0, STATUS] == RUNNING:
             place(work, state, 0, best_action(weights, layout, observations, 0, scratch, q))
             observe(work, state, observations, 0)
-        counters[episode] = state.counters[0]
-        clocks[episode] = state.clocks[0]
+        copy_into(counters[episode], state.counters[0])
+        copy_into(clocks[episode], state.clocks[0])
 
 
 @compiled
@@ -355,7 +355,7 @@ def _begin(
     """Begin an episode in a lane and record what its first decision sees."""
     begin(work, state, lane, start, vm_count)
     observe(work, state, observations, lane)
-    record.servers[lane, 0] = observations.servers[lane]
+    copy_into(record.servers[lane, 0], observations.servers[lane])
 
 
 @inlined
@@ -370,10 +370,10 @@ def _decide(
     """Take `action` in a running lane and record the decision."""
     decision = state.counters[lane, PLACED]
     record.vm[lane, decision] = state.counters[lane, HEAD]
-    record.request[lane, decision] = observations.request[lane]
-    record.action_mask[lane, decision] = observations.action_mask[lane]
+    copy_into(record.request[lane, decision], observations.request[lane])
+    copy_into(record.action_mask[lane, decision], observations.action_mask[lane])
     record.action[lane, decision] = action
     place(work, state, lane, action)
     observe(work, state, observations, lane)
     record.wait[lane, decision] = state.clocks[lane, WAIT]
-    record.servers[lane, decision + 1] = observations.servers[lane]
+    copy_into(record.servers[lane, decision + 1], observations.servers[lane])

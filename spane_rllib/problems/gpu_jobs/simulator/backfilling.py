@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
 from spane_rllib.problems.gpu_jobs.simulator.cluster import ClusterArrays
 from spane_rllib.problems.gpu_jobs.simulator.events import advance, head_of_queue, start
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats, Ints
@@ -177,12 +177,14 @@ def _conservative_choice(
     most = len(order) + 2 * count + 2
     pools = len(state.whole)
     times, free = np.empty(most), np.empty((most, pools), np.int64)
-    times[0], free[0] = now, state.whole
+    times[0] = now
+    copy_into(free[0], state.whole)
     steps = 1
     opened = state.opened_free.copy()
     for at in range(len(order)):
         if ends[at] > times[steps - 1]:
-            times[steps], free[steps] = ends[at], free[steps - 1]
+            times[steps] = ends[at]
+            copy_into(free[steps], free[steps - 1])
             steps += 1
         _give_back(state, jobs, order[at], free[steps - 1], opened)
     lowest, counts = np.empty(pools, np.int64), np.empty(pools, np.int64)

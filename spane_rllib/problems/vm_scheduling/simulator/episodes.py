@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled
+from spane_rllib.core.compiling import borrowed, compiled, copy_into
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
@@ -193,8 +193,8 @@ def _run_episodes(
         begin(work, scratch, 0, starts[episode], vm_counts[episode])
         while counters[STATUS] == RUNNING:
             place(work, scratch, 0, choose(code, work, scratch, 0, random, fragmentation))
-        finished.counters[episode] = counters
-        finished.clocks[episode] = scratch.clocks[0]
+        copy_into(finished.counters[episode], counters)
+        copy_into(finished.clocks[episode], scratch.clocks[0])
 
 
 @compiled

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import compiled, inlined
+from spane_rllib.core.compiling import compiled, copy_into, inlined
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     CPU,
     DOUBLE,
@@ -201,7 +201,7 @@ def _reserve(
         after = following[step]
         if end < np.inf and (after < 0 or time[after] > end):
             time[steps] = end
-            free[steps] = free[step]
+            copy_into(free[steps], free[step])
             following[steps] = after
             following[step] = after = steps
             steps += 1
