@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,6 +196,18 @@ class GpuJobsEvaluation(Evaluation):
             rules = replace(instance.rules, seed=self.seed)
             self._schedules[part.key] = part.policy.schedule(self._jobs[part.case], instance.cluster, rules)
         return self._schedules[part.key]
+
+    def record(self, policies: Sequence[Any], folder: Path, most: int) -> Iterator[Path]:
+        from spane_rllib.problems.gpu_jobs.viewing.recorder import record_schedule
+
+        if most > 1:
+            raise UserError("argument --record-episodes: a recording is a whole workload; leave it out")
+        cluster = self.task.instance.cluster
+        for policy in policies:
+            for case in self.cases:
+                if not self.refusal(policy, case):
+                    schedule = self._schedule(self.part(policy, case))
+                    yield record_schedule(schedule, cluster, policy.name, str(case), folder)
 
     def results(
         self, episodes: pd.DataFrame, summary: pd.DataFrame
