@@ -187,7 +187,8 @@ class GpuJobsEvaluation(Evaluation):
             # Of some of the jobs only what they need alone is known.
             speed = max(each.speed for each in instance.cluster.types)
             bound = lower_bound_alone(schedule, speed, self.measured)
-        table = block_table(schedule, part.policy.name, str(part.case), len(self.pairs), self.measured, bound)
+        named = part.policy.name, str(part.case)
+        table = block_table(schedule, instance.cluster, *named, len(self.pairs), self.measured, bound)
         return table.iloc[first:last].reset_index(drop=True)
 
     def _schedule(self, part: Part) -> Schedule:
@@ -215,7 +216,7 @@ class GpuJobsEvaluation(Evaluation):
         import pandas as pd
 
         yield "summary.csv", summary[list(SUMMARY)]
-        yield "blocks.csv", episodes
+        yield "blocks.csv", episodes.drop(columns="details")
         cluster = self.task.instance.cluster
         tables = [
             job_table(self._schedule(part), cluster, part.policy.name, str(part.case))

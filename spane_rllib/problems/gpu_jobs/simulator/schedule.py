@@ -116,6 +116,17 @@ class Schedule:
         return np.where(np.isfinite(self.start), held, 0.0) * self.jobs.gpus
 
 
+def passed(times: Floats, weights: Floats, until: Floats) -> Floats:
+    """Sum over `times` of the weighted seconds that have passed since them, at each of `until`."""
+    order = np.argsort(times)
+    place = np.searchsorted(times[order], until, "right")
+    weight = np.concatenate([[0.0], np.cumsum(weights[order])])[place]
+    # Relative to the first, so that little is lost in the difference.
+    zero = until[0]
+    begun = np.concatenate([[0.0], np.cumsum((weights * (times - zero))[order])])[place]
+    return weight * (until - zero) - begun
+
+
 def jain(values: Floats) -> float:
     """Jain's index of fairness: 1 where all are equal, 1/n where one has everything."""
     return float(values.sum() ** 2 / (len(values) * (values**2).sum())) if len(values) else np.nan

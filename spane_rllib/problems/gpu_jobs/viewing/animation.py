@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.problems.gpu_jobs.simulator.schedule import passed
+
 if TYPE_CHECKING:
     from spane_rllib.problems.gpu_jobs.viewing.viewer import RecordedSchedule
 
@@ -97,26 +99,14 @@ def held_pixels(recording: RecordedSchedule, edges: npt.NDArray[np.float64]) -> 
         covered = np.zeros((bands, len(edges) - 1))
         for of in range(bands):
             chosen = np.flatnonzero((row == at) & (band == of))
-            covered[of] = np.diff(_passed(begin[chosen], share[chosen], edges)) - np.diff(
-                _passed(finish[chosen], share[chosen], edges)
+            covered[of] = np.diff(passed(begin[chosen], share[chosen], edges)) - np.diff(
+                passed(finish[chosen], share[chosen], edges)
             )
         covered /= np.diff(edges)
         colours = _COLOURS[np.arange(bands) + (len(_COLOURS) - bands) // 2]
         free = np.clip(1 - covered.sum(axis=0), 0, 1)
         pixels[at] = covered.T @ colours + free[:, None] * _GROUND
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-
-
-def _passed(
-    times: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], until: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Sum over `times` of the weighted seconds that have passed since them, at each of `until`."""
-    order = np.argsort(times)
-    place = np.searchsorted(times[order], until, "right")
-    weight = np.concatenate([[0.0], np.cumsum(weights[order])])[place]
-    begun = np.concatenate([[0.0], np.cumsum((weights * times)[order])])[place]
-    passed: npt.NDArray[np.float64] = weight * until - begun
-    return passed
 
 
 def waiting_at(recording: RecordedSchedule, times: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster
+from spane_rllib.problems.gpu_jobs.simulator.lanes import gpus_of_runs
 from spane_rllib.problems.gpu_jobs.simulator.schedule import Schedule
-from spane_rllib.problems.gpu_jobs.viewing.lanes import gpus_of_runs
 from spane_rllib.problems.recordings import write_recording
 
 PROBLEM = "gpu_jobs"
