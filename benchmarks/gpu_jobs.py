@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def measure(quick: bool) -> list[Row]:
     workloads = _workloads(cluster, 200 if quick else None)
     for name, jobs in workloads.items():
         for policy in _POLICIES:
-            samples = _seconds(lambda jobs=jobs, policy=policy: _play(jobs, cluster, policy), repeats)
+            samples = _seconds(partial(_play, jobs, cluster, policy), repeats)
             baseline = None
             if name in _SIMPY and _SIMPY[name] is None:
                 baseline = _seconds_of(SimpyScheduler(jobs, cluster, policy).play)
@@ -43,14 +44,14 @@ def measure(quick: bool) -> list[Row]:
         if count is not None and name in workloads:
             jobs = workloads[name].at(np.arange(min(count, len(workloads[name]))))
             for policy in _POLICIES:
-                samples = _seconds(lambda jobs=jobs, policy=policy: _play(jobs, cluster, policy), repeats)
+                samples = _seconds(partial(_play, jobs, cluster, policy), repeats)
                 baseline = _seconds_of(SimpyScheduler(jobs, cluster, policy).play)
                 text = f"{policy}, {name}, the first {len(jobs):,} jobs: processor time"
                 rows.append(Row(_TOPIC, text, "s", samples, baseline=baseline))
     for length in _QUEUES:
         jobs = steady_queue(length, 500 if quick else 300_000, cluster.gpus)
         for policy in _POLICIES:
-            samples = _seconds(lambda jobs=jobs, policy=policy: _play(jobs, cluster, policy), repeats)
+            samples = _seconds(partial(_play, jobs, cluster, policy), repeats)
             baseline = None
             if length in _SIMPY_QUEUES:
                 few = steady_queue(length, 100 if quick else _SIMPY_QUEUES[length], cluster.gpus)

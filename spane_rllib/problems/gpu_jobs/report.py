@@ -139,7 +139,7 @@ def cumulative(shown: Panels) -> Figure:
             axis.plot(EDGES, jobs.cumulative, label=policy, color=_colour(at), linewidth=1)
             last = max(last, jobs.largest)
         axis.set(xscale="log", xlim=(1, last), ylim=(0, 1), title=workload)
-        axis.title.set_size("small")
+        axis.title.set_fontsize("small")
         axis.legend(fontsize="x-small")
     figure.supxlabel("completion time, s", fontsize="medium")
     figure.supylabel("share of jobs", fontsize="medium")
@@ -157,7 +157,7 @@ def utilization(shown: Panels) -> Figure:
                 share = [100 * one.use[key] for one in details]
                 axis.step(_slices(details), share, label=policy, color=_colour(at), linewidth=1, where="mid")
             axis.set(ylim=(0, 102), title=f"{text}, {workload}")
-            axis.title.set_size("small")
+            axis.title.set_fontsize("small")
     axes[0].legend(fontsize="x-small")
     figure.supxlabel("time of the run, %", fontsize="medium")
     figure.supylabel("in use, %", fontsize="medium")
@@ -173,7 +173,7 @@ def utilization_by_type(shown: Panels) -> Figure:
             share = [100 * one.use[name] for one in details]
             axis.step(_slices(details), share, label=name, color=_colour(at), linewidth=1, where="mid")
         axis.set(ylim=(0, 102), title=f"{policy}, {workload}")
-        axis.title.set_size("small")
+        axis.title.set_fontsize("small")
     axes[0].legend(fontsize="x-small")
     figure.supxlabel("time of the run, %", fontsize="medium")
     figure.supylabel("in use, %", fontsize="medium")
