@@ -11,7 +11,16 @@ from pathlib import Path
 
 from spane_rllib.core.console import Progress, format_table, run_command
 
-TOPICS = ("kernels", "environments", "evaluation", "training", "start_up", "deploying", "rescheduling")
+TOPICS = (
+    "kernels",
+    "environments",
+    "evaluation",
+    "training",
+    "start_up",
+    "deploying",
+    "rescheduling",
+    "gpu_jobs",
+)
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 OUTPUT = ROOT / "results" / "published" / "benchmarks.csv"

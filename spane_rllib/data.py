@@ -17,9 +17,11 @@ from spane_rllib.core.console import (
     print_json,
     run_command,
     tables_chosen,
+    whole_number,
 )
 from spane_rllib.core.errors import UserError
-from spane_rllib.datasets.catalog import DATASETS, Dataset, find_dataset
+from spane_rllib.datasets.catalog import KNOWN, find_dataset
+from spane_rllib.datasets.dataset import Dataset
 
 if TYPE_CHECKING:
     from spane_rllib.datasets.vm_traces.readers import ReadReport
@@ -77,8 +79,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CORESxGIB",
         help="drop and count VMs that no empty server of two such NUMA nodes holds, as in 40x90",
     )
-    command = add("describe", _describe, "show sizes, lifetimes, arrivals and load of a trace")
-    command.add_argument("source", metavar="PATH", help="a trace file, or synthetic[:vms=N,seed=S]")
+    command = add(
+        "describe", _describe, "show sizes, lifetimes, arrivals and load of a trace, or of GPU jobs"
+    )
+    command.add_argument(
+        "source",
+        metavar="PATH",
+        help="a trace file, or synthetic[:vms=N,seed=S]; of GPU jobs what evaluate --jobs takes",
+    )
+    command.add_argument(
+        "--problem", choices=("vm_scheduling", "gpu_jobs"), default="vm_scheduling", help="whose data it is"
+    )
+    command.add_argument("--reading", metavar="VALUE", help="of GPU jobs, as in '{form: pai2020}'")
+    command.add_argument(
+        "--gpus", type=whole_number(1, 1_000_000), metavar="N", help="of GPU jobs: for the load (56)"
+    )
     command.add_argument("--plot", metavar="OUT.png", help="also draw a figure (.png, .pdf or .svg)")
     command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     add_reading_options(command)
@@ -91,14 +106,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(arguments: argparse.Namespace) -> None:
     if tables_chosen(arguments):
-        print_json(asdict(dataset) for dataset in DATASETS)
+        print_json(asdict(dataset) for dataset in KNOWN)
         return
     rows = [
-        (d.name, d.form, f"{d.size:,}" if d.size else "unknown", "yes" if d.sha256 else "no", d.title)
-        for d in DATASETS
+        (
+            d.name,
+            d.about,
+            d.form,
+            f"{d.size:,}" if d.size else "unknown",
+            "yes" if d.sha256 else "no",
+            d.title,
+        )
+        for d in KNOWN
     ]
-    print(format_table(("name", "form", "bytes", "checksum", "what"), rows))
-    for dataset in DATASETS:
+    print(format_table(("name", "of", "form", "bytes", "checksum", "what"), rows))
+    for dataset in KNOWN:
         print(f"\n{_terms(dataset)}")
 
 
@@ -134,8 +156,11 @@ def _verify(arguments: argparse.Namespace) -> None:
     from spane_rllib.datasets.fetch import file_sha256, recognise_file
     from spane_rllib.datasets.vm_traces.readers import read_trace
 
-    wanted = next((dataset for dataset in DATASETS if dataset.name == arguments.source), None)
+    wanted = next((dataset for dataset in KNOWN if dataset.name == arguments.source), None)
     path = Path("data") / wanted.file_name if wanted else Path(arguments.source)
+    if wanted and wanted.about == "GPU jobs":
+        _verify_jobs(wanted, path)
+        return
     result = read_trace(path)
     same_file, same_content = recognise_file(path), recognise(result.trace.sha256)
     if wanted and wanted.sha256 and same_file is not wanted:
@@ -150,6 +175,23 @@ def _verify(arguments: argparse.Namespace) -> None:
         print(f"this has the content of {same_content.name}")
     else:
         print("this is none of the datasets with a known checksum")
+
+
+def _verify_jobs(dataset: Dataset, path: Path) -> None:
+    """Check the hash of a file of GPU jobs, and read it unless it is an archive."""
+    from spane_rllib.datasets.fetch import file_sha256
+    from spane_rllib.problems.gpu_jobs.workloads.readers import read_jobs
+    from spane_rllib.problems.gpu_jobs.workloads.settings import ReadingSettings
+
+    digest = file_sha256(path)
+    if dataset.sha256 and digest != dataset.sha256:
+        raise UserError(f"{path} is not the published file of {dataset.name}: its sha256 is {digest}")
+    if not path.name.endswith(".tar.gz"):
+        jobs = read_jobs(path, ReadingSettings.model_validate({"form": dataset.form}))
+        print(f"{path}: {len(jobs):,} jobs")
+    print(f"sha256 {digest}")
+    verdict = "this is the published file" if dataset.sha256 else "no checksum is published"
+    print(f"{verdict} of {dataset.name}" if dataset.sha256 else verdict)
 
 
 def _counts(report: ReadReport) -> str:
@@ -199,6 +241,12 @@ def _without_oversize(trace: VmTrace, size: str) -> tuple[VmTrace, int]:
 
 
 def _describe(arguments: argparse.Namespace) -> None:
+    if arguments.problem == "gpu_jobs":
+        _describe_jobs(arguments)
+        return
+    for name in ("reading", "gpus"):
+        if getattr(arguments, name) is not None:
+            raise UserError(f"argument --{name}: only allowed with argument --problem gpu_jobs")
     from spane_rllib.datasets.vm_traces.describe import describe, plot
     from spane_rllib.datasets.vm_traces.loading import load_trace
 
@@ -209,6 +257,26 @@ def _describe(arguments: argparse.Namespace) -> None:
     if arguments.plot:
         plot(trace, arguments.plot)
         print(f"wrote {arguments.plot}", file=sys.stderr)
+    print(description.to_json() if arguments.json else description.to_text())
+
+
+def _describe_jobs(arguments: argparse.Namespace) -> None:
+    from spane_rllib.core.settings import validated
+    from spane_rllib.core.strict_yaml import parse_yaml
+    from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster
+    from spane_rllib.problems.gpu_jobs.workloads.describe import describe, plot
+    from spane_rllib.problems.gpu_jobs.workloads.loading import read_workload
+    from spane_rllib.problems.gpu_jobs.workloads.settings import ReadingSettings
+
+    if arguments.skip_invalid or arguments.never_ending != "drop":
+        raise UserError("--skip-invalid and --never-ending are of traces of VMs; leave them out")
+    fields = {} if arguments.reading is None else parse_yaml(arguments.reading, "argument --reading")
+    gpus = Cluster().gpus if arguments.gpus is None else arguments.gpus
+    jobs = read_workload(arguments.source, gpus, validated(ReadingSettings, fields, "reading"))
+    if arguments.plot:
+        plot(jobs, arguments.plot)
+        print(f"wrote {arguments.plot}", file=sys.stderr)
+    description = describe(jobs, gpus)
     print(description.to_json() if arguments.json else description.to_text())
 
 

@@ -24,6 +24,12 @@ def _parser() -> Parser:
         example="training.gradient_steps=500",
         what="experiment",
     )
+    parser.add_argument(
+        "--from",
+        metavar="MODEL_DIR",
+        dest="start_from",
+        help="fine-tune: trials begin with the weights and network options of this model",
+    )
     add_trust(parser)
     return parser
 
@@ -31,16 +37,19 @@ def _parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
+    from spane_rllib.core.errors import UserError
     from spane_rllib.experiments.results.folder import ResultsFolder, folder_to_resume
     from spane_rllib.experiments.tuning.extras import check_extras
     from spane_rllib.experiments.tuning.loading import load_experiment
 
     if arguments.resume is not None:
+        if arguments.start_from is not None:
+            raise UserError("argument --from: not allowed with argument --resume, which knows it")
         folder = folder_to_resume(arguments, "experiment")
         config = folder.load_config()
         check_extras(config)
     else:
-        config = load_experiment(arguments.config or "quick", arguments.overrides)
+        config = load_experiment(arguments.config or "quick", arguments.overrides, arguments.start_from)
         check_extras(config)
         folder = ResultsFolder(Path(config.output) / config.name)
         folder.check_free()

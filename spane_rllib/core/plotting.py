@@ -6,16 +6,19 @@ The object-oriented API of matplotlib keeps figures free of pyplot's global stat
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import LogFormatter, LogLocator, NullLocator
 
+from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import replacing
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; their yellow is too pale for lines.
@@ -51,6 +54,16 @@ def save(figure: Figure, path: Path) -> Path:
     with replacing(path.with_suffix(".pdf")) as temporary, matplotlib.rc_context({"pdf.fonttype": 42}):
         figure.savefig(temporary, metadata={"CreationDate": None})
     return path
+
+
+def check_drawable(path: str | os.PathLike[str]) -> None:
+    """Raise a `UserError` unless the suffix of `path` is one that figures can be written as."""
+    suffix = Path(path).suffix.removeprefix(".")
+    known = FigureCanvasAgg(Figure()).get_supported_filetypes()
+    if suffix not in known:
+        raise UserError(
+            f"cannot draw {os.fspath(path)}: the suffix must be one of {', '.join(sorted(known))}"
+        )
 
 
 def write_plainly(figure: Figure) -> None:

@@ -2,46 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from spane_rllib.core.errors import UserError
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One dataset file.
-
-    Attributes:
-        name: what commands call it.
-        title: one line for tables.
-        file_name: the name under which it is published.
-        urls: where it can be downloaded, best first.
-        homepage: the page that describes it.
-        size: bytes of the file; None when not known for certain.
-        sha256: hash of the file; None when not known for certain, then a download cannot be verified.
-        content_sha256: `VmTrace.sha256` after reading it with default options; None when not known.
-        form: "lifetimes" or "events" (see `readers`).
-        licence: the terms of use.
-        citation: what to cite.
-        notes: what else a user should know.
-        split_bounds: (a, b, c): train starts are rows [0, a), validation [a, b), test [b, c); None for the
-            general fractions.
-    """
-
-    name: str
-    title: str
-    file_name: str
-    urls: tuple[str, ...]
-    homepage: str
-    size: int | None
-    sha256: str | None
-    content_sha256: str | None
-    form: str
-    licence: str
-    citation: str
-    notes: str = ""
-    split_bounds: tuple[int, int, int] | None = None
-
+from spane_rllib.datasets.dataset import Dataset
+from spane_rllib.datasets.job_catalog import JOB_DATASETS
 
 _LICENCE = "CC BY-NC 4.0 (non-commercial use, with attribution)"
 _VMAGENT = "Sheng et al.: VMAgent: Scheduling Simulator for Reinforcement Learning. arXiv:2112.04785, 2021"
@@ -89,14 +52,16 @@ DATASETS = (
         split_bounds=(50_000, 70_000, 110_000),
     ),
 )
+"""Of VMs."""
+KNOWN = (*DATASETS, *JOB_DATASETS)
 
 
 def find_dataset(name: str) -> Dataset:
     """The dataset called `name`; a `UserError` lists the known ones."""
-    for dataset in DATASETS:
+    for dataset in KNOWN:
         if dataset.name == name:
             return dataset
-    known = ", ".join(dataset.name for dataset in DATASETS)
+    known = ", ".join(dataset.name for dataset in KNOWN)
     raise UserError(f"no dataset is called {name!r}; known: {known}")
 
 

@@ -18,7 +18,8 @@ from typing import Any
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable
 from spane_rllib.core.reading import opened
-from spane_rllib.datasets.catalog import DATASETS, Dataset
+from spane_rllib.datasets.catalog import KNOWN
+from spane_rllib.datasets.dataset import Dataset
 
 ProgressCallback = Callable[[int, int | None], None]
 """Called with (bytes so far, bytes in all or None when the server does not say)."""
@@ -37,7 +38,7 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 def recognise_file(path: str | os.PathLike[str]) -> Dataset | None:
     """The known dataset that is byte for byte this file, or None."""
     digest = file_sha256(path)
-    return next((dataset for dataset in DATASETS if dataset.sha256 == digest), None)
+    return next((dataset for dataset in KNOWN if dataset.sha256 == digest), None)
 
 
 def fetch(
@@ -49,8 +50,11 @@ def fetch(
     file that is already there is checked instead of downloaded.
 
     Raises:
-        UserError: no URL answers, the body ends early, size or hash are wrong, or the disk is full.
+        UserError: there is no URL or none answers, the body ends early, size or hash are wrong, or the disk
+            is full.
     """
+    if not dataset.urls:
+        raise UserError(f"{dataset.name} is not fetched by this command: {dataset.notes}")
     target = Path(folder) / dataset.file_name
     if target.exists():
         _check_content(dataset, target, f"{target} exists but is not the published file; move it away")

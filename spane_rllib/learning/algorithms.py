@@ -35,6 +35,10 @@ class DqnSettings(Settings):
         le=10_000_000,
         description="Gradient steps between decays of the learning rate (reference: 100).",
     )
+    learning_rate_restart_every: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        default=None,
+        description="Gradient steps after which the learning rate is the initial one again; null: never.",
+    )
     weight_decay: float = Field(default=1e-8, ge=0, le=1, description="Adam's L2 penalty (reference: 1e-8).")
     discount: float = Field(
         default=0.95, ge=0, le=1, description="Discount per decision, gamma (reference: 0.95)."
@@ -123,7 +127,12 @@ class DqnSettings(Settings):
 
     def learning_rate_schedule(self) -> StepDecay:
         """Learning rate by number of gradient steps made."""
-        return StepDecay(self.learning_rate, self.learning_rate_decay, self.learning_rate_decay_every)
+        return StepDecay(
+            self.learning_rate,
+            self.learning_rate_decay,
+            self.learning_rate_decay_every,
+            self.learning_rate_restart_every,
+        )
 
 
 class ImitatingDqnSettings(DqnSettings):
@@ -165,6 +174,10 @@ class PolicySettings(Settings):
     learning_rate_decay_every: int = Field(
         default=100, ge=1, le=10_000_000, description="Gradient steps between decays of the learning rate."
     )
+    learning_rate_restart_every: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        default=None,
+        description="Gradient steps after which the learning rate is the initial one again; null: never.",
+    )
     discount: Share = Field(default=0.99, description="Discount per decision, gamma.")
     reward_scale: float = Field(
         default=0.1,
@@ -181,7 +194,12 @@ class PolicySettings(Settings):
 
     def learning_rate_schedule(self) -> StepDecay:
         """Learning rate by number of gradient steps made."""
-        return StepDecay(self.learning_rate, self.learning_rate_decay, self.learning_rate_decay_every)
+        return StepDecay(
+            self.learning_rate,
+            self.learning_rate_decay,
+            self.learning_rate_decay_every,
+            self.learning_rate_restart_every,
+        )
 
 
 class OnPolicySettings(PolicySettings):

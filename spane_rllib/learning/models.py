@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -124,6 +125,33 @@ def load_model(
     except UserError as error:
         raise UserError(f"{model_path}: {error}") from error
 
+    _load(network, weights_path)
+    return network, file.metadata
+
+
+def load_weights(directory: str | os.PathLike[str], network: nn.Module) -> None:
+    """Give `network` the weights of the model in a folder, whatever that was trained on.
+
+    Raises:
+        UserError: they are missing, damaged, or of another network.
+    """
+    _load(network, Path(directory, WEIGHTS_FILE))
+
+
+def read_kind(directory: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+    """The kind of network in a model folder, and its options; a `UserError` where they cannot be read."""
+    path = Path(directory, MODEL_FILE)
+    try:
+        file = json.loads(_read(path, _MAX_JSON_BYTES))
+        kind, options = file["kind"], dict(file["options"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(f"{path}: damaged, or no model ({one_line(str(error))})") from error
+    if not isinstance(kind, str):
+        raise UserError(f"{path}: kind must be a text")
+    return kind, options
+
+
+def _load(network: nn.Module, weights_path: Path) -> None:
     expected = network.state_dict()
     size = sum(tensor.nbytes for tensor in expected.values())
     data = _read(weights_path, size + _MAX_HEADER_BYTES)
@@ -139,7 +167,6 @@ def load_model(
     if any(tensor.is_meta for tensor in expected.values()):
         network.to_empty(device="cpu")
     network.load_state_dict(state)
-    return network, file.metadata
 
 
 def model_digest(directory: str | os.PathLike[str]) -> str:

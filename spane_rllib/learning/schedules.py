@@ -21,11 +21,14 @@ class LinearSchedule:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """`initial`, multiplied by `factor` after every `every` updates."""
+    """`initial`, multiplied by `factor` after every `every` updates; anew after every `restart` of them."""
 
     initial: float
     factor: float
     every: int
+    restart: int | None = None
 
     def __call__(self, update: int) -> float:
+        if self.restart is not None:
+            update %= self.restart
         return self.initial * self.factor ** (update // self.every)

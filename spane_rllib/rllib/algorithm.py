@@ -80,6 +80,8 @@ class SchedulingConfig(DQNConfig):
         self.network_kind = ""
         """Empty: the problem's first."""
         self.network_options: dict[str, Any] = {}
+        self.start_from = ""
+        """Folder of a model whose weights the network begins with; empty: fresh ones."""
         self.validation_keys: dict[str, Any] = {}
         self.gradient_steps_per_iteration = 250
         default = next(iter(find_problem(DEFAULT).environments))
@@ -185,6 +187,11 @@ class SchedulingConfig(DQNConfig):
         self.network_kind, self.network_options = kind, options
         return self
 
+    def initial_weights(self, directory: str) -> Self:
+        """Begin with the weights of the model in a folder, of the same network; "" for fresh ones."""
+        self.start_from = directory
+        return self
+
     def validation(self, **keys: Any) -> Self:
         """How the best weights are chosen: fields of `Problem.validation`, such as `episodes` and `every`."""
         self.validation_keys = {**self.validation_keys, **keys}
@@ -237,6 +244,7 @@ class SchedulingConfig(DQNConfig):
                 "kind": kind,
                 "options": self.network_options,
                 "seed": self.seed or 0,
+                "start_from": self.start_from,
             },
         }
         super().validate()

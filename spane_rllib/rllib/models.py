@@ -13,6 +13,7 @@ from ray.rllib.utils.torch_utils import FLOAT_MIN
 from torch import Tensor, nn
 
 from spane_rllib.learning.batch import MASK
+from spane_rllib.learning.models import load_weights
 from spane_rllib.problems.registry import problem_of_environment
 
 MODEL = "spane_rllib"
@@ -23,7 +24,8 @@ class NetworkModel(TorchModelV2, nn.Module):
     """Outputs the values of all actions, masked to the feasible ones; use with `hiddens=[]`, `dueling=False`.
 
     `custom_model_config` holds `environment` and `env_config`, which decide the problem and its data, and
-    `kind`, `options` and `seed` of the network.
+    `kind`, `options` and `seed` of the network, and `start_from`, the folder of a model whose weights it
+    begins with, or "".
     """
 
     def __init__(
@@ -42,6 +44,8 @@ class NetworkModel(TorchModelV2, nn.Module):
         environment = custom["environment"]
         task = problem_of_environment(environment).load_environment(environment, custom["env_config"])
         self.network = task.build_network(custom["kind"], custom["options"], custom["seed"])
+        if custom.get("start_from"):  # checkpoints of earlier versions do not say
+            load_weights(custom["start_from"], self.network)
         spaces = obs_space.original_space.spaces.items()
         # RLlib makes floats of all that it flattens.
         self._types = {key: torch.from_numpy(np.empty(0, space.dtype)).dtype for key, space in spaces}

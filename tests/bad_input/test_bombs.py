@@ -119,6 +119,7 @@ JSONS: dict[str, Callable[[Path], None]] = {
     "a number of a million digits": text(lambda: b"9" * 1_000_000),
     "many lists": text(lambda: b"[" + b"[]," * 50_000_000 + b"[]]"),
 }
+DEEP_JSONS = {name: make for name, make in JSONS.items() if name != "many lists"}
 PODS = JSONS | {"much YAML": text(lambda: b"a:\n" + b"- {b: 1}\n" * 1_000_000)}
 NAMED = "evaluate --trace synthetic:vms=300 --policy sbf"
 READERS: list[tuple[str, str, dict[str, Callable[[Path], None]]]] = [
@@ -133,6 +134,8 @@ READERS: list[tuple[str, str, dict[str, Callable[[Path], None]]]] = [
     ("config.yaml", f"{NAMED} --scenario config.yaml", TEXTS | PIPES),
     ("config.yaml", "analyze .", TEXTS | PIPES),
     ("cluster", "evaluate --problem pod_migration --cluster cluster --policy keep", TEXTS | PIPES | PODS),
+    ("jobs.csv", "data describe --problem gpu_jobs jobs.csv", PIPES),
+    ("jobs.json", "data describe --problem gpu_jobs jobs.json --reading '{form: philly}'", DEEP_JSONS),
     ("a.json", "view a.json --no-browser", TEXTS | PIPES | JSONS),
     ("a.npz", "view a.npz --no-browser", RECORDINGS | PIPES),
     ("a.p", "view a.p --no-browser", PICKLES | RECORDINGS | PIPES),

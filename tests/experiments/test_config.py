@@ -45,6 +45,7 @@ def test_defaults_are_the_published_values(tmp_path: Path) -> None:
         "learning_rate": 0.01,
         "learning_rate_decay": 0.99,
         "learning_rate_decay_every": 100,
+        "learning_rate_restart_every": None,
         "weight_decay": 1e-8,
         "discount": 0.95,
         "n_step": 50,

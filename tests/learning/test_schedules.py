@@ -19,3 +19,10 @@ def test_no_steps_means_the_final_value_at_once() -> None:
 )
 def test_step_decay_changes_only_at_multiples(update: int, rate: float) -> None:
     assert StepDecay(0.01, 0.99, 100)(update) == pytest.approx(rate, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("update", "rate"), [(0, 1.0), (19, 0.5), (29, 0.25), (30, 1.0), (45, 0.5), (60, 1.0)]
+)
+def test_step_decay_begins_anew(update: int, rate: float) -> None:
+    assert StepDecay(1.0, 0.5, 10, restart=30)(update) == rate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chromium import EXECUTABLE, Chromium
@@ -18,7 +19,16 @@ pytestmark = [
 EVALUATIONS = {
     "vm_rescheduling": ["--maps", "1", "--machines", "20", "--migrations", "6", "--policy", "ha"],
     "pod_migration": ["--trace", "synthetic:vms=3000", "--horizon", "24", "--policy", "threshold-greedy"],
+    "gpu_jobs": ["--jobs", "synthetic:jobs=100,load=1.2", "--policy", "fcfs"],
 }
+
+
+def steps(recording: dict[str, Any]) -> int:
+    """How many moments a page shows."""
+    if "runs" in recording:
+        runs = recording["runs"]
+        return len({*recording["jobs"]["arrival"], *runs["start"], *runs["finish"]})
+    return len(recording["rates" if "rates" in recording else "windows"])
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +45,7 @@ def test_the_player_moves(
     monkeypatch.chdir(tmp_path)
     assert main(["evaluate", "--problem", problem, *EVALUATIONS[problem], "--record", "recorded"]) == 0
     [file, *_] = sorted(Path("recorded").rglob("*.json"))
-    recording = json.loads(file.read_text())
-    last = len(recording["rates" if "rates" in recording else "windows"]) - 1
+    last = steps(json.loads(file.read_text())) - 1
     assert main(["view", str(file), "--export", "page.html"]) == 0
     browser.open(f"{(tmp_path / 'page.html').as_uri()}#1")
 

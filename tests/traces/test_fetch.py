@@ -14,7 +14,8 @@ import pytest
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets import fetch as fetch_module
-from spane_rllib.datasets.catalog import Dataset, find_dataset
+from spane_rllib.datasets.catalog import KNOWN, find_dataset
+from spane_rllib.datasets.dataset import Dataset
 from spane_rllib.datasets.fetch import fetch, recognise_file
 
 BODY = bytes(range(256)) * 1000
@@ -228,3 +229,18 @@ def test_recognise_file(huawei_file: Path, tmp_path: Path) -> None:
     assert recognise_file(huawei_file) is find_dataset("huawei-east-1-lt")
     (tmp_path / "other").write_bytes(b"other")
     assert recognise_file(tmp_path / "other") is None
+
+
+def test_what_is_fetched_by_hand_says_where(tmp_path: Path) -> None:
+    by_hand = [dataset for dataset in KNOWN if not dataset.urls]
+    assert by_hand
+    for dataset in by_hand:
+        with pytest.raises(UserError, match=r"not fetched by this command: .*https?://"):
+            fetch(dataset, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_dataset_has_its_terms() -> None:
+    for dataset in KNOWN:
+        assert dataset.licence and dataset.citation and dataset.homepage.startswith("https://")
+    assert len({dataset.name for dataset in KNOWN}) == len(KNOWN)

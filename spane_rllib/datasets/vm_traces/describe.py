@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.console import format_table
-from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import replacing
 from spane_rllib.datasets.vm_traces.trace import Column, VmTrace
 
@@ -178,18 +176,12 @@ def _daily_means(times: Column, values: Column) -> list[float]:
 
 def plot(trace: VmTrace, path: str | os.PathLike[str]) -> None:
     """Draw the demand over time (VMs, CPU, memory) and the distribution of lifetimes into an image file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from spane_rllib.core.plotting import write_plainly
+    from spane_rllib.core.plotting import check_drawable, write_plainly
 
+    check_drawable(path)
     figure = Figure(figsize=(10, 7), layout="constrained")
-    known = FigureCanvasAgg(figure).get_supported_filetypes()
-    suffix = Path(path).suffix.removeprefix(".")
-    if suffix not in known:
-        raise UserError(
-            f"cannot draw {os.fspath(path)}: the suffix must be one of {', '.join(sorted(known))}"
-        )
     panels: npt.NDArray[Any] = figure.subplots(2, 2)
     demands = (("running VMs", np.ones(len(trace))), ("CPU cores", trace.cpu), ("memory (GiB)", trace.memory))
     for axes, (label, demand) in zip(panels.flat, demands, strict=False):

@@ -48,6 +48,10 @@ class MethodSettings(Settings):
     seeds: int = Field(
         default=1, ge=1, le=1000, description="Trials of the same sample that differ only in their seed."
     )
+    start_from: PathText | None = Field(
+        default=None,
+        description="Folder of a model of this network, whose weights trials begin with; null: fresh ones.",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the network; each a value or a search distribution."
     )

@@ -56,6 +56,7 @@ def algorithm_config(
         .training(algorithm=trial.algorithm, **trial.training.model_dump())
         .training(gradient_steps_per_iteration=validation["every"])
         .network(trial.network, **trial.options)
+        .initial_weights(trial.start_from or "")
         .validation(**validation)
         .debugging(seed=trial.seed)
     )

@@ -6,6 +6,7 @@ import itertools
 import math
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class TrialSettings(Settings):
     network: str = Field(description="Kind of network.")
     algorithm: str = Field(description="What trains it.")
     options: dict[str, Any] = Field(description="All options of the network.")
+    start_from: str | None = Field(default=None, description="Folder of the model that it begins with.")
     training: SerializeAsAny[Settings] = Field(description="Hyper-parameters of the algorithm.")
 
     @property
@@ -131,6 +133,7 @@ def make_trial(
             seed=seed,
             network=method.network,
             algorithm=method.algorithm,
+            start_from=method.start_from and str(Path(method.start_from).absolute()),
             options={key: value for (section, key), value in values.items() if section == "options"},
             training=config.about.algorithms[method.algorithm].model_validate(
                 shared | {key: value for (section, key), value in values.items() if section == "training"}
@@ -138,6 +141,8 @@ def make_trial(
         )
     except ValidationError as error:
         raise user_error(error, where) from error
+    if trial.start_from:
+        _check_start(trial, where)
     steps = getattr(trial.training, "gradient_steps", config.validation.every)
     if config.validation.every > steps:
         raise UserError(
@@ -145,3 +150,19 @@ def make_trial(
             "so no validation would take place"
         )
     return trial
+
+
+def _check_start(trial: TrialSettings, where: str) -> None:
+    """Raise a `UserError` unless the trial's network is that of the model that it begins with."""
+    from spane_rllib.learning.models import read_kind
+
+    assert trial.start_from is not None
+    kind, options = read_kind(trial.start_from)
+    if kind != trial.network:
+        raise UserError(f"{where}: network {trial.network}, but {trial.start_from} is of network {kind}")
+    for name, value in options.items():
+        if name in trial.options and trial.options[name] != value:
+            raise UserError(
+                f"{where}: options.{name} is {trial.options[name]}, but {value} in {trial.start_from}; "
+                "set it alike"
+            )

@@ -21,6 +21,7 @@ BLOCK_COLUMNS: dict[str, type] = {
     "jct_s": float,
     "weighted_jct_s": float,
     "block_slowdown": float,
+    "details": str,
     **{f"run_{name}": kind for name, kind in RUN_COLUMNS.items()},
 }
-"""Columns of the table of blocks: means of the jobs of a block that count."""
+"""Columns of the table of blocks: means of the jobs of a block that count, and `details.details_of` them."""

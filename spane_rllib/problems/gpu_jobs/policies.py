@@ -152,12 +152,12 @@ class Heuristic:
         state = begin(jobs, cluster, queue)
         if rules.published:
             return self._published(jobs, cluster, queue, state, rules)
-        held = cuts = None
+        held = cuts = log = None
         simulation = state, arrays, pools, queue
         horizon = float(rules.horizon)
         if self.how in _PREEMPTIVE:
             mode = _PREEMPTIVE.index(self.how)
-            held, cuts = play_preemptive(*simulation, mode, LAS_THRESHOLD, float(rules.restart), horizon)
+            held, cuts, log = play_preemptive(*simulation, mode, LAS_THRESHOLD, float(rules.restart), horizon)
         elif self.how in _SCORES:
             play_scored(*simulation, _SCORES.index(self.how), horizon)
         elif self.how == "easy":
@@ -168,7 +168,7 @@ class Heuristic:
             play_conservative(*simulation, _DEPTH, horizon)
         else:
             play(*simulation, self.how == "strict", self.gradient, horizon)
-        return schedule_of(state, jobs, cluster, rules, held=held, cuts=cuts)
+        return schedule_of(state, jobs, cluster, rules, held=held, cuts=cuts, log=log)
 
     def _published(self, jobs: Jobs, cluster: Cluster, order: Queue, state: State, rules: Rules) -> Schedule:
         queue = make_queue(jobs, *ORDERS["priority"](jobs, jobs.runtime, 0))
@@ -203,6 +203,8 @@ def schedule_of(state: State, jobs: Jobs, cluster: Cluster, rules: Rules, **more
         gpus=cluster.gpus,
         censored=not rules.published,
         order=state.order,
+        pool=state.pool,
+        shared=state.opened,
         choices=int(state.count[CHOICES]),
         **more,
     )

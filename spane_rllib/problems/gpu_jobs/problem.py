@@ -20,6 +20,7 @@ from spane_rllib.problems.gpu_jobs.columns import BLOCK_COLUMNS
 from spane_rllib.problems.gpu_jobs.names import POLICIES
 from spane_rllib.problems.gpu_jobs.networks.options import NETWORKS
 from spane_rllib.problems.gpu_jobs.settings import GpuJobsSettings
+from spane_rllib.problems.gpu_jobs.viewing.viewer import ScheduleViewer
 from spane_rllib.problems.measures import Measure, Statistic, Statistics
 from spane_rllib.problems.problem import EpisodeCount, EpisodeSettings, Evaluation, Identity, Problem
 
@@ -89,6 +90,7 @@ class GpuJobs(Problem):
     case = "workload"
     pair = "block"
     changeable = ("evaluation.jobs",)
+    viewer = ScheduleViewer()
 
     def check(self, config: Any) -> None:
         """Baselines exist, and networks fit the rules and the algorithm."""

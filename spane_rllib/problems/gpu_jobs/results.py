@@ -9,6 +9,7 @@ import numpy as np
 from spane_rllib.core.bootstrap import Numbers, Resamples
 from spane_rllib.core.console import format_table
 from spane_rllib.problems.gpu_jobs.columns import BLOCK_COLUMNS, RUN_COLUMNS, SUMMARY
+from spane_rllib.problems.gpu_jobs.details import details_of
 from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster
 from spane_rllib.problems.gpu_jobs.simulator.schedule import Schedule, bounded_slowdown, measures
 
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def block_table(
-    schedule: Schedule, policy: str, workload: str, blocks: int, measured: tuple[float, float], bound: float
+    schedule: Schedule,
+    cluster: Cluster,
+    policy: str,
+    workload: str,
+    blocks: int,
+    measured: tuple[float, float],
+    bound: float,
 ) -> pd.DataFrame:
     """One row per block with the columns `BLOCK_COLUMNS`."""
     import pandas as pd
@@ -48,6 +55,7 @@ def block_table(
         "jct_s": total(jct) / np.maximum(number, 1),
         "weighted_jct_s": total(jct * weight) / np.where(weights > 0, weights, 1),
         "block_slowdown": total(slowdown) / np.maximum(number, 1),
+        "details": details_of(schedule, cluster, block, counted, blocks),
     }
     whole = {**measures(schedule, inside), "lower_bound_jct_s": bound}
     columns |= {f"run_{name}": whole[name] for name in RUN_COLUMNS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,7 +187,8 @@ class GpuJobsEvaluation(Evaluation):
             # Of some of the jobs only what they need alone is known.
             speed = max(each.speed for each in instance.cluster.types)
             bound = lower_bound_alone(schedule, speed, self.measured)
-        table = block_table(schedule, part.policy.name, str(part.case), len(self.pairs), self.measured, bound)
+        named = part.policy.name, str(part.case)
+        table = block_table(schedule, instance.cluster, *named, len(self.pairs), self.measured, bound)
         return table.iloc[first:last].reset_index(drop=True)
 
     def _schedule(self, part: Part) -> Schedule:
@@ -197,13 +198,25 @@ class GpuJobsEvaluation(Evaluation):
             self._schedules[part.key] = part.policy.schedule(self._jobs[part.case], instance.cluster, rules)
         return self._schedules[part.key]
 
+    def record(self, policies: Sequence[Any], folder: Path, most: int) -> Iterator[Path]:
+        from spane_rllib.problems.gpu_jobs.viewing.recorder import record_schedule
+
+        if most > 1:
+            raise UserError("argument --record-episodes: a recording is a whole workload; leave it out")
+        cluster = self.task.instance.cluster
+        for policy in policies:
+            for case in self.cases:
+                if not self.refusal(policy, case):
+                    schedule = self._schedule(self.part(policy, case))
+                    yield record_schedule(schedule, cluster, policy.name, str(case), folder)
+
     def results(
         self, episodes: pd.DataFrame, summary: pd.DataFrame
     ) -> Iterator[tuple[str, pd.DataFrame | str]]:
         import pandas as pd
 
         yield "summary.csv", summary[list(SUMMARY)]
-        yield "blocks.csv", episodes
+        yield "blocks.csv", episodes.drop(columns="details")
         cluster = self.task.instance.cluster
         tables = [
             job_table(self._schedule(part), cluster, part.policy.name, str(part.case))

@@ -70,7 +70,7 @@ def play_preemptive(
     threshold: float,
     restart: float,
     horizon: float,
-) -> tuple[Floats, Ints]:
+) -> tuple[Floats, Ints, Floats]:
     """A whole simulation up to `horizon`, seconds.
 
     Args:
@@ -79,13 +79,16 @@ def play_preemptive(
         restart: seconds that every start after the first costs.
 
     Returns:
-        (N,) seconds that jobs have held their GPUs, and (N,) how often they were interrupted.
+        (N,) seconds that jobs have held their GPUs, (N,) how often they were interrupted, and (R, 5) runs in
+        the order of their starts: job, start, end (infinity: at the horizon it had not come), pool, and row
+        of a shared GPU.
     """
     state, jobs, cluster, queue = borrowed(state), borrowed(jobs), borrowed(cluster), borrowed(queue)
     count = len(jobs.arrival)
     done, since, speed = np.zeros(count), np.zeros(count), np.ones(count)
     held, cuts = np.zeros(count), np.zeros(count, np.int64)
     last = np.zeros(count)
+    runs, latest = np.empty((count, 5)), np.zeros(count, np.int64)
     skipped = np.zeros(len(queue.milli), np.bool_)
     while True:
         at = next_event(state, jobs)
@@ -104,6 +107,7 @@ def play_preemptive(
             job = pop_end(state)
             release(state, jobs, job)
             held[job] += at - last[job]
+            runs[latest[job], 2] = at
             state.count[COMPLETED] += 1
         while state.count[NEXT] < count and jobs.arrival[state.count[NEXT]] <= at:
             job = state.count[NEXT]
@@ -134,6 +138,7 @@ def play_preemptive(
                     release(state, jobs, victim)
                     done[victim] = _done(state, done, since, speed, victim)
                     held[victim] += at - last[victim]
+                    runs[latest[victim], 2] = at
                     cuts[victim] += 1
                     state.pool[victim] = -1
                     state.count[WAITING] += 1
@@ -143,7 +148,12 @@ def play_preemptive(
             state.count[WAITING] -= 1
             state.taken[job] = 0
             speed[job] = place(state, jobs, cluster, queue, False, job)
-            state.order[job] = state.count[STARTED]
+            if state.count[STARTED] == len(runs):
+                runs = np.concatenate((runs, np.empty_like(runs)))
+            latest[job] = state.order[job] = state.count[STARTED]
+            run = runs[latest[job]]
+            run[0], run[1], run[2] = job, at, np.inf
+            run[3], run[4] = state.pool[job], state.opened[job]
             state.count[STARTED] += 1
             state.count[CHOICES] += 1
             if np.isnan(state.start[job]):
@@ -155,7 +165,7 @@ def play_preemptive(
     if horizon < np.inf:
         for at_heap in range(state.count[RUNNING]):
             held[state.end_job[at_heap]] += horizon - last[state.end_job[at_heap]]
-    return held, cuts
+    return held, cuts, runs[: state.count[STARTED]]
 
 
 @compiled

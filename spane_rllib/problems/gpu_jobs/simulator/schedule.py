@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,16 @@ from spane_rllib.problems.gpu_jobs.simulator.jobs import Floats, Ints, Jobs
 
 SHORT_S = 10.0
 """Run times below count as this long in the bounded slowdown (Feitelson and Rudolph, JSSPP 1998)."""
+
+
+class Runs(NamedTuple):
+    """R times that a job held GPUs without a break, in the order in which they began."""
+
+    job: Ints  # (R,)
+    start: Floats  # (R,) seconds
+    finish: Floats  # (R,) seconds; NaN: not by the end of the simulation
+    pool: Ints  # (R,) where, or NOWHERE (without GPUs) or SPREAD of `state`
+    shared: Ints  # (R,) which of the shared GPUs, counted as in the simulation; only for shares of one
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,9 @@ class Schedule:
         cuts: (N,) interruptions.
         total_reward: sum of the rewards, where they were added up.
         order: (N,) in which jobs were started.
+        pool, shared: (N,) where a job ran, as in `Runs`.
+        log: of interrupting policies: (R, 5) columns of `Runs`, with infinity for an end that did not come.
+        choices: how often a job was started.
     """
 
     jobs: Jobs
@@ -38,8 +52,11 @@ class Schedule:
     gpus: int
     censored: bool
     order: Ints
+    pool: Ints
+    shared: Ints
     held: Floats | None = None
     cuts: Ints | None = None
+    log: Floats | None = None
     total_reward: float | None = None
     choices: int = field(default=0, compare=False)
 
@@ -81,11 +98,33 @@ class Schedule:
         return float(np.nanmax(self.finish)) if self.completed.any() else np.nan
 
     @property
+    def runs(self) -> Runs:
+        """Which job held GPUs when, and where."""
+        if self.log is not None:
+            job, start, end, pool, shared = self.log.T
+            whole = job.astype(np.int64), pool.astype(np.int64), shared.astype(np.int64)
+            return Runs(whole[0], start, np.where(np.isfinite(end), end, np.nan), *whole[1:])
+        begun = np.flatnonzero(np.isfinite(self.start))
+        job = begun[np.argsort(self.order[begun], kind="stable")]
+        return Runs(job, self.start[job], self.finish[job], self.pool[job], self.shared[job])
+
+    @property
     def gpu_seconds(self) -> Floats:
         """(N,) GPU-seconds held; under the published rules by jobs that have ended."""
         until = np.where(self.completed, self.finish, self.end if self.censored else self.start)
         held = until - self.start if self.held is None else self.held
         return np.where(np.isfinite(self.start), held, 0.0) * self.jobs.gpus
+
+
+def passed(times: Floats, weights: Floats, until: Floats) -> Floats:
+    """Sum over `times` of the weighted seconds that have passed since them, at each of `until`."""
+    order = np.argsort(times)
+    place = np.searchsorted(times[order], until, "right")
+    weight = np.concatenate([[0.0], np.cumsum(weights[order])])[place]
+    # Relative to the first, so that little is lost in the difference.
+    zero = until[0]
+    begun = np.concatenate([[0.0], np.cumsum((weights * (times - zero))[order])])[place]
+    return weight * (until - zero) - begun
 
 
 def jain(values: Floats) -> float:

@@ -47,17 +47,7 @@ def load_jobs(text: str, cluster: Cluster, reading: ReadingSettings | None = Non
     shared = provided(text)
     if shared is not None:
         return shared
-    kind = text.partition(":")[0]
-    if kind in _PARAMETERS and not Path(text).exists():
-        values = _parameters(text, kind)
-        if kind == "published":
-            jobs = published_jobs(**values)
-        else:
-            jobs = synthetic_jobs(values.pop("jobs", 2000), cluster_gpus=cluster.gpus, **values)
-        if not len(jobs):
-            raise UserError(f"{text}: no job arrives; give a longer time")
-    else:
-        jobs = read_jobs(_find(text), reading or ReadingSettings())
+    jobs = read_workload(text, cluster.gpus, reading)
     too_large = np.flatnonzero(jobs.milli > cluster.largest_job() * WHOLE)
     if len(too_large):
         job = too_large[0]
@@ -65,6 +55,22 @@ def load_jobs(text: str, cluster: Cluster, reading: ReadingSettings | None = Non
             f"{text}: job {jobs.number[job]} asks for {jobs.gpus[job]:g} GPUs, and the cluster can give it "
             f"{cluster.largest_job()} at most; allow a split, or give it larger nodes"
         )
+    return jobs
+
+
+def read_workload(text: str, gpus: int, reading: ReadingSettings | None = None) -> Jobs:
+    """What `load_jobs` checks; the load of made-up jobs is on `gpus`."""
+    kind = text.partition(":")[0]
+    if kind in _PARAMETERS and not Path(text).exists():
+        values = _parameters(text, kind)
+        if kind == "published":
+            jobs = published_jobs(**values)
+        else:
+            jobs = synthetic_jobs(values.pop("jobs", 2000), cluster_gpus=gpus, **values)
+        if not len(jobs):
+            raise UserError(f"{text}: no job arrives; give a longer time")
+    else:
+        jobs = read_jobs(_find(text), reading or ReadingSettings())
     return jobs
 
 

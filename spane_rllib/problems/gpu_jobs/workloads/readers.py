@@ -17,6 +17,9 @@ from spane_rllib.problems.gpu_jobs.workloads.table import Table, read_table
 SHORTEST_S = 1.0
 """Jobs that run no longer are dropped, as the reference drops them."""
 
+LONGEST_S = 1e12
+"""Times of plain files go no further, so that sums of them keep their seconds."""
+
 
 def read_jobs(file: Path, settings: ReadingSettings) -> Jobs:
     """The jobs in a file, in order of arrival; those that run for at most a second are dropped.
@@ -33,14 +36,14 @@ def read_jobs(file: Path, settings: ReadingSettings) -> Jobs:
 
 def _plain(file: Path, settings: ReadingSettings) -> Jobs:
     table = read_table(file)
-    gpus = table.numbers("gpus", default=1.0, low=0.0)
+    gpus = table.numbers("gpus", default=1.0, low=0.0, high=1e6)
     split = (gpus > 1) & (gpus != np.rint(gpus))
     if split.any():
         row = int(np.flatnonzero(split)[0])
         raise table.complain(row, f"gpus above 1 must be a whole number, got {gpus[row]:g}")
-    runtime = table.numbers("runtime", low=0.0)
+    runtime = table.numbers("runtime", low=0.0, high=LONGEST_S)
     return make_jobs(
-        table.numbers("arrival_time", low=0.0),
+        table.numbers("arrival_time", low=0.0, high=LONGEST_S),
         runtime,
         gpus,
         table.numbers("priority", default=1.0, low=0.0),
@@ -95,7 +98,7 @@ def _philly(file: Path, settings: ReadingSettings) -> Jobs:
     """Philly, `cluster_job_log`: JSON; attempts of a job count together, with the GPUs of the first."""
     try:
         entries = json.loads(read_text(file))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of a number of many digits, too
         raise UserError(f"{file}: not JSON: {one_line(str(error))}") from error
     if not isinstance(entries, list):
         raise UserError(f"{file}: must hold a list of jobs")

@@ -38,34 +38,40 @@ class Table:
         return name in self.rows
 
     def text(self, name: str) -> pd.Series[str]:
-        """A column as it is."""
+        """A column as it is; a `UserError` where there is none of this name."""
+        if name not in self.rows:
+            raise UserError(f"{self.file}: no column {name}; there are {', '.join(self.rows)}")
         return self.rows[name]
 
     def numbers(
-        self, name: str, default: float | None = None, low: float = -np.inf, empty: float | None = None
+        self,
+        name: str,
+        default: float | None = None,
+        low: float = -np.inf,
+        empty: float | None = None,
+        high: float = np.inf,
     ) -> Floats:
-        """A column as finite numbers of at least `low`.
+        """A column as finite numbers from `low` to `high`.
 
         Args:
             name: of the column.
             default: for all rows where there is no such column.
-            low: the least that is allowed.
+            low, high: the least and the most that is allowed.
             empty: for cells that hold nothing; None: they are refused.
         """
         import pandas as pd
 
-        if name not in self.rows:
-            if default is None:
-                raise UserError(f"{self.file}: no column {name}; there are {', '.join(self.rows)}")
+        if name not in self.rows and default is not None:
             return np.full(len(self.rows), default)
-        text = self.rows[name]
+        text = self.text(name)
         values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64, copy=True)
         if empty is not None:
             values[(text == "").to_numpy()] = empty
-        wrong = ~np.isfinite(values) | (values < low)
+        wrong = ~np.isfinite(values) | (values < low) | (values > high)
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             what = "a number" if low == -np.inf else f"a number of at least {low:g}"
+            what += f" and at most {high:g}" if values[row] > high else ""
             raise UserError(
                 f"{self.file}, row {row + self.first}: {name} must be {what}, "
                 f"got {one_line(text.iloc[row])[:60]!r}"

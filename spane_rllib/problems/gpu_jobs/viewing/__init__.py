@@ -1,0 +1,1 @@
+"""Recordings of schedules, and the page that shows them."""
