@@ -25,6 +25,7 @@ from spane_rllib.experiments.results.trial_tables import (
 )
 from spane_rllib.experiments.results.trust import check_owner, record_owner
 from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.tensorboard import write_evaluation
 from spane_rllib.experiments.tuning.training import train
 from spane_rllib.experiments.tuning.trials import draw_trials
 from spane_rllib.experiments.tuning.tune_state import drop_torn_lines
@@ -140,4 +141,6 @@ def _evaluate(
     parts, store = parts_of(evaluation, policies), PartStore(folder.parts, evaluation)
     workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
     play_parts(evaluation, parts, workers=workers, store=store)
-    write_tables(folder.path, {"episodes": joined(parts, store.read)})
+    episodes = joined(parts, store.read)
+    write_tables(folder.path, {"episodes": episodes})
+    write_evaluation(folder, task.problem, chosen, task.problem.summarize(episodes))
