@@ -122,7 +122,7 @@ def _azure(file: Path, _: tuple[float, float]) -> _Rows:
         unknown = unknown | np.asarray(open_bucket)
         closed = table.rows.assign(**{name: table.text(name).where(~np.asarray(open_bucket), "1")})
         sizes.append(Table(table.file, closed, table.first).numbers(name, low=0.0))
-    vms = _Rows(*sizes, start, end - start, len(start))
+    vms = _Rows(sizes[0], sizes[1], start, end - start, len(start))
     vms.drop(unknown, "a size above the largest bucket")
     return vms
 
@@ -136,8 +136,10 @@ def _alibaba2018(file: Path, machine: tuple[float, float]) -> _Rows:
     start, end = table.numbers("start_time", empty=0), table.numbers("end_time", empty=0)
     cores, memory = table.numbers("plan_cpu", empty=0), table.numbers("plan_mem", empty=0)
     count = instances.astype(np.int64)
-    columns = (cores / 100, memory / 100 * machine[1], start, np.where(end > 0, end - start, np.inf))
-    vms = _Rows(*(np.repeat(values, count) for values in columns), rows=len(count))
+    lifetime = np.where(end > 0, end - start, np.inf)
+    columns = np.stack([cores / 100, memory / 100 * machine[1], start, lifetime])
+    cpu, gib, arrival, lasting = np.repeat(columns, count, axis=1)
+    vms = _Rows(cpu, gib, arrival, lasting, len(count))
     vms.drop(vms.arrival <= 0, "began before the records did")
     return vms
 
@@ -159,7 +161,7 @@ def _google(form: EventForm) -> Callable[[Path, tuple[float, float]], _Rows]:
         running = np.isnan(over) | (over < begun) | (over > _AFTER_THE_END)
         lifetime = np.where(running, np.inf, over - begun)
         sizes = (spans["cpu"].to_numpy(float) * machine[0], spans["memory"].to_numpy(float) * machine[1])
-        vms = _Rows(*sizes, submitted, lifetime, rows=len(table.rows))
+        vms = _Rows(*sizes, submitted, lifetime, len(table.rows))
         vms.drop(submitted <= 0, "submitted before the records begin")
         return vms
 
