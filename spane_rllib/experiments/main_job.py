@@ -14,6 +14,7 @@ from spane_rllib.experiments.reports.report import write_report
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import check_identity, record_identity
 from spane_rllib.experiments.results.parts import PartStore, joined, parts_of, play_parts
+from spane_rllib.experiments.results.recordings import write_recordings
 from spane_rllib.experiments.results.tables import write_tables
 from spane_rllib.experiments.results.trial_results import has_trials, read_results
 from spane_rllib.experiments.results.trial_tables import (
@@ -143,4 +144,5 @@ def _evaluate(
     play_parts(evaluation, parts, workers=workers, store=store)
     episodes = joined(parts, store.read)
     write_tables(folder.path, {"episodes": episodes})
+    write_recordings(folder, evaluation, policies, set(chosen["trial"]), episodes)
     write_evaluation(folder, task.problem, chosen, task.problem.summarize(episodes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -105,17 +106,25 @@ def write_evaluation(
     """
     from tensorboardX import SummaryWriter
 
-    for old in folder.tune.glob(f"*/events.out.tfevents.*{_EVALUATION}"):
-        old.unlink()
     steps = dict(zip(trials["trial"], trials["gradient_steps"], strict=True))
     first = summary[problem.case].iloc[0]
-    for trial, rows in summary[summary["policy"].isin(list(steps))].groupby("policy"):
-        with SummaryWriter(str(folder.tune / str(trial)), filename_suffix=_EVALUATION) as writer:
-            for row in rows.to_dict("records"):
-                case = "" if row[problem.case] == first else f"/{row[problem.case]}"
-                for name in problem.statistics.by_name:
-                    if math.isfinite(row[name]):
-                        writer.add_scalar(_evaluated(name) + case, float(row[name]), int(steps[trial]))
+    for trial in steps:
+        values = {}
+        for row in summary[summary["policy"] == trial].to_dict("records"):
+            case = "" if row[problem.case] == first else f"/{row[problem.case]}"
+            values |= {_evaluated(name) + case: float(row[name]) for name in problem.statistics.by_name}
+        directory = folder.tune / str(trial)
+        # So that a finished experiment that is resumed keeps its files.
+        digest = hashlib.sha256(repr(values).encode()).hexdigest()[:12]
+        suffix = f".{digest}{_EVALUATION}"
+        if list(directory.glob(f"*{suffix}")):
+            continue
+        for old in directory.glob(f"*{_EVALUATION}"):
+            old.unlink()
+        with SummaryWriter(str(directory), filename_suffix=suffix) as writer:
+            for tag, value in values.items():
+                if math.isfinite(value):
+                    writer.add_scalar(tag, value, int(steps[trial]))
 
 
 def _evaluated(statistic: str) -> str:
