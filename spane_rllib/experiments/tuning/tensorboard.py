@@ -109,7 +109,7 @@ def write_evaluation(
     steps = dict(zip(trials["trial"], trials["gradient_steps"], strict=True))
     first = summary[problem.case].iloc[0]
     for trial in steps:
-        values = {}
+        values: dict[str, float] = {}
         for row in summary[summary["policy"] == trial].to_dict("records"):
             case = "" if row[problem.case] == first else f"/{row[problem.case]}"
             values |= {_evaluated(name) + case: float(row[name]) for name in problem.statistics.by_name}

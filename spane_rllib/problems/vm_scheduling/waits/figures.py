@@ -87,8 +87,8 @@ def trimmed_means(
                 axis.plot(ends, [row] * len(ends), "|", color="0.25", markersize=5)
             text = f" {wait:,.0f}" if wait <= limit else f"{wait:,.0f} > "
             inside = {"x": limit, "ha": "right", "color": "white"} if wait > limit else {"x": wait}
-            above = {"va": "bottom" if math.isfinite(low) else "center"}
-            axis.text(y=row, s=text, fontsize="small", **above, **inside)
+            above = "bottom" if math.isfinite(low) else "center"
+            axis.text(y=row, s=text, va=above, fontsize="small", **inside)
         axis.axvline(group["lower_bound_trimmed_mean_10_s"].iloc[0], color=_BOUND_COLOUR, linestyle="--")
         axis.set_xlim(0, limit)
         axis.xaxis.set_major_formatter("{x:,.0f}")
