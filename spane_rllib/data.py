@@ -20,11 +20,11 @@ from spane_rllib.core.console import (
     whole_number,
 )
 from spane_rllib.core.errors import UserError
-from spane_rllib.datasets.catalog import KNOWN, find_dataset
+from spane_rllib.datasets.catalog import KNOWN, PUBLIC_FORMS, find_dataset
 from spane_rllib.datasets.dataset import Dataset
 
 if TYPE_CHECKING:
-    from spane_rllib.datasets.vm_traces.readers import ReadReport
+    from spane_rllib.datasets.vm_traces.readers import ReadReport, TraceReading
     from spane_rllib.datasets.vm_traces.trace import VmTrace
 
 
@@ -73,6 +73,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--time-unit", choices=("us", "ms", "s", "min", "h", "d"), help="of the times in --columns (s)"
+    )
+    command.add_argument(
+        "--form", choices=PUBLIC_FORMS, metavar="FORM", help="of a public table: " + ", ".join(PUBLIC_FORMS)
+    )
+    command.add_argument(
+        "--machine",
+        metavar="CORESxGIB",
+        help="what a whole machine has, where --form has shares of one, as in 64x256",
     )
     command.add_argument(
         "--drop-oversize",
@@ -138,6 +146,8 @@ def _fetch(arguments: argparse.Namespace) -> None:
 
     dataset = find_dataset(arguments.name)
     print(_terms(dataset))
+    if not dataset.urls:
+        raise UserError(f"{dataset.name} cannot be fetched from an address; see {dataset.homepage}")
     progress: Progress | None = None
 
     def show(done: int, total: int | None) -> None:
@@ -157,6 +167,8 @@ def _verify(arguments: argparse.Namespace) -> None:
     from spane_rllib.datasets.vm_traces.readers import read_trace
 
     wanted = next((dataset for dataset in KNOWN if dataset.name == arguments.source), None)
+    if wanted and wanted.form in PUBLIC_FORMS:
+        raise UserError(f"{wanted.name} is a table to be converted, no trace; verify what convert writes")
     path = Path("data") / wanted.file_name if wanted else Path(arguments.source)
     if wanted and wanted.about == "GPU jobs":
         _verify_jobs(wanted, path)
@@ -207,7 +219,11 @@ def _convert(arguments: argparse.Namespace) -> None:
 
     check_suffix(arguments.output)
     options: Any = {"skip_invalid": arguments.skip_invalid, "never_ending": arguments.never_ending}
-    if arguments.columns is not None:
+    if arguments.form is not None:
+        result = _read_public(arguments)
+    elif arguments.machine is not None:
+        raise UserError("argument --machine: only allowed with argument --form")
+    elif arguments.columns is not None:
         from spane_rllib.datasets.vm_traces.foreign import parse_columns, read_foreign
 
         unit = arguments.time_unit or "s"
@@ -224,15 +240,33 @@ def _convert(arguments: argparse.Namespace) -> None:
     print(f"{arguments.output}: {text}")
 
 
+def _read_public(arguments: argparse.Namespace) -> TraceReading:
+    from spane_rllib.datasets.vm_traces.public_tables import read_public
+
+    for option in ("columns", "time_unit"):
+        if getattr(arguments, option) is not None:
+            raise UserError(f"argument --{option.replace('_', '-')}: not allowed with argument --form")
+    machine = None if arguments.machine is None else _size("--machine", arguments.machine)
+    return read_public(arguments.input, arguments.form, machine=machine, never_ending=arguments.never_ending)
+
+
+def _size(option: str, text: str) -> tuple[float, float]:
+    """Cores and GiB, written CORESxGIB."""
+    try:
+        cores, gib = map(float, text.lower().split("x"))
+        if not (0 < cores < 1e6 and 0 < gib < 1e9):
+            raise ValueError
+    except ValueError:
+        raise UserError(f"argument {option}: {text[:40]!r} is not CORESxGIB, as in 40x90") from None
+    return cores, gib
+
+
 def _without_oversize(trace: VmTrace, size: str) -> tuple[VmTrace, int]:
     """The VMs that some empty server holds, and how many others there were."""
     from spane_rllib.problems.vm_scheduling.placement import drop_unplaceable
     from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
 
-    try:
-        cpu, memory = map(float, size.lower().split("x"))
-    except ValueError:
-        raise UserError(f"argument --drop-oversize: {size!r} is not CORESxGIB, as in 40x90") from None
+    cpu, memory = _size("--drop-oversize", size)
     cluster = Cluster(1, cpu, memory)
     kept, dropped = drop_unplaceable(trace, cluster.is_double(trace.cpu, trace.memory), [(cpu, memory)])
     if not len(kept):

@@ -169,3 +169,25 @@ def test_completion(shell: str, capsys: pytest.CaptureFixture[str], tmp_path: Pa
             'echo "${COMPREPLY[@]}"'
         )
         assert subprocess.check_output(["bash", "-c", ask], text=True) == "evaluate\n"
+
+
+@pytest.mark.parametrize(
+    ("problem", "near", "policy"),
+    [
+        ("vm_scheduling", "first_fit", "first-fit"),
+        ("gpu_jobs", "first-fit", "first_fit"),
+        ("vm_rescheduling", "balkon", "balcon"),
+        ("pod_migration", "noop", "no-op"),
+    ],
+)
+def test_a_policy_that_is_nearly_one_is_named(
+    problem: str, near: str, policy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--problem", problem, "--policy", near]) == 2
+    assert f"did you mean {policy}?" in capsys.readouterr().err
+
+
+def test_an_option_and_a_subcommand_that_are_nearly_one_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, hint in ((["evaluate", "--polciy", "x"], "--policy"), (["data", "lst"], "list")):
+        assert main(command) == 2
+        assert f"did you mean {hint}" in capsys.readouterr().err

@@ -1,5 +1,8 @@
 """What `make lint` cannot say of the imports: no circle of files."""
 
+import subprocess
+import sys
+
 import grimp
 
 
@@ -26,3 +29,26 @@ def test_there_is_no_circle_of_files() -> None:
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     assert len(imports) > 100
     assert circles(imports) == {}
+
+
+def test_importing_the_package_is_light_and_gymnasium_knows_its_environments_whoever_comes_first() -> None:
+    count = "print(sum(name.startswith('spane_rllib/') for name in gymnasium.registry))"
+    for code in (
+        "import sys, spane_rllib; assert not {'gymnasium', 'numpy', 'pydantic'} & sys.modules.keys();"
+        f"import gymnasium; {count}",
+        f"import gymnasium, spane_rllib; {count}",
+    ):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert int(done.stdout) == 10
+
+
+def test_a_help_text_needs_neither_numpy_nor_gymnasium() -> None:
+    code = (
+        "import sys\nfrom importlib import import_module\n"
+        "for name in ('evaluate', 'compare', 'tune'):\n"
+        "    try: import_module('spane_rllib.' + name).main(['--help'])\n"
+        "    except SystemExit: pass\n"
+        "print([name for name in ('numpy', 'gymnasium', 'pandas', 'torch', 'ray') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -12,7 +12,7 @@ from spane_rllib.wrappers import MASK, FlatObservation
 
 PAGE = Path(__file__).parents[1] / "docs" / "other_agents.md"
 SNIPPETS = dict(re.findall(r"^## ([^\n]+)\n.*?```python\n(.*?)```", PAGE.read_text(), re.DOTALL | re.M))
-NEEDS = {"sb3-contrib: MaskablePPO": "sb3_contrib"}
+NEEDS = {"sb3-contrib: MaskablePPO": "sb3_contrib", "Stable-Baselines3: DQN": "stable_baselines3"}
 EPISODES = range(1000, 1040)
 
 
@@ -55,5 +55,5 @@ def test_snippet(title: str) -> None:
 
 
 def test_every_snippet_is_found() -> None:
-    assert len(SNIPPETS) == 4 and all("def act(observation, mask)" in text for text in SNIPPETS.values())
+    assert len(SNIPPETS) == 5 and all("def act(observation, mask)" in text for text in SNIPPETS.values())
     assert MASK in PAGE.read_text()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.progress import Progress, close_progress
@@ -68,7 +69,37 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls for a wrong command line."""
+        unknown, _, rest = message.partition(_UNRECOGNISED)
+        if rest and not unknown:
+            word = next((word for word in rest.split() if word.startswith("-")), "")
+            message += _nearest(word.partition("=")[0], _options(self))
         raise UserError(f"{message}; see {self.prog} --help")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """argparse's check of choices, naming the nearest one."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            near = _nearest(str(value), map(str, action.choices or ()))
+            raise argparse.ArgumentError(action, error.message + near) from None
+
+
+_UNRECOGNISED = "unrecognized arguments: "
+
+
+def _nearest(word: str, allowed: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word[:100], list(allowed), n=1)
+    return f", did you mean {near[0]}" if near else ""
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    """The options of the parser and its subcommands."""
+    found: set[str] = set()
+    for action in parser._actions:
+        found.update(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            found.update(*map(_options, action.choices.values()))
+    return found
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:

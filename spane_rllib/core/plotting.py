@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -76,6 +81,38 @@ def write_plainly(figure: Figure) -> None:
         if isinstance(axis.get_major_formatter(), LogFormatter):  # powers of ten are formulas
             for label in labels[axis]:
                 label.set_parse_math(True)
+
+
+def pixels(figure: Figure, still: Any = None, changing: Sequence[Artist] = ()) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) what `figure` shows, drawn in memory.
+
+    Args:
+        still: `still_of(figure, changing)`, above which only `changing` is drawn; None to draw everything.
+        changing: artists.
+    """
+    canvas = _canvas(figure)
+    if still is None:
+        canvas.draw()
+    else:
+        canvas.restore_region(still)
+        for artist in changing:
+            if artist.axes is not None:
+                artist.axes.draw_artist(artist)
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def still_of(figure: Figure, changing: Sequence[Artist]) -> Any:
+    """What stays of `figure` while `changing` are drawn above it; from now on nothing else draws these."""
+    for artist in changing:
+        artist.set_animated(True)
+    canvas = _canvas(figure)
+    canvas.draw()
+    return canvas.copy_from_bbox(figure.bbox)
+
+
+def _canvas(figure: Figure) -> FigureCanvasAgg:
+    canvas = figure.canvas
+    return canvas if isinstance(canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
 
 
 def log_scale_y(axis: Axes, values: pd.Series) -> None:

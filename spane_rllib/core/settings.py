@@ -47,7 +47,7 @@ Interval = Annotated[tuple[Share, Share], Strict(False), AfterValidator(_check_i
 class Settings(BaseModel):
     """A frozen section: unknown keys, values of another type ("5" for 5) and infinities are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", defer_build=True, frozen=True, strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

@@ -6,7 +6,12 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.dataset import Dataset
 from spane_rllib.datasets.job_catalog import JOB_DATASETS
 
+PUBLIC_FORMS = ("azure-packing2020", "azure-vmtable", "alibaba2018", "google2011", "google2019")
+"""Tables that `public_tables` makes traces of."""
+
 _LICENCE = "CC BY-NC 4.0 (non-commercial use, with attribution)"
+_CC_BY = "CC BY (with attribution)"
+_CONVERT = "spane-rllib data convert IN OUT --form"
 _VMAGENT = "Sheng et al.: VMAgent: Scheduling Simulator for Reinforcement Learning. arXiv:2112.04785, 2021"
 
 DATASETS = (
@@ -50,6 +55,82 @@ DATASETS = (
         ),
         # The ranges of the SPANE experiments.
         split_bounds=(50_000, 70_000, 110_000),
+    ),
+    Dataset(
+        name="azure-packing-2020",
+        title="Azure, one zone: 14 days of VM requests for evaluating packing (SQLite in a zip)",
+        file_name="AzurePackingTraceV1.zip",
+        urls=(
+            "https://github.com/Azure/AzurePublicDataset/releases/download/dataset-packing-2020/"
+            "azurevmallocation_dataset2020_AzurePackingTraceV1.zip",
+        ),
+        homepage="https://github.com/Azure/AzurePublicDataset/blob/master/AzureTracesForPacking2020.md",
+        size=None,
+        sha256=None,
+        content_sha256=None,
+        form="azure-packing2020",
+        licence=_CC_BY,
+        citation="Hadary et al.: Protean: VM Allocation Service at Scale. OSDI 2020",
+        notes=f"unzip it, then {_CONVERT} azure-packing2020 --machine CORESxGIB: it has shares of a machine.",
+    ),
+    Dataset(
+        name="azure-vmtable-2019",
+        title="Azure 2019 (V2): 30 days of first-party VMs, sizes in buckets",
+        file_name="vmtable.csv.gz",
+        urls=(
+            "https://azurecloudpublicdataset2.z19.web.core.windows.net/azurepublicdatasetv2/trace_data/vmtable/"
+            "vmtable.csv.gz",
+        ),
+        homepage="https://github.com/Azure/AzurePublicDataset/blob/master/AzurePublicDatasetV2.md",
+        size=None,
+        sha256=None,
+        content_sha256=None,
+        form="azure-vmtable",
+        licence=_CC_BY,
+        citation="Cortez et al.: Resource Central. SOSP 2017",
+        notes=f"{_CONVERT} azure-vmtable. VMs above the largest bucket are dropped: their size is not known.",
+    ),
+    Dataset(
+        name="alibaba-2018",
+        title="Alibaba cluster-trace-v2018: 8 days of batch tasks (batch_task)",
+        file_name="batch_task.tar.gz",
+        urls=("http://clusterdata2018pubcn.oss-cn-beijing.aliyuncs.com/batch_task.tar.gz",),
+        homepage="https://github.com/alibaba/clusterdata/tree/master/cluster-trace-v2018",
+        size=None,
+        sha256=None,
+        content_sha256=None,
+        form="alibaba2018",
+        licence="for research and study, as its page says; no licence is named",
+        citation="Guo et al.: Who Limits the Resource Efficiency of My Datacenter. IWQoS 2019",
+        notes=f"unpack it, then {_CONVERT} alibaba2018 --machine CORESxGIB. Served without TLS.",
+    ),
+    Dataset(
+        name="google-2011",
+        title="Google cluster-usage traces, version 2: 29 days, the first of 500 files of task_events",
+        file_name="part-00000-of-00500.csv.gz",
+        urls=("https://storage.googleapis.com/clusterdata-2011-2/task_events/part-00000-of-00500.csv.gz",),
+        homepage="https://github.com/google/cluster-data/blob/master/ClusterData2011_2.md",
+        size=None,
+        sha256=None,
+        content_sha256=None,
+        form="google2011",
+        licence=_CC_BY,
+        citation="Reiss, Wilkes, Hellerstein: Google cluster-usage traces: format + schema. 2011",
+        notes=f"{_CONVERT} google2011 --machine CORESxGIB. Join files in their order for longer traces.",
+    ),
+    Dataset(
+        name="google-2019",
+        title="Google cluster-usage traces, version 3: May 2019, instance_events as CSV",
+        file_name="instance_events.csv",
+        urls=(),
+        homepage="https://github.com/google/cluster-data/blob/master/ClusterData2019.md",
+        size=None,
+        sha256=None,
+        content_sha256=None,
+        form="google2019",
+        licence=_CC_BY,
+        citation="Tirmazi et al.: Borg: the Next Generation. EuroSys 2020",
+        notes=f"export it from BigQuery, then {_CONVERT} google2019 --machine CORESxGIB.",
     ),
 )
 """Of VMs."""

@@ -125,7 +125,7 @@ JOB_DATASETS = (
         about="GPU jobs",
     ),
     Dataset(
-        name="google-2011",
+        name="google-2011-jobs",
         title="Google Borg: 29 days of May 2011 on 12,500 machines, without GPUs",
         file_name="part-00000-of-00500.csv.gz",
         urls=(),
@@ -143,7 +143,7 @@ JOB_DATASETS = (
         about="GPU jobs",
     ),
     Dataset(
-        name="google-2019",
+        name="google-2019-jobs",
         title="Google Borg: May 2019 in eight cells, without GPUs",
         file_name="instance_events.csv",
         urls=(),

@@ -14,6 +14,7 @@ from spane_rllib.experiments.reports.report import write_report
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import check_identity, record_identity
 from spane_rllib.experiments.results.parts import PartStore, joined, parts_of, play_parts
+from spane_rllib.experiments.results.recordings import write_recordings
 from spane_rllib.experiments.results.tables import write_tables
 from spane_rllib.experiments.results.trial_results import has_trials, read_results
 from spane_rllib.experiments.results.trial_tables import (
@@ -25,6 +26,7 @@ from spane_rllib.experiments.results.trial_tables import (
 )
 from spane_rllib.experiments.results.trust import check_owner, record_owner
 from spane_rllib.experiments.tuning.config import ExperimentConfig
+from spane_rllib.experiments.tuning.tensorboard import write_evaluation
 from spane_rllib.experiments.tuning.training import train
 from spane_rllib.experiments.tuning.trials import draw_trials
 from spane_rllib.experiments.tuning.tune_state import drop_torn_lines
@@ -140,4 +142,7 @@ def _evaluate(
     parts, store = parts_of(evaluation, policies), PartStore(folder.parts, evaluation)
     workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
     play_parts(evaluation, parts, workers=workers, store=store)
-    write_tables(folder.path, {"episodes": joined(parts, store.read)})
+    episodes = joined(parts, store.read)
+    write_tables(folder.path, {"episodes": episodes})
+    write_recordings(folder, evaluation, policies, set(chosen["trial"]), episodes)
+    write_evaluation(folder, task.problem, chosen, task.problem.summarize(episodes))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import wraps
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from inspect import signature
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from spane_rllib.core.errors import UserError
@@ -36,7 +41,20 @@ class EnvironmentSpec:
 
 
 def register_environments(environments: Mapping[str, EnvironmentSpec]) -> None:
-    """Make environments known to `gymnasium.make` and `make_vec`, by id; calling it again is harmless."""
+    """Make environments known to `gymnasium.make` and `make_vec`, by id; calling it again is harmless.
+
+    Where nothing has imported Gymnasium yet that happens when somebody does: commands that only print a help
+    text would spend half of their time on it.
+    """
+    if "gymnasium" in sys.modules:
+        _register(environments)
+        return
+    _waiting.update(environments)
+    if _ON_IMPORT not in sys.meta_path:
+        sys.meta_path.insert(0, _ON_IMPORT)
+
+
+def _register(environments: Mapping[str, EnvironmentSpec]) -> None:
     import gymnasium
 
     for name, spec in environments.items():
@@ -50,6 +68,31 @@ def register_environments(environments: Mapping[str, EnvironmentSpec]) -> None:
                 disable_env_checker=True,
                 order_enforce=False,
             )
+
+
+_waiting: dict[str, EnvironmentSpec] = {}
+
+
+class _OnImport(MetaPathFinder):
+    """Registers what is waiting once Gymnasium is imported, and is gone then."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if name != "gymnasium":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_and_register(module: ModuleType) -> None:
+                load(module)
+                _register(_waiting)
+
+            spec.loader.exec_module = load_and_register  # type: ignore[method-assign]
+        return spec
+
+
+_ON_IMPORT = _OnImport()
 
 
 def from_keywords(make: Callable[..., Made], keywords: Mapping[str, Any]) -> Made:

@@ -172,6 +172,10 @@ class Evaluation(ABC):
         """Record the first `most` episodes under each policy and case for the viewer; yields every file."""
         raise UserError(f"episodes of the problem {self.task.problem.name} cannot be recorded")
 
+    def record_pairs(self, policy: Any, case: Case, pairs: Sequence[int], folder: Path) -> Sequence[Path]:
+        """Record the episodes of these values of `Problem.pair`; a file each, or none where it cannot."""
+        return ()
+
     def results(
         self, episodes: pd.DataFrame, summary: pd.DataFrame
     ) -> Iterator[tuple[str, pd.DataFrame | str]]:

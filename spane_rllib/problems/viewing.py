@@ -33,7 +33,10 @@ class Page:
 
 
 class Animation(Protocol):
-    """A figure that can be drawn at several moments."""
+    """A figure that can be drawn at several moments, in any order.
+
+    `changing`, where there is such an attribute, are the artists that `draw` changes; nothing else moves.
+    """
 
     figure: Figure
     moments: Sequence[int]

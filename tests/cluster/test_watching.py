@@ -152,8 +152,12 @@ def test_a_search_with_optuna_and_asha_ends_in_named_trials(
     assert trials["gradient_steps"].between(10, 60).all()
     assert (trials["gradient_steps"] == 60).any()
     events = EventAccumulator(str(results / "tune" / "spane-0000")).Reload()
-    shown = {tag.removeprefix("ray/tune/") for tag in events.Tags()["scalars"]}
-    assert {"validation_wait", "decisions_per_s", "replay_size"} <= shown
+    shown = set(events.Tags()["scalars"])
+    assert {"validation/wait", "time/decisions_per_s", "train/replay_size"} <= shown
+    assert not [tag for tag in shown if tag.startswith("ray/")]
+    [best] = trials[(trials["method"] == "spane") & (trials["rank"] == 1)]["trial"]
+    events = EventAccumulator(str(results / "tune" / best)).Reload()
+    assert "evaluation/trimmed_mean_10_s" in events.Tags()["scalars"]
     capsys.readouterr()
     assert analyze.main([str(results)]) == 0
     assert "8 trials (8 terminated)" in capsys.readouterr().out

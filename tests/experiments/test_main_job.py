@@ -121,6 +121,11 @@ def test_a_run_leaves_tables_models_figures_and_a_report(finished: Path, models:
     assert all(f"figures/{name}" in report for name in figures)
     baselines = pd.read_csv(finished / "validation_baselines.csv")
     assert list(baselines["policy"]) == list(HEURISTICS) and (baselines["validation_wait_s"] > 0).all()
+    recordings = pd.read_csv(finished / "recordings.csv")
+    assert list(recordings["episode"]) == ["best", "worst"]
+    for page in recordings["page"]:
+        assert "</html>" in (finished / page).read_text()
+        assert f"({page})" in report and f'href="{page}"' in (finished / "report.html").read_text()
     assert "## Differences" in report and "</table>" in (finished / "report.html").read_text()
     assert {"a", "b", "difference_low"} <= set(pd.read_csv(finished / "comparisons.csv").columns)
     assert (finished / "config.yaml").is_file() and (finished / "stages.json").is_file()

@@ -17,6 +17,12 @@ from spane_rllib.problems.registry import DEFAULT, find_problem
 WAITS = find_problem(DEFAULT)
 
 
+def test_links_lead_to_recordings_only(tmp_path: Path) -> None:
+    text = "[best](recordings/best.html) [x](http://example.org) [y](recordings/../up.html)"
+    page = html_page("t", [text], tmp_path)
+    assert '<a href="recordings/best.html">best</a>' in page and page.count("<a ") == 1
+
+
 class Tags(HTMLParser):
     """Checks that every tag is closed, and keeps the text."""
 

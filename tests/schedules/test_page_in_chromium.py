@@ -276,6 +276,31 @@ def test_the_page_fits_the_screen(size: tuple[int, int], schedules: Sequence[int
     assert min(heights) > 130
 
 
+_OVERLAPS = """(() => {
+    const texts = "h1, h2, h3, p, dt, dd, li, button, select, input, small, b, th";
+    const shown = [...document.querySelectorAll(texts)];
+    const boxes = shown.filter((one) => !one.closest("dialog, .hidden, .scroll, .line"))
+        .map((one) => [one, one.getBoundingClientRect()])
+        .filter(([, box]) => box.width > 2 && box.height > 2);
+    const found = [];
+    boxes.forEach(([a, x], at) => boxes.slice(at + 1).forEach(([b, y]) => {
+        const wide = Math.min(x.right, y.right) - Math.max(x.left, y.left);
+        const high = Math.min(x.bottom, y.bottom) - Math.max(x.top, y.top);
+        if (wide > 2 && high > 3 && !a.contains(b)) found.push(`${a.textContent} / ${b.textContent}`);
+    }));
+    return found;
+})()"""
+
+
+@pytest.mark.parametrize("width", [800, 1366])
+@pytest.mark.parametrize("sides", [1, 2])
+def test_nothing_overlaps(width: int, sides: int, page: Page) -> None:
+    for schedule in (small_schedule(), large_schedule(100, 300), small_scenario()):
+        browser = page.open(*[schedule] * sides, step=3, width=width)
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        assert browser.run(_OVERLAPS) == []
+
+
 def test_nothing_moves_while_it_plays(page: Page) -> None:
     browser = page.open(small_schedule())
     cards = """[...document.querySelectorAll('article, footer, canvas, .controls button')].map((element) => {

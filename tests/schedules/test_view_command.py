@@ -22,10 +22,12 @@ from time_limits import ANSWER_S
 
 import spane_rllib
 from spane_rllib.__main__ import main
+from spane_rllib.core.plotting import pixels
 from spane_rllib.problems.recordings import write_recording
 from spane_rllib.problems.vm_scheduling.recordings.schedule_file import write_schedule
-from spane_rllib.problems.vm_scheduling.viewing.animation import Panel
+from spane_rllib.problems.vm_scheduling.viewing.animation import Panel, ScheduleAnimation
 from spane_rllib.problems.vm_scheduling.viewing.viewer import ScheduleViewer
+from spane_rllib.viewer.animation import frames
 from spane_rllib.viewer.page import render_page
 from spane_rllib.viewer.server import PageServer
 
@@ -91,8 +93,24 @@ def test_a_panel_shows_the_state_after_each_decision() -> None:
     heights = [[bar.get_height() for bar in bars] for bars in panel.bars]
     assert heights == [[50, 25], [0, -25], [46.875, 37.5], [0, -37.5]]  # of the large server
     assert panel.title.get_text() == "by-hand: decision 4, total wait 8 s"
+    panel.draw(3)  # back again
+    np.testing.assert_array_equal(panel.used, [[2, 3, 2, 2], [2, 4, 6, 6]])
     panel.draw(9)
     assert panel.lines[0].get_ydata()[-1] == pytest.approx(100 * 8 / 24)
+
+
+def test_frames_over_a_still_are_those_drawn_as_a_whole() -> None:
+    animation = ScheduleAnimation([small_schedule(), small_schedule()])
+    animation.draw(0)
+    pixels(animation.figure)
+    animation.figure.set_layout_engine("none")
+    over_still = list(frames(animation))
+    for artist in animation.changing:
+        artist.set_animated(False)
+    for moment, frame in zip(animation.moments, over_still, strict=True):
+        animation.draw(moment)
+        # Bars lie over the frame of their axes there, and below it here.
+        assert np.mean(np.abs(pixels(animation.figure).astype(int) - frame).max(axis=2) > 0) < 0.01
 
 
 def test_a_panel_of_a_scenario_counts_vms_and_servers() -> None:

@@ -315,6 +315,28 @@ def test_bad_keywords(trace: VmTrace, keywords: dict[str, Any], message: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_rendering_draws_what_is_in_use(trace: VmTrace) -> None:
+    env = create_env({"trace": trace, "render_mode": "rgb_array"})
+    with pytest.raises(ResetNeeded):
+        env.render()
+    env.reset(seed=0, options={"start": 0, "vm_count": 3})
+    empty = env.render()
+    assert empty is not None and (empty.shape, empty.dtype) == ((560, 640, 3), np.uint8)
+    env.step(env.observation_space["action_mask"].shape[0] - 1)
+    full = env.render()
+    assert full is not None
+    np.testing.assert_array_equal(full, env.render())
+    cpu = (0x00, 0x72, 0xB2)  # the bars of the last server
+
+    def blue(picture: Any) -> Any:
+        return np.flatnonzero((picture[:380] == cpu).all(axis=2).sum(axis=0) > 12)
+
+    assert len(blue(empty)) < len(blue(full)) and blue(full).max() > 400
+    plain = create_env({"trace": trace})
+    plain.reset(seed=0)
+    assert plain.render() is None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.reading import reading, user_path
 from spane_rllib.core.shared import provided
-from spane_rllib.datasets.catalog import DATASETS
+from spane_rllib.datasets.catalog import DATASETS, PUBLIC_FORMS
 from spane_rllib.datasets.vm_traces.readers import NeverEnding, read_trace
 from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.datasets.vm_traces.trace import VmTrace
@@ -94,7 +94,8 @@ def _resolve_auto() -> Path | dict[str, int]:
 
 
 def _dataset_in(folder: Path) -> Path:
-    names = [dataset.file_name + suffix for dataset in DATASETS for suffix in ("", ".gz")]
+    readable = [dataset for dataset in DATASETS if dataset.form not in PUBLIC_FORMS]
+    names = [dataset.file_name + suffix for dataset in readable for suffix in ("", ".gz")]
     found = [folder / name for name in names if (folder / name).is_file()]
     if len(found) == 1:
         return found[0]

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from spane_rllib.core.plotting import HEURISTIC_COLOUR, PALETTE, log_scale_y, panels
 from spane_rllib.problems.measures import Measure
@@ -83,10 +84,19 @@ def _scatter(axis: Axes, values: pd.Series, best: pd.Series, colour: str) -> Non
     axis.scatter(values, best, s=12, color=colour, alpha=0.5, linewidths=0)
     if values.min() > 0 and values.max() / values.min() >= 20:
         axis.set_xscale("log")
+        # Labels of ticks between the powers of ten would lie over each other.
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.xaxis.set_major_locator(LogLocator(numticks=5))
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.xaxis.set_major_formatter("{x:,.6g}")
     # Bins of equal numbers of trials, at least five in each, so that a median means something.
     bins = pd.qcut(values, max(1, min(8, len(values) // 5)), duplicates="drop")
     grouped = pd.DataFrame({"value": values, "best": best}).groupby(bins, observed=True).median()
-    axis.plot(grouped["value"], grouped["best"], color="black", linewidth=1.5)
+    if len(grouped) == 1:  # the median of all, as a line that can be seen
+        axis.plot([values.min(), values.max()], [best.median()] * 2, color="black", linewidth=1.5)
+    else:
+        axis.plot(grouped["value"], grouped["best"], color="black", linewidth=1.5)
 
 
 def _boxes(axis: Axes, values: pd.Series, best: pd.Series, colour: str) -> None:

@@ -1,4 +1,7 @@
-"""`report.html`: the Markdown of a report as one page that needs no other file and no network."""
+"""`report.html`: the Markdown of a report as one page that needs no other file and no network.
+
+Recordings are pages beside it, to which it links.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,10 @@ for (const head of document.querySelectorAll("th")) {
   head.onkeydown = event => { if (event.key === "Enter") sort(); };
 }
 """
+
+
+# Only to pages beside the report, whatever a name in a table looks like.
+_LINK = re.compile(r"\[([^\]]+)\]\((recordings/\w+\.html)\)")
 
 
 def html_page(title: str, blocks: Iterable[str], folder: Path) -> str:
@@ -130,5 +137,6 @@ def _inline(text: str) -> str:
     """Bold and code; whatever else stands there is shown as it is."""
     # Markdown has these escaped already.
     shown = escape(text.replace("\\|", "|").replace("&lt;", "<"))
+    shown = _LINK.sub(r'<a href="\2">\1</a>', shown)
     shown = re.sub(r"`([^`]+)`", r"<code>\1</code>", shown)
     return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", shown)

@@ -5,6 +5,7 @@ It says when and where the experiment ran, not when it was written.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from itertools import chain
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import write_text
 from spane_rllib.core.markdown import image, inline, table
 from spane_rllib.core.plotting import save
@@ -21,6 +23,7 @@ from spane_rllib.experiments.reports.figures import experiment_figures
 from spane_rllib.experiments.reports.page import html_page
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import IdentityRecord, read_identity
+from spane_rllib.experiments.results.recordings import COLUMNS as RECORDED
 from spane_rllib.experiments.results.tables import read_table, write_tables
 from spane_rllib.experiments.tuning.config import ExperimentConfig, MethodSettings
 from spane_rllib.experiments.tuning.search_space import Distribution
@@ -42,6 +45,7 @@ def check_readable(folder: ResultsFolder, problem: Problem) -> None:
     read_episodes(folder, problem)
     read_identity(folder)
     folder.stages()
+    _recorded(folder)
 
 
 def write_report(folder: ResultsFolder) -> list[Path]:
@@ -83,6 +87,7 @@ def write_report(folder: ResultsFolder) -> list[Path]:
         *texts,
         *_evaluation(problem, trials, summary),
         *differences_text(problem, found),
+        *_recordings(folder, problem),
         *chain.from_iterable(
             _method(problem, name, method, trials, summary) for name, method in config.methods.items()
         ),
@@ -217,6 +222,31 @@ def _titles(problem: Problem) -> list[str]:
 
 def _statistics(problem: Problem, row: pd.Series) -> tuple[str, ...]:
     return tuple(statistic.show(row[name]) for name, statistic in problem.statistics.by_name.items())
+
+
+def _recorded(folder: ResultsFolder) -> pd.DataFrame:
+    """What there is in `recordings`; empty where nothing was recorded."""
+    file = folder.path / "recordings.csv"
+    return read_table(file, RECORDED) if file.is_file() else pd.DataFrame(columns=list(RECORDED))
+
+
+def _recordings(folder: ResultsFolder, problem: Problem) -> Iterator[str]:
+    """Links to pages of the viewer."""
+    rows = _recorded(folder)
+    if rows.empty:
+        return
+    yield "## Episodes to look at"
+    lines = []
+    for row in rows.to_dict("records"):
+        if not re.fullmatch(r"recordings/\w+\.html", row["page"]):
+            raise UserError(f"{folder.path / 'recordings.csv'} is damaged ({row['page'][:80]!r} is no page)")
+        beside = "" if row["beside"] == "-" else f" beside {inline(row['beside'])}"
+        lines.append(
+            f"- [The {inline(row['episode'])} episode]({row['page']}) of {inline(row['policy'])}{beside}: "
+            f"{inline(problem.pair)} {inline(row['pair'])}, {problem.case} {inline(row['case'])}, "
+            f"{problem.statistics.value_title or problem.statistics.value} {row['value']:,.6g}"
+        )
+    yield "\n".join(lines)
 
 
 def _unfinished(trials: pd.DataFrame) -> Iterator[str]:

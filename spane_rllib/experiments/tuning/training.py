@@ -13,6 +13,7 @@ from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.trial_results import TrialResult, has_trials, read_results
 from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.searchers import MethodAsha, OptunaTrials
+from spane_rllib.experiments.tuning.tensorboard import TensorBoard
 from spane_rllib.experiments.tuning.trainable import TrialTrainable
 from spane_rllib.experiments.tuning.trials import TrialSettings
 from spane_rllib.experiments.tuning.tune_state import ResultFiles, StateArchive
@@ -95,6 +96,7 @@ def train(
             callbacks=[
                 TrainingProgress(sum(steps), len(trials), measure),
                 ResultFiles(),
+                TensorBoard(config),
                 StateArchive(folder.tune_archive.resolve()),
                 *trackers(config),
             ],

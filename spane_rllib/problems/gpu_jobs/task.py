@@ -13,6 +13,7 @@ from torch import nn
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
+from spane_rllib.core.settings import near_miss
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
 from spane_rllib.learning.run import Run
@@ -117,7 +118,7 @@ class GpuJobsTask(Task):
             return OwnPolicy.load(text, called)
         raise UserError(
             f"policy {text!r}: neither a baseline ({', '.join(HEURISTICS)}), nor the directory of a saved "
-            "model, nor module:Class"
+            f"model, nor module:Class{near_miss(text, HEURISTICS)}"
         )
 
     def evaluation(self, settings: Any) -> GpuJobsEvaluation:

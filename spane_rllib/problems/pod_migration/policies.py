@@ -14,6 +14,7 @@ from torch import nn
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
+from spane_rllib.core.settings import near_miss
 from spane_rllib.learning.batch import MASK
 from spane_rllib.learning.models import model_identity
 from spane_rllib.learning.networks import greedy_actions
@@ -69,7 +70,7 @@ def load_policy(text: str, instance: PodInstance, name: str | None = None) -> Po
         return PodPolicy(called, own.identity, partial(_own_planner, own.make, called))
     raise UserError(
         f"policy {text!r}: neither a baseline ({', '.join(PLANNERS)}), nor the directory of a saved "
-        "model, nor module:Class"
+        f"model, nor module:Class{near_miss(text, PLANNERS)}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
-from spane_rllib.core.settings import validated
+from spane_rllib.core.settings import near_miss, validated
 from spane_rllib.problems.problem import Identity, Task
 from spane_rllib.problems.vm_rescheduling.evaluation import RescheduleEvaluation
 from spane_rllib.problems.vm_rescheduling.mappings.loading import Mappings, draw
@@ -100,7 +100,7 @@ class RescheduleTask(Task):
             return ReschedulePolicy(called, own.identity, partial(OwnPlanner, text, own.make))
         raise UserError(
             f"policy {text!r}: neither a planner ({', '.join(self.problem.baselines)}), nor the directory of "
-            "a saved model, nor module:Class"
+            f"a saved model, nor module:Class{near_miss(text, self.problem.baselines)}"
         )
 
     def _rebuild(self, file: Any) -> nn.Module:

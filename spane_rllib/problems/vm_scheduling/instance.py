@@ -59,6 +59,10 @@ class SlotInstance(ABC):
     def cluster(self) -> Cluster:
         """The servers."""
 
+    def node_sizes(self) -> npt.NDArray[np.float64]:
+        """(N, 2) cores and GiB of a node of each server that can ever be there."""
+        return np.tile([self.cluster.node_cpu, self.cluster.node_memory], (self.cluster.servers, 1))
+
     @property
     @abstractmethod
     def workload(self) -> Workload:

@@ -35,7 +35,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
             "SameStep" (the observation is already that of the next episode; the last one is in
             `infos["final_obs"]`, its info in `infos["final_info"]`).
         copy: False returns the arrays of the observation themselves, which the next `step` overwrites.
-        render_mode: None; there is nothing to show.
+        render_mode: None; single environments can be drawn, these cannot.
         settings: the other keywords of the single environment.
 
     `reset` takes the options of the single environment, each one number for all lanes or one per lane; they

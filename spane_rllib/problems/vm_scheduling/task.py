@@ -179,6 +179,9 @@ class SlotEvaluation(Evaluation):
         for case in self.cases:
             yield from self._record(policies, case, self.pairs[:most], folder)
 
+    def record_pairs(self, policy: Any, case: Case, pairs: Sequence[int], folder: Path) -> Sequence[Path]:
+        return list(self._record([policy], case, np.array(pairs, np.int64), folder))
+
     @abstractmethod
     def _record(
         self, policies: Sequence[Policy], case: Case, starts: Rows, folder: Path

@@ -125,7 +125,7 @@ def test_gymnasium_makes_and_checks_it(name: str) -> None:
     env = gymnasium.make(name, **keywords)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_env(env.unwrapped, skip_render_check=True)
+        check_env(env.unwrapped)
     envs = gymnasium.make_vec(name, num_envs=2, vectorization_mode="vector_entry_point", **keywords)
     observation, _ = envs.reset(seed=0)
     assert envs.observation_space.contains(observation)
@@ -146,6 +146,7 @@ def test_from_a_file_and_a_dictionary(tmp_path: Path) -> None:
     small, large = [40 / 64, 90 / 256], [1, 1]
     np.testing.assert_allclose(observation["servers"][:, 0], [small, small, large])
     assert env.instance.settings.name == "own"
+    np.testing.assert_array_equal(env.instance.node_sizes(), [[40, 90], [40, 90], [64, 256]])
 
 
 @pytest.mark.parametrize(

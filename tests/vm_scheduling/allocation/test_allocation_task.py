@@ -12,6 +12,7 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.experiments.results.parts import parts_of
 from spane_rllib.experiments.tuning.config import ExperimentConfig
 from spane_rllib.experiments.tuning.loading import load_experiment
+from spane_rllib.problems.problem import ValidationSettings
 from spane_rllib.problems.vm_scheduling.allocations.env import AllocationEnv
 from spane_rllib.problems.vm_scheduling.allocations.problem import ALLOCATIONS
 from spane_rllib.problems.vm_scheduling.allocations.task import AllocationTask
@@ -72,6 +73,14 @@ def test_vms_that_never_end_are_there_for_all_alike(place: Path) -> None:
     traces = [loaded().trace, commanded().trace, env.instance.workload.trace]
     assert [len(trace) for trace in traces] == [20, 20, 20]
     assert len({trace.sha256 for trace in traces}) == 1
+
+
+def test_baselines_are_validated_by_the_vms_they_place(place: Path) -> None:
+    task = loaded()
+    found = task.validate_baselines(["first-fit"], ValidationSettings(episodes=3, every=1))
+    starts = task._validation_starts(ValidationSettings(episodes=3, every=1))
+    expected = [min(32 + 2, len(task.trace) - 1 - start) for start in starts.tolist()]
+    assert found == {"first-fit": pytest.approx(sum(expected) / 3)}
 
 
 OTHERS = {"validation": (8, 12), "test": (12, 18)}

@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 
 from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.datasets.table import Table, read_table
+from spane_rllib.datasets.task_events import (
+    GOOGLE_2011,
+    GOOGLE_2019,
+    EventForm,
+    request_column,
+    task_spans,
+)
 from spane_rllib.datasets.text import read_text
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats, Jobs, make_jobs
 from spane_rllib.problems.gpu_jobs.workloads.settings import ReadingSettings
-from spane_rllib.problems.gpu_jobs.workloads.table import Table, read_table
 
 SHORTEST_S = 1.0
 """Jobs that run no longer are dropped, as the reference drops them."""
@@ -131,67 +138,29 @@ def _date(text: str) -> int:
 
 
 def _google2011(file: Path, settings: ReadingSettings) -> Jobs:
-    """Google 2011, `task_events`: headless, microseconds; submitted (0), scheduled (1), ended (2 to 6)."""
-    columns = (
-        *("timestamp", "missing_info", "job_id", "task_index", "machine_id", "event_type", "user"),
-        *(
-            "scheduling_class",
-            "priority",
-            "cpu_request",
-            "memory_request",
-            "disk_request",
-            "different_machine",
-        ),
-    )
-    table = read_table(file, columns)
-    return _events(
-        table, settings, ("job_id", "task_index"), "timestamp", "event_type", 1, (2, 3, 4, 5, 6), 4
-    )
+    """Google 2011, `task_events`: headless."""
+    return _events(read_table(file, GOOGLE_2011.headless), GOOGLE_2011, settings)
 
 
 def _google2019(file: Path, settings: ReadingSettings) -> Jobs:
-    """Google 2019, `instance_events` as CSV: microseconds; submitted (0), scheduled (3), ended (4 to 8)."""
-    table = read_table(file)
-    return _events(
-        table, settings, ("collection_id", "instance_index"), "time", "type", 3, (4, 5, 6, 7, 8), 6
-    )
+    """Google 2019, `instance_events` as CSV."""
+    return _events(read_table(file), GOOGLE_2019, settings)
 
 
-def _events(
-    table: Table,
-    settings: ReadingSettings,
-    names: tuple[str, str],
-    time: str,
-    event: str,
-    scheduled: int,
-    ended: tuple[int, ...],
-    finished: int,
-) -> Jobs:
+def _events(table: Table, form: EventForm, settings: ReadingSettings) -> Jobs:
     """Jobs out of events of tasks: the last SCHEDULE before the first end after it, and the first SUBMIT."""
     import pandas as pd
 
-    request = next((n for n in ("cpu_request", "resource_request.cpus", "cpus") if table.has(n)), None)
-    if request is None:
-        raise UserError(
-            f"{table.file}: no column of requested CPUs (cpu_request, resource_request.cpus or cpus)"
-        )
-    frame = pd.DataFrame(
+    request = request_column(table, ("cpu_request", "resource_request.cpus", "cpus"), "CPUs")
+    columns = pd.DataFrame(
         {
-            "task": table.text(names[0]) + "/" + table.text(names[1]),
-            "time": table.numbers(time, low=0.0) / 1e6,
-            "event": table.numbers(event, low=0.0),
             "cpus": table.numbers(request, low=0.0, empty=0),
             "priority": table.numbers("priority", default=0.0, empty=0),
             "user": _codes(table, "user") if table.has("user") else 0,
         }
-    ).sort_values("time", kind="stable")
-    first = frame.groupby("task", sort=False).first()
-    submitted = frame[frame["event"] == 0].groupby("task", sort=False)["time"].first()
-    begun = frame[frame["event"] == scheduled].groupby("task", sort=False)["time"].last()
-    wanted = ended if settings.unfinished == "keep" else (finished,)
-    over = frame[frame["event"].isin(wanted)].groupby("task", sort=False)["time"].last()
-    tasks = pd.concat({"submitted": submitted, "begun": begun, "over": over}, axis=1, join="inner")
-    tasks = tasks.join(first[["cpus", "priority", "user"]])
+    )
+    kinds = form.ended if settings.unfinished == "keep" else (form.finished,)
+    tasks = task_spans(table, form, kinds, columns).dropna(subset=["over"])
     jobs = Table(table.file, tasks.reset_index(drop=True), 1)
     return _jobs(
         jobs,

@@ -25,6 +25,7 @@ class PodAnimation:
         self.figure = Figure(figsize=(6.4 * len(recordings), 4.8), layout="constrained")
         axes = self.figure.subplots(1, len(recordings), squeeze=False)[0]
         self._sides = [_Side(axis, one) for axis, one in zip(axes, recordings, strict=True)]
+        self.changing = [artist for side in self._sides for artist in side.changing]
 
     def draw(self, moment: int) -> None:
         """Show window number `moment` of the episode."""
@@ -42,10 +43,11 @@ class _Side:
             axis.bar(at + offset, zeros, 0.38, color=color, label=label)
             for offset, color, label in ((-0.2, _CPU, "CPU"), (0.2, _MEMORY, "memory"))
         ]
-        axis.axhline(100 * recording.overload, color="#c84e00", linewidth=0.8)
+        limit = axis.axhline(100 * recording.overload, color="#c84e00", linewidth=0.8)
         axis.set(ylim=(0, 150), xlabel="node", ylabel="highest load of the window, %")
-        axis.legend(loc="upper right", ncols=2)
+        legend = axis.legend(loc="upper right", ncols=2)
         self._title = axis.set_title("")
+        self.changing = [*self._bars[0], *self._bars[1], limit, legend, self._title]
 
     def draw(self, moment: int) -> None:
         window = self._recording.windows[moment]

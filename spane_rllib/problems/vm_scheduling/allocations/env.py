@@ -90,7 +90,7 @@ class AllocationEnv(SlotEnv):
     - `reward`: a name in `allocations.rewards.REWARDS` or a function.
     - `infeasible_action`: what one does, "error", "terminate", or "first_fit" (the lowest slot with room is
       taken instead).
-    - `render_mode`: None; there is nothing to show.
+    - `render_mode`: None, or "rgb_array": `render()` draws servers and load as the viewer's animations do.
 
     Values that are not allowed raise `UserError`.
 
@@ -113,7 +113,7 @@ class AllocationEnv(SlotEnv):
         splits: Splits | Mapping[str, Sequence[int]] | None = None,
         reward: str | RewardFunction = "allocation",
         infeasible_action: str = "error",
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
         instance = AllocationInstance(
             scenario=scenario,

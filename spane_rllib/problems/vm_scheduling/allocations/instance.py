@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.vm_traces.loading import load_trace
@@ -66,6 +67,10 @@ class AllocationInstance(SlotInstance):
     def workload(self) -> AllocationWorkload:
         """The compiled trace, VMs that are never deleted included; environments of one process share it."""
         return compile_allocations(load_trace(self.trace, never_ending="keep"), self.settings)
+
+    def node_sizes(self) -> npt.NDArray[np.float64]:
+        """(N, 2) cores and GiB of a node of each server that can ever be there."""
+        return self.settings.node_sizes()
 
     @property
     def cluster(self) -> Cluster:

@@ -57,6 +57,14 @@ class AllocationTask(SlotTask):
         )
         return begin_run(network, settings, rollouts, validation.every, seed, target)
 
+    def validate_baselines(self, names: Sequence[str], validation: Any) -> dict[str, float]:
+        starts = self._validation_starts(validation)
+        episodes = {
+            name: evaluate_policy(self.load_policy(name), self.instance.workload, starts, validation.seed)
+            for name in names
+        }
+        return {name: float(played["allocations"].mean()) for name, played in episodes.items()}
+
     def evaluation(self, settings: Any) -> AllocationEvaluation:
         source = f"the {settings.split} split"
         return AllocationEvaluation(self, settings.servers, starts_of(self, settings), settings.seed, source)

@@ -104,7 +104,7 @@ class VMSchedulingEnv(SlotEnv):
     - `extra_vms`: VMs of an episode beyond First Fit's run length.
     - `queue`: the queue discipline: "fifo", "skip", "skip:DEPTH", "easy", "conservative" or "aged:SECONDS";
       docs/queue_disciplines.md has their rules.
-    - `render_mode`: None; there is nothing to show.
+    - `render_mode`: None, or "rgb_array": `render()` draws servers and load as the viewer's animations do.
 
     Values that are not allowed raise `UserError`.
 
@@ -132,7 +132,7 @@ class VMSchedulingEnv(SlotEnv):
         infeasible_action: str = "error",
         extra_vms: int = EXTRA_VMS,
         queue: str = FIFO.text,
-        render_mode: None = None,
+        render_mode: str | None = None,
     ) -> None:
         instance = WaitInstance(
             trace=trace,

@@ -61,8 +61,16 @@ def wait_distribution(
     return figure
 
 
-def trimmed_means(summary: pd.DataFrame, colours: Mapping[str, str | None], legend: list[Patch]) -> Figure:
-    """The 10% trimmed mean of the total wait per policy beside that of the lower bound."""
+def trimmed_means(
+    summary: pd.DataFrame,
+    colours: Mapping[str, str | None],
+    legend: list[Patch],
+    intervals: Mapping[tuple[str, int], tuple[float, float]],
+) -> Figure:
+    """The 10% trimmed mean of the total wait per policy beside that of the lower bound.
+
+    `intervals` by policy and servers are drawn as error bars, where they are known.
+    """
     figure, filled = policy_panels(summary, "servers", text="{} servers")
     for axis, group in filled:
         waits = group["trimmed_mean_10_s"]
@@ -70,15 +78,24 @@ def trimmed_means(summary: pd.DataFrame, colours: Mapping[str, str | None], lege
         limit = 1.25 * min(waits.max(), 3 * waits.median()) or 1.0
         shades = [colours[policy] or HEURISTIC_COLOUR for policy in group["policy"]]
         axis.barh(range(len(group)), waits, color=shades, height=0.7)
-        for row, wait in enumerate(waits):
+        servers = int(group["servers"].iloc[0])
+        for row, (policy, wait) in enumerate(zip(group["policy"], waits, strict=True)):
+            low, high = intervals.get((policy, servers), (math.nan, math.nan))
+            if math.isfinite(low):
+                axis.hlines(row, low, min(high, limit), color="0.25", linewidth=1)
+                ends = [end for end in (low, high) if end <= limit]
+                axis.plot(ends, [row] * len(ends), "|", color="0.25", markersize=5)
             text = f" {wait:,.0f}" if wait <= limit else f"{wait:,.0f} > "
             inside = {"x": limit, "ha": "right", "color": "white"} if wait > limit else {"x": wait}
-            axis.text(y=row, s=text, va="center", fontsize="small", **inside)
+            above = "bottom" if math.isfinite(low) else "center"
+            axis.text(y=row, s=text, va=above, fontsize="small", **inside)
         axis.axvline(group["lower_bound_trimmed_mean_10_s"].iloc[0], color=_BOUND_COLOUR, linestyle="--")
         axis.set_xlim(0, limit)
         axis.xaxis.set_major_formatter("{x:,.0f}")
         axis.locator_params(axis="x", nbins=5)
         axis.set_xlabel("total wait of an episode, 10% trimmed mean, s")
-    bound = Line2D([], [], color=_BOUND_COLOUR, linestyle="--", label="lower bound")
-    figure.legend(handles=[*legend, bound], loc="outside right upper", frameon=False)
+    handles = [*legend, Line2D([], [], color=_BOUND_COLOUR, linestyle="--", label="lower bound")]
+    if any(math.isfinite(low) for low, _ in intervals.values()):
+        handles.append(Line2D([], [], color="0.25", linewidth=1, marker="|", label="95% interval"))
+    figure.legend(handles=handles, loc="outside right upper", frameon=False)
     return figure

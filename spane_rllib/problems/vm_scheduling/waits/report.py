@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from spane_rllib.core.bootstrap import Resamples, interval
 from spane_rllib.core.plotting import HEURISTIC_COLOUR, PALETTE
 from spane_rllib.problems.vm_scheduling.waits.figures import trimmed_means, wait_distribution
 from spane_rllib.problems.vm_scheduling.waits.reading import read_results
@@ -28,4 +29,15 @@ def report(
     legend = [Patch(color=colour, label=method) for method, colour in methods.items()]
     legend.append(Patch(color=HEURISTIC_COLOUR, label="heuristic"))
     yield "wait_distribution", wait_distribution(episodes, ordered, colours, legend)
-    yield "trimmed_means", trimmed_means(ordered, colours, legend)
+    yield "trimmed_means", trimmed_means(ordered, colours, legend, _intervals(episodes))
+
+
+def _intervals(episodes: pd.DataFrame) -> dict[tuple[str, int], tuple[float, float]]:
+    """The 95% interval of the 10% trimmed mean by policy and servers, NaN where episodes lie in one block."""
+    found = {}
+    for (policy, servers), group in episodes.groupby(["policy", "servers"]):
+        ordered = group.sort_values("start", kind="stable")
+        resamples = Resamples.draw(ordered["start"])
+        [waits] = resamples.trimmed_means(ordered["total_wait_s"].to_numpy(float), (0.1,))
+        found[str(policy), int(servers)] = interval(waits)
+    return found

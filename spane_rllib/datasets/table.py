@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.datasets.text import read_text
-from spane_rllib.problems.gpu_jobs.simulator.jobs import Floats
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
