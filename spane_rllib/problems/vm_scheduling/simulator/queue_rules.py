@@ -49,7 +49,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Positions in WorkloadArrays.queue.
-DEPTH, PATIENCE, RESERVATIONS = range(3)
+DEPTH, PATIENCE, RESERVATIONS, LISTED = range(4)
 
 
 @inlined
@@ -73,7 +73,7 @@ def leave_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
     """Before the VM at hand is placed: it leaves the queue, and those who passed it are counted."""
     counters = state.counters[lane]
     position = counters[HEAD] - counters[START]
-    if work.queue[RESERVATIONS] > 0:
+    if work.queue[LISTED] > 0:
         _note_running(work, state, lane, position)
     if counters[CURSOR] < 0:  # it has just arrived
         return

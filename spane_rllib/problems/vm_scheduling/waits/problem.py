@@ -15,6 +15,7 @@ from spane_rllib.problems.measures import Measure, Statistic, Statistics
 from spane_rllib.problems.problem import Evaluation, Identity, ValidationSettings
 from spane_rllib.problems.search import SearchMethod
 from spane_rllib.problems.vm_scheduling import arguments, environments
+from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN
 from spane_rllib.problems.vm_scheduling.problem import SlotProblem, check_fixed_sizes
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
@@ -127,7 +128,8 @@ class WaitProblem(SlotProblem):
         trace = configured_trace(settings.trace, cluster.is_double, [(cluster.node_cpu, cluster.node_memory)])
         splits = configured_splits(settings.splits, trace)
         servers = settings.cluster.model_dump()
-        return WaitTask(self, WaitInstance(trace=trace, splits=splits, queue=settings.queue, **servers))
+        known = {"queue": settings.queue, "lifetimes": settings.lifetimes}
+        return WaitTask(self, WaitInstance(trace=trace, splits=splits, **known, **servers))
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> WaitTask:
         from spane_rllib.problems.environments import from_keywords
@@ -174,6 +176,8 @@ class WaitProblem(SlotProblem):
         )
         if config.queue != FIFO.text:
             yield f"Queue discipline: {config.queue}."
+        if config.lifetimes != UNKNOWN.text:
+            yield f"Lifetimes: {config.lifetimes}."
         parts = (
             ", ".join(
                 f"{name} {low:g} to {high:g}" for name, (low, high) in config.splits.model_dump().items()
