@@ -173,6 +173,7 @@ def test_gains_must_be_significant() -> None:
     np.testing.assert_array_equal(planning._gains(np.array([[np.inf, np.inf, 1.0]])), [[0, 1e18]])
 
 
+@pytest.mark.slow  # compiles lanes of plain first come, first served, too
 def test_a_recording_is_the_episode_that_is_evaluated(trace: VmTrace) -> None:
     text = "rollout:base=sbf,scenarios=4,vms=30,significance=0"
     workload = compile_workload(trace, CLUSTER)

@@ -71,7 +71,7 @@ def _cost(file: Path) -> float:
     if not file.is_file():
         return float("nan")
     try:
-        return float(json.loads(read_bytes(file, MAX_JSON))["ms_per_decision"])
+        return float(json.loads(read_bytes(file, MAX_JSON, str(file)))["ms_per_decision"])
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"{file} is damaged ({error!r}); delete it") from error
 
@@ -179,7 +179,7 @@ def _write_report(
             )
         blocks += [f"## {group}: {inline(name)}", table(header, table_rows, text_columns=2)]
     blocks += [
-        f"The difference is that of {headline.name} to the first row. {statistics.note}",
+        f"The difference is that of {headline.name} to the first row.",
         image(figure, directory),
     ]
     write_text(directory / "report.md", "\n\n".join(blocks) + "\n")

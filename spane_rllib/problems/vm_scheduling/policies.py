@@ -17,6 +17,8 @@ from spane_rllib.core.plugins import is_plugin
 from spane_rllib.core.settings import near_miss
 from spane_rllib.problems.acting import ActingPolicy, checked_action, load_acting_policy
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, LIFETIME_HEURISTICS
+from spane_rllib.problems.vm_scheduling.lookahead.options import NAME, is_rollout, parse_rollout
+from spane_rllib.problems.vm_scheduling.lookahead.policy import RolloutPolicy
 from spane_rllib.problems.vm_scheduling.pretrained import model_folder, pretrained_names
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
@@ -212,8 +214,8 @@ def model_policy(name: str, folder: Path) -> Policy:
 def load_policy(text: str, training_rows: int | None = None, name: str | None = None) -> Policy:
     """The policy that `text` names; models are called `name` in tables (default: `text`).
 
-    That is a heuristic, a pretrained model, the directory of a saved one, or `module:Class`, an
-    `ActingPolicy` of the user's own.
+    That is a heuristic, `rollout[:KEY=VALUE,...]`, a pretrained model, the directory of a saved one, or
+    `module:Class`, an `ActingPolicy` of the user's own.
 
     Raises:
         UserError: none of these, or the directory holds no valid model.
@@ -221,6 +223,8 @@ def load_policy(text: str, training_rows: int | None = None, name: str | None = 
     called = name or text.rstrip("/")
     if text in HEURISTICS or text in LIFETIME_HEURISTICS:
         return HeuristicPolicy(text, training_rows)
+    if is_rollout(text):
+        return RolloutPolicy(called, parse_rollout(text), training_rows)
     folder = model_folder(text)
     if text and folder.exists():
         return model_policy(called, folder)
@@ -229,7 +233,8 @@ def load_policy(text: str, training_rows: int | None = None, name: str | None = 
         return OwnPolicy(called, own.make, own.identity)
     raise UserError(
         f"policy {text!r}: neither a heuristic "
-        f"({', '.join([*HEURISTICS, *LIFETIME_HEURISTICS])}), nor shipped "
+        f"({', '.join([*HEURISTICS, *LIFETIME_HEURISTICS])}), nor {NAME}[:KEY=VALUE,...], "
+        f"nor shipped "
         f"({', '.join(pretrained_names())}), nor the directory of a saved model, nor module:Class"
         f"{near_miss(text, [*HEURISTICS, *LIFETIME_HEURISTICS, *pretrained_names()])}"
     )

@@ -14,6 +14,7 @@ from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.measures import Measure, Statistic, Statistics
 from spane_rllib.problems.problem import Evaluation, Identity, ValidationSettings
 from spane_rllib.problems.search import SearchMethod
+from spane_rllib.problems.studies import OwnStudy
 from spane_rllib.problems.vm_scheduling import arguments, environments
 from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN
 from spane_rllib.problems.vm_scheduling.problem import SlotProblem, check_fixed_sizes
@@ -25,6 +26,7 @@ from spane_rllib.problems.vm_scheduling.settings import (
     WaitInstanceSettings,
 )
 from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS
+from spane_rllib.problems.vm_scheduling.waits.information import InformationStudy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +58,7 @@ class WaitProblem(SlotProblem):
     validation = WaitValidationSettings
     algorithms: Mapping[str, type[Settings]] = ALGORITHMS
     searches: Mapping[str, SearchMethod] = {"score": PlacementScoreSearch()}
+    studies: Mapping[str, OwnStudy] = {"information": InformationStudy()}
     statistics = Statistics(
         by_name={
             "trimmed_mean_05_s": Statistic("trim 5%, s", "{:,.0f}"),
