@@ -105,7 +105,8 @@ def _note_running(work: WorkloadArrays, state: LaneState, lane: int, position: i
 
 
 @inlined
-def _join_queue(state: LaneState, lane: int, position: int) -> None:
+def join_queue(state: LaneState, lane: int, position: int) -> None:
+    """Put a VM that has arrived at the end of the queue."""
     counters = state.counters[lane]
     state.slot_of[lane, position] = NOT_PLACED
     state.behind[lane, position] = -1
@@ -191,4 +192,4 @@ def settle_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
             counters[PREVIOUS], counters[CURSOR] = position, np.int64(state.behind[lane, position])
             counters[BLOCKED] += 1
         else:
-            _join_queue(state, lane, position)
+            join_queue(state, lane, position)

@@ -139,6 +139,8 @@ class WaitProblem(SlotProblem):
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
 
+        if environment != next(iter(self.environments)):
+            raise UserError(f"{environment}: nothing here learns on it yet; networks choose where, not whom")
         return WaitTask(self, from_keywords(WaitInstance, keywords))
 
     def compile_ahead(self) -> None:
