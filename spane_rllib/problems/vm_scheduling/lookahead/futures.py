@@ -229,7 +229,7 @@ def begin_future(
         row += 1
     if not true_future:
         # A stretch of history from a random row on. Arrivals go on after what has been announced.
-        row = np.int64(random.random() * (history.rows - (most - rows)))
+        row = int(random.random() * (history.rows - (most - rows)))
         arrival = now + announced
         while rows < most:
             _append(work, kind, future, rows, row)

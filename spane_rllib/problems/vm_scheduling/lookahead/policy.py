@@ -25,7 +25,14 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     Workload,
 )
 from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends
-from spane_rllib.problems.vm_scheduling.simulator.rules import RUNNING_VMS, START, STOP, WAITING, allocate
+from spane_rllib.problems.vm_scheduling.simulator.rules import (
+    RUNNING_VMS,
+    START,
+    STOP,
+    WAITING,
+    LaneState,
+    allocate,
+)
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 Rows = npt.NDArray[np.int64]
@@ -146,7 +153,7 @@ class _Planner:
                     return int(slots[0])
         return int(slots[_best(_gains(waits), options.significance)])
 
-    def _may_wait(self, state: object, base: Rows, random: np.random.Generator) -> bool:
+    def _may_wait(self, state: LaneState, base: Rows, random: np.random.Generator) -> bool:
         """Whether anybody waits if the base decides: most decisions end here, since servers fill slowly."""
         wait = np.empty(1)
         for _ in range(1 if self.options.is_true else _FIRST_LOOK):
@@ -156,7 +163,7 @@ class _Planner:
         return False
 
     def _play(
-        self, state: object, slots: Rows, random: np.random.Generator, waits: npt.NDArray[np.float64]
+        self, state: LaneState, slots: Rows, random: np.random.Generator, waits: npt.NDArray[np.float64]
     ) -> None:
         """One future under every alternative."""
         options, future = self.options, self._future

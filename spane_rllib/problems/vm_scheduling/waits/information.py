@@ -41,7 +41,7 @@ class InformationStudy(OwnStudy):
         trace = configured_trace(config.trace, cluster.is_double, [(cluster.node_cpu, cluster.node_memory)])
         splits = configured_splits(config.splits, trace)
         chosen = config.evaluation
-        cells = []
+        cells: list[Cell] = []
         for queue in config.queues:
 
             def row(label: str, lifetimes: str, policy: str, shown: str, queue: str = queue) -> Cell:
