@@ -9,7 +9,7 @@ from pathlib import Path
 from spane_rllib.core.console import Parser, configured_parser, run_command
 from spane_rllib.core.presets import presets_text
 
-_EPILOG = """All keys: docs/configuration.md.
+_EPILOG = """All keys: docs/configuration.md. `information` has rows by what is known in the place of models.
 
 Writes summary.csv, groups.csv, comparisons.csv, episodes.csv (up to a million rows), figures and report.md.
 Ctrl-C leaves a state that --resume continues."""
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     from spane_rllib.core.errors import UserError
     from spane_rllib.experiments.results.folder import ResultsFolder, folder_to_resume
-    from spane_rllib.experiments.studies.config import load_study
+    from spane_rllib.experiments.studies.config import load_study, own_study
 
     if arguments.resume is not None:
         folder = folder_to_resume(arguments, "study")
@@ -43,9 +43,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = ResultsFolder(Path(config.output) / config.name)
         folder.check_free()
     from spane_rllib.experiments.studies.job import run_study
+    from spane_rllib.experiments.studies.own import run_own_study
+    from spane_rllib.problems.registry import find_problem
 
+    own, resume = own_study(config), arguments.resume is not None
     try:
-        run_study(config, folder, resume=arguments.resume is not None)
+        if own is not None:
+            run_own_study(find_problem(config.problem), own, config, folder, resume)
+        else:
+            run_study(config, folder, resume)
     except KeyboardInterrupt:
         if folder.config_file.is_file():
             print("interrupted; what is finished is kept. Continue with:", file=sys.stderr)

@@ -18,8 +18,8 @@ class Dataset:
         size: bytes of the file; None when not known for certain.
         sha256: hash of the file; None when not known for certain, then a download cannot be verified.
         content_sha256: `VmTrace.sha256` after reading it with default options; None when not known.
-        form: of VMs: "lifetimes" or "events" (see `vm_traces.readers`), or one of `catalog.PUBLIC_FORMS`, which
-            `data convert` reads; of GPU jobs: one of `workloads.settings.FORMS`.
+        form: of VMs: "lifetimes" or "events" (see `vm_traces.readers`), or one of `catalog.PUBLIC_FORMS`,
+            which `data convert` reads; of GPU jobs: one of `workloads.settings.FORMS`.
         licence: the terms of use.
         citation: what to cite.
         notes: what else a user should know.

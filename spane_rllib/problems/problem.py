@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from spane_rllib.learning.run import Run
     from spane_rllib.problems.planning import Planning
     from spane_rllib.problems.search import SearchMethod
+    from spane_rllib.problems.studies import OwnStudy
     from spane_rllib.problems.viewing import Viewer
 
 MAX_EPISODES = 1_000_000
@@ -298,6 +299,8 @@ class Problem(ABC):
     """The column that tells episodes apart: policies are compared on equal values."""
     searches: Mapping[str, SearchMethod] = {}
     """Methods of direct search by name; the first is the default."""
+    studies: Mapping[str, OwnStudy] = {}
+    """Studies of its own for `python -m spane_rllib.study`, by the value of their key `study`."""
     planning: Planning | None = None
     """What `python -m spane_rllib.plan` makes plans by, where the problem has any."""
     viewer: Viewer | None = None

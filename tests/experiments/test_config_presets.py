@@ -43,7 +43,7 @@ def test_the_presets_are_the_expected_ones() -> None:
     others += ["vm_rescheduling", "vm_rescheduling_final", "vmr2l_published"]
     others += ["gpu_jobs", "gpu_jobs_final", "gpu_jobs_published"]
     assert list(presets_of()) == sorted(["quick", "spane_published", *others, *stages])
-    assert list(presets_of("studies")) == ["flexibility", "wait_time"]
+    assert list(presets_of("studies")) == ["flexibility", "information", "wait_time"]
     assert list(presets_of("policy_search")) == ["policy_search"]
 
 

@@ -83,9 +83,13 @@ def search_sections(problem: Problem) -> dict[str, type[Settings]]:
 
 def study_sections() -> dict[str, type[Settings]]:
     """What every study holds, by title."""
-    return {"Study: top level": StudyConfig} | {
-        f"Study: `{name}`": part for name, part in _parts(StudyConfig)
-    }
+    sections: dict[str, Any] = {"Study: top level": StudyConfig}
+    sections |= {f"Study: `{name}`": part for name, part in _parts(StudyConfig)}
+    for problem in our_problems():
+        for name, study in problem.studies.items():
+            sections[f"Study `{name}`: top level"] = study.settings
+            sections |= {f"Study `{name}`: `{key}`": part for key, part in _parts(study.settings)}
+    return sections
 
 
 INTRODUCTION = """\

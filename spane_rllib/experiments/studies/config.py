@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, create_model, model_validator
 
+from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.presets import presets_of
 from spane_rllib.core.settings import Name, PathText, Seed, Settings, distinct
 from spane_rllib.experiments.settings_files import problem_of, read_settings
 from spane_rllib.problems.problem import Problem
+from spane_rllib.problems.registry import find_problem
+from spane_rllib.problems.studies import OwnStudy
 
 Paths = Annotated[
     tuple[PathText, ...],
@@ -94,8 +97,8 @@ def study_settings(problem: Problem) -> type[StudyConfig]:
     return config
 
 
-def load_study(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> StudyConfig:
-    """Read a study.
+def load_study(source: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Any:
+    """Read a study: a `StudyConfig`, or the settings of a study of the problem's own.
 
     Args:
         source: path of a YAML file, or the name of a preset (`NAME` or `NAME.yaml`).
@@ -104,6 +107,22 @@ def load_study(source: str | os.PathLike[str], overrides: Iterable[str] = ()) ->
     Raises:
         UserError: the file, a key, a value or an override is invalid.
     """
-    return read_settings(
-        lambda data: study_settings(problem_of(data)), source, overrides, presets_of("studies")
-    )[0]
+    return read_settings(_settings_of, source, overrides, presets_of("studies"))[0]
+
+
+def own_study(config: Any) -> OwnStudy | None:
+    """The study of the problem's own that `config` is of, if it is of one."""
+    study: OwnStudy | None = None
+    if not isinstance(config, StudyConfig):
+        study = find_problem(config.problem).studies[config.study]
+    return study
+
+
+def _settings_of(data: Mapping[str, Any]) -> type[Settings]:
+    problem = problem_of(data)
+    if "study" not in data:
+        return study_settings(problem)
+    if data["study"] not in tuple(problem.studies):
+        known = ", ".join(problem.studies) or "none"
+        raise UserError(one_line(f"study: {data['study']!r} is no study of {problem.name}; allowed: {known}"))
+    return problem.studies[data["study"]].settings

@@ -11,6 +11,7 @@ from spane_rllib.core.console import whole_number
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.reading import user_path
 from spane_rllib.problems.problem import Evaluation, Problem
+from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN, parse_lifetimes
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, parse_queue
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
@@ -23,12 +24,13 @@ _DEFAULTS: dict[str, Any] = {
     "node_memory": NODE_MEMORY,
     "double_memory_threshold": DOUBLE_MEMORY_THRESHOLD,
     "queue": FIFO.text,
+    "lifetimes": UNKNOWN.text,
     "split": "test",
     "episodes": 1000,
     "seed": 0,
 }
 # What a scenario says itself, and what the published table's own protocol does.
-_NOT_WITH_SCENARIO = ("node_cpu", "node_memory", "double_memory_threshold", "queue")
+_NOT_WITH_SCENARIO = ("node_cpu", "node_memory", "double_memory_threshold", "queue", "lifetimes")
 _NOT_WITH_TABLE = (*_NOT_WITH_SCENARIO, "scenario", "policy", "servers", "starts", "split", "record")
 
 
@@ -66,6 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="who may be placed when VMs wait: fifo (default), skip, skip:DEPTH, easy, conservative, "
         "aged:SECONDS",
     )
+    parser.add_argument(
+        "--lifetimes",
+        type=_lifetimes,
+        metavar="KNOWLEDGE",
+        help="what is known of a VM's lifetime when it arrives: unknown (default), predicted:NOISE (0.5: "
+        "a typical error of 50%%), known",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--starts", metavar="FILE", help="rows of the trace at which episodes begin: .npy, .csv or .txt"
@@ -96,6 +105,13 @@ def _queue(text: str) -> str:
         return parse_queue(text).text
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error).removeprefix("queue: ")) from error
+
+
+def _lifetimes(text: str) -> str:
+    try:
+        return parse_lifetimes(text).text
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("lifetimes: ")) from error
 
 
 def _episode_count(text: str) -> int | Literal["all"]:
@@ -144,6 +160,7 @@ def _of_waits(problem: Problem, arguments: argparse.Namespace) -> Evaluation:
             node_memory=arguments.node_memory,
             double_memory_threshold=arguments.double_memory_threshold,
             queue=arguments.queue,
+            lifetimes=arguments.lifetimes,
         ),
     )
     starts = starts_of(task, arguments, arguments.starts)

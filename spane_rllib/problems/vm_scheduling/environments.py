@@ -10,7 +10,8 @@ _ALLOCATIONS = "spane_rllib.problems.vm_scheduling.allocations"
 WAITS = {
     "spane_rllib/VMScheduling-v0": EnvironmentSpec(
         f"{_WAITS}.env:VMSchedulingEnv", f"{_WAITS}.vector_env:VMSchedulingVectorEnv"
-    )
+    ),
+    "spane_rllib/VMChoice-v0": EnvironmentSpec(f"{_WAITS}.choice_env:VMChoiceEnv"),
 }
 
 

@@ -23,6 +23,12 @@ HEURISTICS: dict[str, str] = {
 }
 """What each does. The compiled rules number them in this order."""
 
+LIFETIME_HEURISTICS: dict[str, str] = {
+    "nilas": "exit-time alignment: the server whose becoming empty is put off least, then server best fit",
+    "keep-64-exit": "keep-64, with exit-time alignment ahead of server best fit",
+}
+"""Those that need lifetimes to be known or predicted."""
+
 
 def _check(name: str) -> str:
     if name not in HEURISTICS:

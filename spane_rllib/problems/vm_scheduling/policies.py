@@ -16,7 +16,9 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
 from spane_rllib.core.settings import near_miss
 from spane_rllib.problems.acting import ActingPolicy, checked_action, load_acting_policy
-from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, LIFETIME_HEURISTICS
+from spane_rllib.problems.vm_scheduling.lookahead.options import NAME, is_rollout, parse_rollout
+from spane_rllib.problems.vm_scheduling.lookahead.policy import RolloutPolicy
 from spane_rllib.problems.vm_scheduling.pretrained import model_folder, pretrained_names
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
@@ -168,9 +170,9 @@ class NetworkPolicy(_SteppedPolicy):
         from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork, has_kernels
 
         if not has_kernels(self.network):
-            return lambda lanes: int(greedy_actions(self.network, lanes.observations._asdict())[0])
+            return lambda lanes: int(greedy_actions(self.network, lanes.observations.named())[0])
         network = CompiledQNetwork(self.network)
-        return lambda lanes: int(network.greedy_actions(*lanes.observations)[0])
+        return lambda lanes: int(network.greedy_actions(*lanes.observations[:3])[0])
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class OwnPolicy(_SteppedPolicy):
         policy = self.make()
 
         def decide(lanes: Lanes) -> int:
-            observation = {name: array[0].copy() for name, array in lanes.observations._asdict().items()}
+            observation = {name: array[0].copy() for name, array in lanes.observations.named().items()}
             mask = observation["action_mask"].copy()
             return checked_action(policy.act(observation), mask, self.name)
 
@@ -212,15 +214,17 @@ def model_policy(name: str, folder: Path) -> Policy:
 def load_policy(text: str, training_rows: int | None = None, name: str | None = None) -> Policy:
     """The policy that `text` names; models are called `name` in tables (default: `text`).
 
-    That is a heuristic, a pretrained model, the directory of a saved one, or `module:Class`, an
-    `ActingPolicy` of the user's own.
+    That is a heuristic, `rollout[:KEY=VALUE,...]`, a pretrained model, the directory of a saved one, or
+    `module:Class`, an `ActingPolicy` of the user's own.
 
     Raises:
         UserError: none of these, or the directory holds no valid model.
     """
     called = name or text.rstrip("/")
-    if text in HEURISTICS:
+    if text in HEURISTICS or text in LIFETIME_HEURISTICS:
         return HeuristicPolicy(text, training_rows)
+    if is_rollout(text):
+        return RolloutPolicy(called, parse_rollout(text), training_rows)
     folder = model_folder(text)
     if text and folder.exists():
         return model_policy(called, folder)
@@ -229,9 +233,10 @@ def load_policy(text: str, training_rows: int | None = None, name: str | None = 
         return OwnPolicy(called, own.make, own.identity)
     raise UserError(
         f"policy {text!r}: neither a heuristic "
-        f"({', '.join(HEURISTICS)}), nor shipped "
+        f"({', '.join([*HEURISTICS, *LIFETIME_HEURISTICS])}), nor {NAME}[:KEY=VALUE,...], "
+        f"nor shipped "
         f"({', '.join(pretrained_names())}), nor the directory of a saved model, nor module:Class"
-        f"{near_miss(text, [*HEURISTICS, *pretrained_names()])}"
+        f"{near_miss(text, [*HEURISTICS, *LIFETIME_HEURISTICS, *pretrained_names()])}"
     )
 
 

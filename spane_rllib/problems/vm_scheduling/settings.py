@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, Strict, model_validator
 from spane_rllib.core.settings import Interval, PathText, Seed, Settings, distinct
 from spane_rllib.problems.problem import EpisodeSettings
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, HeuristicName
+from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN, LifetimesText
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, QueueText
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
@@ -100,6 +101,11 @@ class WaitInstanceSettings(SlotInstanceSettings):
         default=FIFO.text,
         description="Queue discipline: `fifo` (reference), `skip`, `skip:DEPTH`, `easy`, `conservative` or "
         "`aged:SECONDS`; see docs/queue_disciplines.md.",
+    )
+    lifetimes: LifetimesText = Field(
+        default=UNKNOWN.text,
+        description="What is known of a VM's lifetime when it arrives: `unknown` (reference), "
+        "`predicted:NOISE` or `known`; see docs/knowing_more.md.",
     )
 
 

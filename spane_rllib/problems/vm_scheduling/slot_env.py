@@ -116,12 +116,7 @@ class SlotEnv(gymnasium.Env[Observation, np.int64]):
         return reward
 
     def _observe(self) -> Observation:
-        servers, request, action_mask = self._lanes.observations
-        return {
-            "servers": servers[0].copy(),
-            "request": request[0].copy(),
-            "action_mask": action_mask[0].copy(),
-        }
+        return {name: array[0].copy() for name, array in self._lanes.observations.named().items()}
 
     def _describe(self) -> tuple[int, dict[str, Any]]:
         """The status of the lane and the info."""

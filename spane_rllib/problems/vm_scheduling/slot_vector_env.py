@@ -159,7 +159,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
         return self._lanes.observations.action_mask.astype(np.bool_)
 
     def _observe(self) -> Observation:
-        observation = self._lanes.observations._asdict()
+        observation = self._lanes.observations.named()
         return {key: array.copy() for key, array in observation.items()} if self._copy else observation
 
     def _describe(self, which: Flags | None = None) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class SlotVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], Rewards]):
         final_obs = np.full(self.num_envs, None, object)
         for lane in np.flatnonzero(ended):
             final_obs[lane] = {
-                key: array[lane].copy() for key, array in self._lanes.observations._asdict().items()
+                key: array[lane].copy() for key, array in self._lanes.observations.named().items()
             }
         return {
             "final_obs": final_obs,

@@ -29,7 +29,8 @@ class FragmentationArrays(NamedTuple):
     fullness: float
     imbalance: float
     siblings: float
-    discount: npt.NDArray[np.float64]  # (N,) taken off the cost of each server for siblings there
+    exits: float  # for each bucket by which a VM delays the exit of its server
+    discount: npt.NDArray[np.float64]  # (N,) taken off the cost of each server, for siblings or exits
     # Few servers change between two VMs of one kind, so costs are remembered with the free units they are
     # true for. Kind k has row k modulo R; zeros stand for a full server, where nothing is placed.
     kind: npt.NDArray[np.int32]  # (n,) as Workload.kind
@@ -103,6 +104,7 @@ class FragmentationGradient:
             float(self.fullness),
             0.0,
             0.0,
+            0.0,
             np.zeros(servers),
             workload.kind,
             np.full(_MEMO_ROWS, -1, np.int32),
@@ -113,11 +115,14 @@ class FragmentationGradient:
 
 KEEP_64 = FragmentationGradient(flavours=((64.0, 128.0),), weights=(1.0,), fullness=0.0)
 
+NO_FLAVOURS = FragmentationGradient(flavours=(), weights=())
+
 NO_FRAGMENTATION = FragmentationArrays(
     np.zeros((0, 0), np.int32),
     np.zeros((0, 0), np.int32),
     np.zeros(0, np.bool_),
     np.zeros(0),
+    0.0,
     0.0,
     0.0,
     0.0,

@@ -9,9 +9,11 @@ import numpy.typing as npt
 
 from spane_rllib.core.compiling import inlined
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, LIFETIME_HEURISTICS
+from spane_rllib.problems.vm_scheduling.simulator.exit_times import BUCKETS, prefer_aligned
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import (
     KEEP_64,
+    NO_FLAVOURS,
     NO_FRAGMENTATION,
     FragmentationArrays,
     FragmentationGradient,
@@ -57,11 +59,20 @@ class Heuristic:
     fragmentation: FragmentationGradient | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in HEURISTICS:
+        if self.name not in HEURISTICS and self.name not in LIFETIME_HEURISTICS:
             raise UserError(f"{self.name}: not a heuristic; allowed are {', '.join(HEURISTICS)}")
 
     def compile(self, workload: Workload, servers: int) -> tuple[int, FragmentationArrays]:
         """The code and parameters that `choose` takes for a cluster of so many servers."""
+        if self.name in LIFETIME_HEURISTICS:
+            if not workload.lifetimes.is_known:
+                raise UserError(
+                    f"policy {self.name}: goes by lifetimes, of which nothing is known; "
+                    "say lifetimes: known or predicted:NOISE (--lifetimes)"
+                )
+            # A bucket counts less than one VM of KEEP-64's flavour.
+            flavours = KEEP_64 if self.name == "keep-64-exit" else NO_FLAVOURS
+            return FGD, flavours.compile(workload, servers)._replace(exits=1.0 / BUCKETS)
         code = _NAMES.index(self.name)
         if code == _KEEP_64:
             return FGD, KEEP_64.compile(workload, servers)
@@ -199,6 +210,8 @@ def choose(
         if fragmentation.siblings != 0.0:
             kinds, discount = fragmentation.kind, fragmentation.discount
             find_siblings(work, state, lane, kinds, fragmentation.siblings, discount)
+        elif fragmentation.exits != 0.0:
+            prefer_aligned(state.running, work, state, lane, fragmentation.exits, fragmentation.discount)
         kind = fragmentation.kind[counters[HEAD]]
         return least_fragmenting(free, room, share, need, kind, fragmentation)
     return counters[FIRST_SLOT]

@@ -18,7 +18,10 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     HEAD,
     IDLE,
     MEMORY,
+    NOW,
     RUNNING,
+    RUNNING_VMS,
+    START,
     STATUS,
     WAIT,
     LaneState,
@@ -35,15 +38,29 @@ class Observations(NamedTuple):
     servers: npt.NDArray[np.float32]  # (L, N, 2, 2) [server, node, (cpu, memory)] free share of the node
     request: npt.NDArray[np.float32]  # (L, 3) cpu and memory as shares of a node's capacity, 1 if double
     action_mask: npt.NDArray[np.int8]  # (L, 2N) 1 where the VM at hand may be placed
+    # Where lifetimes are known or predicted, else None; log(1 + seconds):
+    lifetime: Any = None  # (L, 1) float32, of the VM at hand
+    busy: Any = None  # (L, N, 2) float32, until the last VM of the node is expected to end
 
     @classmethod
-    def empty(cls, lanes: int, servers: int) -> Observations:
-        """Those of idle lanes."""
+    def empty(cls, lanes: int, servers: int, lifetimes: bool = False) -> Observations:
+        """Those of idle lanes, with what is known of lifetimes if asked."""
+        of_lifetimes: tuple[Any, ...] = ()
+        if lifetimes:
+            of_lifetimes = (
+                np.zeros((lanes, 1), np.float32),
+                np.zeros((lanes, servers, NODES_PER_SERVER), np.float32),
+            )
         return cls(
             np.zeros((lanes, servers, NODES_PER_SERVER, 2), np.float32),
             np.zeros((lanes, 3), np.float32),
             np.zeros((lanes, NODES_PER_SERVER * servers), np.int8),
+            *of_lifetimes,
         )
+
+    def named(self) -> dict[str, npt.NDArray[Any]]:
+        """By name, what there is of them."""
+        return {name: array for name, array in self._asdict().items() if array is not None}
 
 
 class InfeasibleAction(ValueError):
@@ -67,7 +84,7 @@ class Lanes:
         self.workload = workload
         self.cluster = cluster
         self._state = self._allocate(lanes, 1024)
-        self.observations = Observations.empty(lanes, cluster.servers)
+        self.observations = Observations.empty(lanes, cluster.servers, workload.lifetimes.is_known)
 
     def __len__(self) -> int:
         return len(self.observations.request)
@@ -110,6 +127,8 @@ class Lanes:
         self._state.counters[lanes, STATUS] = IDLE
         self.observations.request[lanes] = 0.0
         self.observations.action_mask[lanes] = 0
+        if self.observations.lifetime is not None:
+            self.observations.lifetime[lanes] = 0.0
 
     def explain(self, lane: int, action: int) -> str:
         """Why `action` is infeasible in a running lane."""
@@ -168,8 +187,29 @@ _OBSERVATIONS = _STATE + len(LaneState._fields)
 
 
 @inlined
+def _observe_lifetimes(
+    lifetime: Any, work: WorkloadArrays, state: LaneState, observations: Observations, lane: int
+) -> None:
+    if lifetime is not None:
+        busy, now = observations.busy[lane], state.clocks[lane, NOW]
+        lifetime[lane, 0] = 0.0
+        if state.counters[lane, STATUS] == RUNNING:
+            lifetime[lane, 0] = np.log1p(work.estimate[state.counters[lane, HEAD]])
+        busy[:] = 0.0
+        for index in range(state.counters[lane, RUNNING_VMS]):
+            position = state.running[lane, index]
+            slot = state.slot_of[lane, position]
+            slot = slot if slot >= 0 else -1 - slot
+            remaining = np.float32(np.log1p(max(0.0, state.expected_end[lane, position] - now)))
+            for node in range(2):
+                if node == slot & 1 or work.need[state.counters[lane, START] + position, DOUBLE]:
+                    busy[slot >> 1, node] = max(busy[slot >> 1, node], remaining)
+
+
+@inlined
 def observe(work: WorkloadArrays, state: LaneState, observations: Observations, lane: int) -> None:
     """Write what the lane's policy sees now."""
+    _observe_lifetimes(observations.lifetime, work, state, observations, lane)
     free, mask = state.free[lane], observations.action_mask[lane]
     servers, request = observations.servers[lane], observations.request[lane]
     capacity_cpu, capacity_memory = np.float32(work.capacity[CPU]), np.float32(work.capacity[MEMORY])

@@ -48,6 +48,7 @@ def lower_bounds(
     """
     workload.check_cluster(cluster)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
+    workload = workload.under(workload.queue)  # whatever is known
     work = workload.arrays
     assert work.growth is None, "only waits have a lower bound"
     if not workload.queue.is_fifo:

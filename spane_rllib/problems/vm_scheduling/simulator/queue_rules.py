@@ -49,7 +49,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Positions in WorkloadArrays.queue.
-DEPTH, PATIENCE, RESERVATIONS = range(3)
+DEPTH, PATIENCE, RESERVATIONS, LISTED = range(4)
 
 
 @inlined
@@ -73,7 +73,7 @@ def leave_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
     """Before the VM at hand is placed: it leaves the queue, and those who passed it are counted."""
     counters = state.counters[lane]
     position = counters[HEAD] - counters[START]
-    if work.queue[RESERVATIONS] > 0:
+    if work.queue[LISTED] > 0:
         _note_running(work, state, lane, position)
     if counters[CURSOR] < 0:  # it has just arrived
         return
@@ -105,7 +105,8 @@ def _note_running(work: WorkloadArrays, state: LaneState, lane: int, position: i
 
 
 @inlined
-def _join_queue(state: LaneState, lane: int, position: int) -> None:
+def join_queue(state: LaneState, lane: int, position: int) -> None:
+    """Put a VM that has arrived at the end of the queue."""
     counters = state.counters[lane]
     state.slot_of[lane, position] = NOT_PLACED
     state.behind[lane, position] = -1
@@ -191,4 +192,4 @@ def settle_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
             counters[PREVIOUS], counters[CURSOR] = position, np.int64(state.behind[lane, position])
             counters[BLOCKED] += 1
         else:
-            _join_queue(state, lane, position)
+            join_queue(state, lane, position)

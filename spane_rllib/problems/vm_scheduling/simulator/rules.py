@@ -76,8 +76,9 @@ def allocate(
     queued: dict[str, Any] = {}
     if queue is not None:
         # A plan has a step for the present of each server, and one for each VM that runs or waits.
-        reserving = queue[2] > 0
-        running, steps = (longest, slots // 2 + longest) if reserving else (0, 0)
+        reserving, listed = queue[2] > 0, queue[3] > 0
+        running = longest if listed else 0
+        steps = slots // 2 + longest if reserving else 0
         queued = {
             "room": np.zeros((lanes, 2, slots if reserving else 0), np.int32),
             "behind": np.zeros((lanes, longest), np.int32),

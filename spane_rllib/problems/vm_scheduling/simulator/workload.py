@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN, Lifetimes
 from spane_rllib.problems.vm_scheduling.placement import placeable
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, Queue
 from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
@@ -41,8 +42,8 @@ class WorkloadArrays(NamedTuple):
     # Of the allocations objective alone, else None:
     node_capacity: Any = None  # (2, slots) int32, units of cpu and memory of every node
     growth: Any = None  # (3,) float64, servers at first, servers added at a time, used share that adds
-    # Of queue disciplines other than first come, first served, else None:
-    queue: Any = None  # (3,) float64, depth, patience in seconds, reservations
+    # Of queue disciplines other than first come, first served, and where lifetimes are known, else None:
+    queue: Any = None  # (4,) float64, depth, patience in seconds, reservations, 1 if running VMs are listed
     estimate: Any = None  # (n,) float64, lifetimes as the scheduler knows them, seconds
 
 
@@ -92,6 +93,7 @@ class Workload:
         # First Fit run lengths by number of servers, filled by `probe_vm_counts`; 0 = not probed yet.
         self.probed: dict[int, npt.NDArray[np.int32]] = {}
         self.queue = FIFO
+        self.lifetimes = UNKNOWN
         _freeze(self.arrays)
 
     def __len__(self) -> int:
@@ -115,20 +117,21 @@ class Workload:
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         # Rebuilt rather than copied: unpickled arrays would be writable, another type to the compiled rules.
-        return _rebuilt, (self.trace, self.cluster, self.queue)
+        return _rebuilt, (self.trace, self.cluster, self.queue, self.lifetimes)
 
-    def under(self, queue: Queue) -> Workload:
-        """The same VMs under another queue discipline; all else is shared."""
-        if queue == self.queue:
+    def under(self, queue: Queue, lifetimes: Lifetimes = UNKNOWN) -> Workload:
+        """The same VMs under another queue discipline, and what is known of them; all else is shared."""
+        if (queue, lifetimes) == (self.queue, self.lifetimes):
             return self
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other.queue = queue
+        other.queue, other.lifetimes = queue, lifetimes
         other.arrays = self.arrays._replace(queue=None, estimate=None)
-        if not queue.is_fifo:
-            rule = np.array([queue.depth, queue.patience, queue.reservations])
-            lifetimes = np.ascontiguousarray(self.arrays.times[:, 1])
-            other.arrays = other.arrays._replace(queue=rule, estimate=lifetimes)
+        # The rules of queues with a depth of 1 are first come, first served, and list what runs if asked.
+        if lifetimes.is_known or not queue.is_fifo:
+            listed = lifetimes.is_known or queue.reservations > 0
+            rule = np.array([queue.depth, queue.patience, queue.reservations, listed])
+            other.arrays = other.arrays._replace(queue=rule, estimate=lifetimes.of(self.arrays.times[:, 1]))
             _freeze(other.arrays)
         return other
 
@@ -186,13 +189,15 @@ class Workload:
             )
 
 
-def compile_workload(trace: VmTrace, cluster: Cluster, queue: Queue = FIFO) -> Workload:
+def compile_workload(
+    trace: VmTrace, cluster: Cluster, queue: Queue = FIFO, lifetimes: Lifetimes = UNKNOWN
+) -> Workload:
     """`Workload(trace, cluster)`, made once per process for each trace object and type of server."""
-    return _compile_workload(trace, replace(cluster, servers=1)).under(queue)
+    return _compile_workload(trace, replace(cluster, servers=1)).under(queue, lifetimes)
 
 
-def _rebuilt(trace: VmTrace, cluster: Cluster, queue: Queue) -> Workload:
-    return Workload(trace, cluster).under(queue)
+def _rebuilt(trace: VmTrace, cluster: Cluster, queue: Queue, lifetimes: Lifetimes) -> Workload:
+    return Workload(trace, cluster).under(queue, lifetimes)
 
 
 def _freeze(arrays: WorkloadArrays) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from spane_rllib.datasets.vm_traces.splits import Splits
 from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.environments import from_keywords, known_keywords
+from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
@@ -53,6 +54,13 @@ class VMSchedulingEnv(SlotEnv):
     | `servers`     | (servers, 2, 2) | float32 | 0 to 1 | free share by server, node and (cpu, memory)      |
     | `request`     | (3,)            | float32 | 0 to 2 | cpu and memory of the head VM, 1 if it is double  |
     | `action_mask` | (2 * servers,)  | int8    | 0 or 1 | 1 where the head VM fits and may be placed        |
+
+    With `lifetimes` other than "unknown" there are two keys more, of what is known; both log(1 + seconds):
+
+    | Key        | Shape        | Type    | Range  | Meaning                                                |
+    |------------|--------------|---------|--------|--------------------------------------------------------|
+    | `lifetime` | (1,)         | float32 | 0 up   | lifetime of the head VM                                |
+    | `busy`     | (servers, 2) | float32 | 0 up   | until the last VM of the node is expected to end       |
 
     `request` counts the whole VM in shares of *one* node, so that a double VM can need up to 2. After the end
     of an episode `request` and `action_mask` are 0.
@@ -104,6 +112,8 @@ class VMSchedulingEnv(SlotEnv):
     - `extra_vms`: VMs of an episode beyond First Fit's run length.
     - `queue`: the queue discipline: "fifo", "skip", "skip:DEPTH", "easy", "conservative" or "aged:SECONDS";
       docs/queue_disciplines.md has their rules.
+    - `lifetimes`: what is known when a VM arrives: "unknown", "predicted:NOISE" (0.5: a typical error of 50%)
+      or "known"; see docs/knowing_more.md. Estimates of "easy" and "conservative" are these, or the truth.
     - `render_mode`: None, or "rgb_array": `render()` draws servers and load as the viewer's animations do.
 
     Values that are not allowed raise `UserError`.
@@ -132,6 +142,7 @@ class VMSchedulingEnv(SlotEnv):
         infeasible_action: str = "error",
         extra_vms: int = EXTRA_VMS,
         queue: str = FIFO.text,
+        lifetimes: str = UNKNOWN.text,
         render_mode: str | None = None,
     ) -> None:
         instance = WaitInstance(
@@ -146,6 +157,7 @@ class VMSchedulingEnv(SlotEnv):
             infeasible_action=infeasible_action,
             extra_vms=extra_vms,
             queue=queue,
+            lifetimes=lifetimes,
         )
         super().__init__(instance, render_mode)
 

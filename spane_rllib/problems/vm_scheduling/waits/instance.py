@@ -8,10 +8,12 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.vm_traces.loading import load_trace
 from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
+from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN, Lifetimes, parse_lifetimes
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, Queue, parse_queue
 from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
@@ -26,6 +28,7 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     compile_workload,
     probe_vm_counts,
 )
+from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EXTRA_VMS
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     HEAD,
@@ -59,6 +62,7 @@ class WaitInstance(SlotInstance):
     reward: str | RewardFunction = "log_wait"
     extra_vms: int = EXTRA_VMS
     queue: str = FIFO.text
+    lifetimes: str = UNKNOWN.text
 
     length_option = "vm_count"
     truncated_status = STUCK
@@ -71,7 +75,7 @@ class WaitInstance(SlotInstance):
                 raise UserError(f"{name}: {getattr(self, name)!r} is not allowed; give a number")
         if not callable(self.reward) and self.reward not in tuple(REWARDS):
             raise UserError(f"reward: {self.reward!r} is not one of {', '.join(REWARDS)}")
-        self.discipline  # noqa: B018  # checks it
+        self.discipline, self.known_lifetimes  # noqa: B018  # checks them
         super().__post_init__()
 
     @cached_property
@@ -85,9 +89,22 @@ class WaitInstance(SlotInstance):
         return parse_queue(self.queue)
 
     @cached_property
+    def known_lifetimes(self) -> Lifetimes:
+        """What is known of lifetimes."""
+        return parse_lifetimes(self.lifetimes)
+
+    @property
+    def observation_space(self) -> spaces.Dict:
+        space = super().observation_space
+        if self.known_lifetimes.is_known:
+            space["lifetime"] = spaces.Box(0.0, np.inf, (1,), np.float32)
+            space["busy"] = spaces.Box(0.0, np.inf, (self.servers, NODES_PER_SERVER), np.float32)
+        return space
+
+    @cached_property
     def workload(self) -> Workload:
         """The compiled trace; environments of one process share it."""
-        return compile_workload(load_trace(self.trace), self.cluster, self.discipline)
+        return compile_workload(load_trace(self.trace), self.cluster, self.discipline, self.known_lifetimes)
 
     @cached_property
     def reward_function(self) -> RewardFunction:

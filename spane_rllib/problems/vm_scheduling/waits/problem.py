@@ -14,7 +14,9 @@ from spane_rllib.problems.environments import EnvironmentSpec
 from spane_rllib.problems.measures import Measure, Statistic, Statistics
 from spane_rllib.problems.problem import Evaluation, Identity, ValidationSettings
 from spane_rllib.problems.search import SearchMethod
+from spane_rllib.problems.studies import OwnStudy
 from spane_rllib.problems.vm_scheduling import arguments, environments
+from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN
 from spane_rllib.problems.vm_scheduling.problem import SlotProblem, check_fixed_sizes
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
@@ -24,6 +26,7 @@ from spane_rllib.problems.vm_scheduling.settings import (
     WaitInstanceSettings,
 )
 from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS
+from spane_rllib.problems.vm_scheduling.waits.information import InformationStudy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +58,7 @@ class WaitProblem(SlotProblem):
     validation = WaitValidationSettings
     algorithms: Mapping[str, type[Settings]] = ALGORITHMS
     searches: Mapping[str, SearchMethod] = {"score": PlacementScoreSearch()}
+    studies: Mapping[str, OwnStudy] = {"information": InformationStudy()}
     statistics = Statistics(
         by_name={
             "trimmed_mean_05_s": Statistic("trim 5%, s", "{:,.0f}"),
@@ -127,13 +131,16 @@ class WaitProblem(SlotProblem):
         trace = configured_trace(settings.trace, cluster.is_double, [(cluster.node_cpu, cluster.node_memory)])
         splits = configured_splits(settings.splits, trace)
         servers = settings.cluster.model_dump()
-        return WaitTask(self, WaitInstance(trace=trace, splits=splits, queue=settings.queue, **servers))
+        known = {"queue": settings.queue, "lifetimes": settings.lifetimes}
+        return WaitTask(self, WaitInstance(trace=trace, splits=splits, **known, **servers))
 
     def load_environment(self, environment: str, keywords: Mapping[str, Any]) -> WaitTask:
         from spane_rllib.problems.environments import from_keywords
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
 
+        if environment != next(iter(self.environments)):
+            raise UserError(f"{environment}: nothing here learns on it yet; networks choose where, not whom")
         return WaitTask(self, from_keywords(WaitInstance, keywords))
 
     def compile_ahead(self) -> None:
@@ -174,6 +181,8 @@ class WaitProblem(SlotProblem):
         )
         if config.queue != FIFO.text:
             yield f"Queue discipline: {config.queue}."
+        if config.lifetimes != UNKNOWN.text:
+            yield f"Lifetimes: {config.lifetimes}."
         parts = (
             ", ".join(
                 f"{name} {low:g} to {high:g}" for name, (low, high) in config.splits.model_dump().items()

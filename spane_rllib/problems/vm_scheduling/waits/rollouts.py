@@ -100,6 +100,7 @@ class WaitRollouts(SlotRollouts):
             node_memory=cluster.node_memory,
             double_memory_threshold=cluster.double_memory_threshold,
             queue=self.workload.queue.text,
+            lifetimes=self.workload.lifetimes.text,
             splits={"train": rows, "validation": rows, "test": rows},
             reward=self._reward,
         )

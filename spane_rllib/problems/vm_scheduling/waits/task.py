@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.problems.problem import Case, Part
+from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, EpisodeResults, probe_vm_counts
@@ -32,8 +33,13 @@ class WaitTask(SlotTask):
     def queue(self) -> str:
         return self.instance.discipline.text
 
+    @property
+    def known(self) -> dict[str, str]:
+        """The queue discipline, and what is known of lifetimes."""
+        return {"queue": self.queue, "lifetimes": self.instance.known_lifetimes.text}
+
     def _server_keywords(self) -> dict[str, Any]:
-        return asdict(self.instance.cluster) | {"queue": self.queue}
+        return asdict(self.instance.cluster) | self.known
 
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
@@ -79,14 +85,15 @@ class WaitEvaluation(SlotEvaluation):
 
     @property
     def description(self) -> str:
-        queue = self.task.queue
-        return super().description + ("" if queue == FIFO.text else f"; queue: {queue}")
+        usual = {"queue": FIFO.text, "lifetimes": UNKNOWN.text}
+        options = [f"; {name}: {text}" for name, text in self.task.known.items() if text != usual[name]]
+        return super().description + "".join(options)
 
     def cluster_of(self, case: Case) -> Cluster:
         return replace(self.task.instance.cluster, servers=int(case))
 
     def _identity(self, case: Case) -> dict[str, Any]:
-        return {"cluster": asdict(self.cluster_of(case)), "queue": self.task.queue}
+        return {"cluster": asdict(self.cluster_of(case)), **self.task.known}
 
     def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
         return evaluate_policy(

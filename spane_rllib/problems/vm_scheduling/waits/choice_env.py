@@ -1,0 +1,226 @@
+"""The Gymnasium environment in which the agent also chooses whom to place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+
+from spane_rllib.core.errors import UserError
+from spane_rllib.datasets.vm_traces.splits import Splits
+from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.problems.environments import known_keywords
+from spane_rllib.problems.vm_scheduling.instance import check_whole
+from spane_rllib.problems.vm_scheduling.queue_disciplines import parse_queue
+from spane_rllib.problems.vm_scheduling.reference_cluster import (
+    DOUBLE_MEMORY_THRESHOLD,
+    NODE_CPU,
+    NODE_MEMORY,
+    SERVERS,
+)
+from spane_rllib.problems.vm_scheduling.simulator.choice_rules import (
+    REFUSED,
+    act,
+    begin_choice,
+    observe_choice,
+)
+from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
+from spane_rllib.problems.vm_scheduling.simulator.episodes import EXTRA_VMS, EpisodeResults
+from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
+from spane_rllib.problems.vm_scheduling.simulator.rules import (
+    FIRST,
+    RUNNING,
+    START,
+    STATUS,
+    STUCK,
+    WAIT,
+    WAITING,
+    LaneState,
+    allocate,
+)
+from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
+from spane_rllib.problems.vm_scheduling.waits.rewards import RewardFunction
+
+Observation = dict[str, npt.NDArray[Any]]
+
+_QUEUE = parse_queue("skip")
+_COLUMNS = 4
+
+
+class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
+    """
+    ## Description
+
+    As `VMSchedulingEnv`, but nobody has to be served first: whenever one of the first `choices` VMs in the
+    queue fits somewhere, the agent places one of them, or waits for the next departure or arrival, for
+    instance to keep room for a large VM. Departures of an instant happen together and before its arrivals,
+    which happen one by one.
+
+    Choosing the first VM where it fits, else waiting, is first come, first served. Choosing the first that fits
+    is the queue discipline `skip:CHOICES`.
+
+    ## Action Space
+
+    `MultiDiscrete([choices + 1, 2 * servers])`: whom, by the place in the queue, and on which slot, which is
+    node `slot % 2` of server `slot // 2`. The last `whom` waits, whatever the slot. `action_mask` has who fits
+    somewhere, and `slot_mask` where.
+
+    ## Observation Space
+
+    A `Dict` of new arrays:
+
+    | Key           | Shape                    | Type    | Range  | Meaning                                   |
+    |---------------|--------------------------|---------|--------|-------------------------------------------|
+    | `servers`     | (servers, 2, 2)          | float32 | 0 to 1 | free share by server, node, (cpu, memory) |
+    | `waiting`     | (choices, 4)             | float32 | 0 up   | cpu and memory in shares of a node, 1 if double, log(1 + seconds waited); 0 for nobody |
+    | `action_mask` | (choices + 1,)           | int8    | 0 or 1 | 1 for who fits, and for waiting           |
+    | `slot_mask`   | (choices, 2 * servers)   | int8    | 0 or 1 | 1 where each of them fits                 |
+
+    Waiting is not allowed when nothing is left to happen.
+
+    ## Rewards
+
+    That of `VMSchedulingEnv` for the VM just placed, by default `-log(1 + wait)`; 0 for waiting.
+
+    ## Starting State
+
+    As `VMSchedulingEnv`; the first VM of the episode waits.
+
+    ## Episode End
+
+    - Termination: all VMs of the episode are placed.
+    - Truncation: no VM can be placed and nothing that runs ever ends.
+    - An infeasible action raises `InfeasibleAction` and changes nothing.
+
+    ## Info
+
+    `wait` of the VM just placed, `time`, `placed`, `total_wait`, `max_wait`, `start` and `vm_count` as in
+    `VMSchedulingEnv`; `waiting`, VMs in the queue; `vm`, the row of the first of them, or -1.
+
+    ## Arguments
+
+    Those of `VMSchedulingEnv` but `queue`, `lifetimes` and `infeasible_action`, and `choices`: how many of the
+    first VMs in the queue the agent chooses from.
+
+    ## Version History
+
+    - v0: first version.
+    """  # noqa: E501  # tables of the documentation
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # as Gymnasium declares it
+
+    @known_keywords
+    def __init__(
+        self,
+        trace: VmTrace | str | PathLike[str] | None = None,
+        servers: int = SERVERS,
+        node_cpu: float = NODE_CPU,
+        node_memory: float = NODE_MEMORY,
+        double_memory_threshold: float = DOUBLE_MEMORY_THRESHOLD,
+        split: str = "train",
+        splits: Splits | Mapping[str, Sequence[int]] | None = None,
+        reward: str | RewardFunction = "log_wait",
+        extra_vms: int = EXTRA_VMS,
+        choices: int = 8,
+        render_mode: None = None,
+    ) -> None:
+        if render_mode is not None:
+            raise UserError(f"render_mode: {render_mode!r} is not allowed; only None is")
+        check_whole("choices", choices, 1)
+        self.instance = WaitInstance(
+            trace=trace,
+            servers=servers,
+            node_cpu=node_cpu,
+            node_memory=node_memory,
+            double_memory_threshold=double_memory_threshold,
+            split=split,
+            splits=splits,
+            reward=reward,
+            extra_vms=extra_vms,
+            queue=_QUEUE.text,
+        )
+        slots = self.instance.cluster.slots
+        self.choices, self._slots = int(choices), slots
+        space: Any = spaces.MultiDiscrete([self.choices + 1, slots])
+        self.action_space = space
+        self.observation_space = spaces.Dict(
+            {
+                "servers": spaces.Box(0.0, 1.0, (slots // NODES_PER_SERVER, NODES_PER_SERVER, 2), np.float32),
+                # A wait of 2^40 s has a logarithm of 28.
+                "waiting": spaces.Box(0.0, 28.0, (self.choices, _COLUMNS), np.float32),
+                "action_mask": spaces.Box(0, 1, (self.choices + 1,), np.int8),
+                "slot_mask": spaces.Box(0, 1, (self.choices, slots), np.int8),
+            }
+        )
+        self._state: LaneState = self._allocate(1024)
+
+    def _allocate(self, longest: int) -> LaneState:
+        return allocate(1, self._slots, longest, queue=self.instance.workload.arrays.queue)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin an episode; `options` are those of `VMSchedulingEnv`."""
+        super().reset(seed=seed)
+        [start], [vm_count] = self.instance.episodes([self.np_random], options)
+        if vm_count > self._state.slot_of.shape[1]:
+            self._state = self._allocate(2 * int(vm_count))
+        begin_choice(self.instance.workload.arrays, self._state, start, vm_count)
+        return self._observe(), self._describe()
+
+    def step(self, action: npt.NDArray[np.int64]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Place a VM, or wait.
+
+        Raises:
+            InfeasibleAction: nobody is there in the queue, the slot has no room, or waiting is not allowed.
+            ResetNeeded: no episode is running.
+        """
+        if self._state.counters[0, STATUS] != RUNNING:
+            raise ResetNeeded("no episode is running; call reset() first")
+        whom, slot = (int(part) for part in action)
+        status = act(self.instance.workload.arrays, self._state, self.choices, whom, slot)
+        if status == REFUSED:
+            raise InfeasibleAction(self._explain(whom, slot))
+        observation = self._observe()
+        reward = 0.0
+        if whom < self.choices:
+            wait = self._state.clocks[:, WAIT]
+            reward = float(self.instance.reward_function(wait, observation["servers"][None])[0])
+        info = self._describe(whom < self.choices)
+        return observation, reward, status not in (RUNNING, STUCK), status == STUCK, info
+
+    def results(self) -> EpisodeResults:
+        """The totals of the episode so far, as if it ended now."""
+        return EpisodeResults.of_state(self._state.counters, self._state.clocks)
+
+    def _explain(self, whom: int, slot: int) -> str:
+        observation = self._observe()
+        feasible = np.flatnonzero(observation["action_mask"]).tolist()
+        if 0 <= whom < self.choices and observation["action_mask"][whom]:
+            slots = np.flatnonzero(observation["slot_mask"][whom]).tolist()
+            return f"slot {slot} has no room for the VM at place {whom} of the queue; feasible are {slots}"
+        return f"whom {whom} is not feasible; feasible are {feasible}, where {self.choices} waits"
+
+    def _observe(self) -> Observation:
+        slots = self._slots
+        observation: Observation = {
+            "servers": np.zeros((slots // NODES_PER_SERVER, NODES_PER_SERVER, 2), np.float32),
+            "waiting": np.zeros((self.choices, _COLUMNS), np.float32),
+            "action_mask": np.zeros(self.choices + 1, np.int8),
+            "slot_mask": np.zeros((self.choices, slots), np.int8),
+        }
+        observe_choice(self.instance.workload.arrays, self._state, *observation.values())
+        return observation
+
+    def _describe(self, placed: bool = False) -> dict[str, Any]:
+        (counters,), (clocks,) = self._state.counters.tolist(), self._state.clocks.tolist()
+        info = self.instance.describe(counters, clocks)
+        waiting = counters[WAITING]
+        vm = counters[START] + counters[FIRST] if waiting else -1
+        return info | {"wait": clocks[WAIT] if placed else 0.0, "waiting": waiting, "vm": vm}
