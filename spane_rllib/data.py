@@ -146,8 +146,6 @@ def _fetch(arguments: argparse.Namespace) -> None:
 
     dataset = find_dataset(arguments.name)
     print(_terms(dataset))
-    if not dataset.urls:
-        raise UserError(f"{dataset.name} cannot be fetched from an address; see {dataset.homepage}")
     progress: Progress | None = None
 
     def show(done: int, total: int | None) -> None:

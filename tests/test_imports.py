@@ -39,7 +39,7 @@ def test_importing_the_package_is_light_and_gymnasium_knows_its_environments_who
         f"import gymnasium, spane_rllib; {count}",
     ):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert int(done.stdout) == 10
+        assert int(done.stdout) == 11
 
 
 def test_a_help_text_needs_neither_numpy_nor_gymnasium() -> None:

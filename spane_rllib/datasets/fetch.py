@@ -54,7 +54,9 @@ def fetch(
             is full.
     """
     if not dataset.urls:
-        raise UserError(f"{dataset.name} is not fetched by this command: {dataset.notes}")
+        raise UserError(
+            f"{dataset.name} is not fetched by this command: {dataset.notes} See {dataset.homepage}"
+        )
     target = Path(folder) / dataset.file_name
     if target.exists():
         _check_content(dataset, target, f"{target} exists but is not the published file; move it away")

@@ -88,7 +88,7 @@ def test_bad_setting(refuse: Refuse, setting: str, expected: str) -> None:
         ((), "name a CONFIG, or --resume DIR"),
         (("wait_tim",), "no such preset; did you mean wait_time?"),
         (("quick",), "no such file, and no such preset"),
-        (("two",), "is a folder; name a YAML file or a preset: flexibility, wait_time"),
+        (("two",), "is a folder; name a YAML file or a preset: flexibility, information, wait_time"),
         (("study.yaml", "--resume", "two"), "leave out CONFIG and --set"),
         (("--resume", "two"), "two: no study there (no config.yaml)"),
         (("--resume", "file"), "no study there"),

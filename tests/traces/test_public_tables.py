@@ -172,6 +172,6 @@ def test_the_catalogue_names_every_form(capsys: pytest.CaptureFixture[str]) -> N
     assert {dataset.form for dataset in DATASETS} == {"lifetimes", "events", *PUBLIC_FORMS}
     assert all(dataset.licence and dataset.homepage and dataset.citation for dataset in DATASETS)
     assert main(["data", "fetch", "google-2019"]) == 2
-    assert "cannot be fetched from an address" in capsys.readouterr().err
+    assert "google-2019 is not fetched by this command" in capsys.readouterr().err
     assert main(["data", "verify", "google-2011"]) == 2
     assert "a table to be converted" in capsys.readouterr().err

@@ -72,6 +72,7 @@ def test_bad_options(text: str, message: str) -> None:
         load_policy(text)
 
 
+@pytest.mark.slow  # as all that compile the planner
 @pytest.mark.parametrize("queue", ["fifo", "skip", "skip:2", "aged:60", "easy", "conservative"])
 def test_the_true_future_under_the_base_is_what_comes(trace: VmTrace, queue: str) -> None:
     """From every decision on, the episode that is planned on ends as the base really ends it."""
@@ -90,6 +91,7 @@ def test_the_true_future_under_the_base_is_what_comes(trace: VmTrace, queue: str
         lanes.step(np.array([slot]))
 
 
+@pytest.mark.slow
 def test_sampled_futures_keep_what_is_known(trace: VmTrace) -> None:
     """What is announced comes; what runs goes on running; the rest is as in history."""
     workload = compile_workload(trace, CLUSTER, parse_queue("skip"), parse_lifetimes("known"))
@@ -149,6 +151,7 @@ def waits(policy: str, trace: VmTrace, queue: str, lifetimes: str = "unknown", s
     return EpisodeResults.of_state(*ends).total_wait.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queue", ["fifo", "skip"])
 def test_foresight_never_waits_longer_than_the_base(trace: VmTrace, queue: str) -> None:
     base, best = waits("sbf", trace, queue), waits("rollout:base=sbf,future=true", trace, queue)
@@ -157,6 +160,7 @@ def test_foresight_never_waits_longer_than_the_base(trace: VmTrace, queue: str) 
     assert best == waits("rollout:base=sbf,future=true", trace, queue, "predicted:2", seed=1)
 
 
+@pytest.mark.slow
 def test_a_sure_planner_never_deviates_and_a_seed_decides_it(trace: VmTrace) -> None:
     options = "rollout:base=sbf,scenarios=4,vms=30"
     assert waits(f"{options},significance=100", trace, "fifo") == waits("sbf", trace, "fifo")
@@ -173,7 +177,7 @@ def test_gains_must_be_significant() -> None:
     np.testing.assert_array_equal(planning._gains(np.array([[np.inf, np.inf, 1.0]])), [[0, 1e18]])
 
 
-@pytest.mark.slow  # compiles lanes of plain first come, first served, too
+@pytest.mark.slow
 def test_a_recording_is_the_episode_that_is_evaluated(trace: VmTrace) -> None:
     text = "rollout:base=sbf,scenarios=4,vms=30,significance=0"
     workload = compile_workload(trace, CLUSTER)

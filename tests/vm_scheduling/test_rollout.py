@@ -56,7 +56,7 @@ def best_action(network: QNetwork, lanes: Lanes) -> int:
     """The feasible slot of highest value by torch, in lane 0."""
     seen = lanes.observations
     with torch.no_grad():
-        q = network({name: torch.from_numpy(array[:1].copy()) for name, array in seen._asdict().items()})
+        q = network({name: torch.from_numpy(array[:1].copy()) for name, array in seen.named().items()})
     return int(np.where(seen.action_mask[0] != 0, q[0].numpy(), -np.inf).argmax())
 
 
@@ -109,7 +109,7 @@ def test_recorded_episodes_replay_to_the_same_waits_and_observations(
         assert episode.action_mask[np.arange(length), episode.action].all()
         single.reset(0, start, length)
         for t in range(length):
-            for name, seen in single.observations._asdict().items():
+            for name, seen in single.observations.named().items():
                 np.testing.assert_array_equal(getattr(episode, name)[t], seen[0], name)
             single.step(episode.action[t : t + 1])
             assert episode.wait[t] == single.wait[0]
@@ -192,7 +192,7 @@ def test_recorded_heuristics_are_those_of_whole_episodes(
     for start, episode in zip(STARTS, played, strict=True):
         single.reset(0, start, len(episode.action))
         for t in range(len(episode.action)):
-            for field, seen in single.observations._asdict().items():
+            for field, seen in single.observations.named().items():
                 np.testing.assert_array_equal(getattr(episode, field)[t], seen[0], field)
             single.step(episode.action[t : t + 1])
             assert episode.wait[t] == single.wait[0]

@@ -210,7 +210,7 @@ def test_a_network_plays_scenarios_like_a_plain_loop(name: str, kind: str) -> No
     lanes, network = Lanes(workload, workload.cluster, 3), CompiledQNetwork(policy.network)
     lanes.reset([0, 1, 2], starts, [len(workload)] * 3)
     while lanes.running.any():
-        lanes.step(network.greedy_actions(*lanes.observations))
+        lanes.step(network.greedy_actions(**lanes.observations.named()))
     ends = Ends(lanes.state.counters, lanes.state.clocks)
     expected = vars(AllocationResults.of(ends, workload, scenario))
     assert {key: frame[key].tolist() for key in expected} == {k: v.tolist() for k, v in expected.items()}

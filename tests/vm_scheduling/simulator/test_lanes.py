@@ -50,7 +50,7 @@ def test_resources_mask_clock_and_observations_at_every_decision(random: Any, sc
 
         size = np.array([trace.cpu[vm], trace.memory[vm]])
         double = bool(trace.memory[vm] > scenario.cluster.double_memory_threshold)
-        servers, request, mask = (array[0] for array in lanes.observations)
+        servers, request, mask = (array[0] for array in lanes.observations.named().values())
         np.testing.assert_array_equal(servers.reshape(-1, 2), (free / capacity).astype(np.float32))
         np.testing.assert_array_equal(request, np.array([*(size / capacity), double], np.float32))
         for slot in np.flatnonzero(mask == 0):
