@@ -271,7 +271,8 @@ def test_the_driver(killed: Path, finished: Path, tmp_path: Path, shares: tuple[
     done = contents(folder / "tune" / SHORT)
     errors = resume(folder, "--trust")  # it is a copy
     assert contents(killed) == before
-    assert contents(folder / "tune" / SHORT) == done
+    # TensorBoard's events of the evaluation come in files of their own.
+    assert done.items() <= contents(folder / "tune" / SHORT).items()
     assert "damaged" not in errors
     for trial in LONG:
         first, again = starts(folder, trial)
@@ -301,7 +302,7 @@ def test_the_driver_and_then_checkpoints_are_lost(killed: Path, finished: Path, 
     assert all(len(list(folder.glob(f"tune/{trial}/checkpoint_*"))) == 1 for trial in LONG)
     assert starts(folder, LONG[0]) == [1, 1]
     assert starts(folder, LONG[1])[1] > 3
-    assert contents(folder / "tune" / SHORT) == done
+    assert done.items() <= contents(folder / "tune" / SHORT).items()
     assert_same_results(folder, finished)
 
 
