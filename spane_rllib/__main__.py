@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
 from spane_rllib.core.console import run_command
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.version import __version__
+from spane_rllib.core.words import near_miss
 
 COMMANDS = {
     "data": "list, fetch, verify, convert, describe and synthesize VM traces",
@@ -60,8 +60,7 @@ def _dispatch(argv: Sequence[str] | None) -> int | None:
         print(f"spane-rllib {__version__}")
         return 0
     if command not in COMMANDS:
-        near = get_close_matches(command[:100], COMMANDS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = near_miss(command, COMMANDS)
         raise UserError(f"no command is called {command!r}; known: {', '.join(COMMANDS)}{hint}")
     code: int | None = import_module(f"spane_rllib.{command}").main(rest)
     return code

@@ -15,7 +15,7 @@ from pathlib import Path
 from spane_rllib.core.console import Parser, add_trust, configured_parser, run_command, whole_number
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.reading import user_path
-from spane_rllib.core.settings import suggestion
+from spane_rllib.core.words import suggestion
 from spane_rllib.problems.parser import open_evaluation, problem_parser
 from spane_rllib.problems.problem import Problem
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +12,7 @@ from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.progress import Progress, close_progress
 from spane_rllib.core.signals import INTERRUPTED, exit_code, open_standard_streams, stopping_like_ctrl_c
 from spane_rllib.core.tables import add_table_options, format_table, print_json, tables_chosen
+from spane_rllib.core.words import nearest
 
 __all__ = [
     "Parser",
@@ -88,8 +88,8 @@ _UNRECOGNISED = "unrecognized arguments: "
 
 
 def _nearest(word: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word[:100], list(allowed), n=1)
-    return f", did you mean {near[0]}" if near else ""
+    near = nearest(word, allowed)
+    return f", did you mean {near}" if near else ""
 
 
 def _options(parser: argparse.ArgumentParser) -> set[str]:

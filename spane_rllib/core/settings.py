@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import reprlib
 from collections.abc import Callable, Iterable
@@ -12,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, Valid
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from spane_rllib.core.errors import UserError, one_line
+from spane_rllib.core.words import suggestion
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -97,19 +97,6 @@ def one_of(word: str, allowed: Iterable[str]) -> str:
     if word not in allowed:
         raise ValueError(f"{reprlib.repr(word)} is unknown; {suggestion(word, allowed)}")
     return word
-
-
-def suggestion(word: str, allowed: Iterable[str]) -> str:
-    """`did you mean X? allowed: X, Y`, the first half only when an allowed word is near."""
-    allowed = list(allowed)
-    near = difflib.get_close_matches(word[:100], allowed, n=1)
-    return (f"did you mean {near[0]}? " if near else "") + f"allowed: {', '.join(allowed)}"
-
-
-def near_miss(word: str, allowed: Iterable[str]) -> str:
-    """The end of a message, `; did you mean X?`, where an allowed word is near, else nothing."""
-    near = difflib.get_close_matches(word[:100], list(allowed), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def key_path(error: ErrorDetails) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.reading import read_bytes
-from spane_rllib.core.settings import suggestion
 from spane_rllib.core.strict_yaml import parse_yaml
+from spane_rllib.core.words import suggestion
 
 MAX_BYTES = 256 * 1024
 

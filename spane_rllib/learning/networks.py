@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.plugins import is_plugin, load_plugin, plugin_options
-from spane_rllib.core.settings import Settings, suggestion, validated
+from spane_rllib.core.settings import Settings, validated
+from spane_rllib.core.words import suggestion
 from spane_rllib.learning.batch import MASK, Arrays
 from spane_rllib.learning.tensors import (
     Tensors,

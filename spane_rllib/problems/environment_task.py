@@ -18,7 +18,8 @@ from torch import nn
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import check_named, is_plugin
-from spane_rllib.core.settings import Settings, near_miss, validated
+from spane_rllib.core.settings import Settings, validated
+from spane_rllib.core.words import near_miss
 from spane_rllib.learning.batch import MASK
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.environment_rollouts import EnvironmentRollouts

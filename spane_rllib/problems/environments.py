@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import wraps
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -16,6 +15,7 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.words import near_miss
 
 Made = TypeVar("Made")
 
@@ -110,8 +110,7 @@ def check_keywords(keywords: Iterable[str], allowed: Iterable[str], where: str =
     allowed = list(allowed)
     for key in keywords:
         if key not in allowed:
-            near = get_close_matches(key[:100], allowed, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = near_miss(key, allowed)
             raise UserError(f"{where}{key!r} is not known; allowed are {', '.join(allowed)}{hint}")
 
 

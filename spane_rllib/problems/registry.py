@@ -15,7 +15,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.plugins import is_plugin, load_plugin, plugin_options
-from spane_rllib.core.settings import Settings, suggestion
+from spane_rllib.core.settings import Settings
+from spane_rllib.core.words import suggestion
 from spane_rllib.problems.environments import register_environments
 from spane_rllib.problems.problem import Problem
 

@@ -21,7 +21,8 @@ from ray.rllib.utils.metrics.learner_info import LEARNER_STATS_KEY
 from torch import nn
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.settings import Settings, suggestion, validated
+from spane_rllib.core.settings import Settings, validated
+from spane_rllib.core.words import suggestion
 from spane_rllib.problems.problem import Problem, Task, ValidationSettings
 from spane_rllib.problems.registry import DEFAULT, find_problem, network_options, problem_of_environment
 from spane_rllib.rllib.factored_policy import FactoredPolicy

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.settings import near_miss
+from spane_rllib.core.words import near_miss
 from spane_rllib.datasets.text import read_text
 from spane_rllib.datasets.vm_traces.checks import RowProblems, valid_numbers
 from spane_rllib.datasets.vm_traces.readers import NeverEnding, ReadReport, TraceReading

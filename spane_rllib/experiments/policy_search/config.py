@@ -11,7 +11,8 @@ from pydantic import Field, create_model, model_validator
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.presets import presets_of
-from spane_rllib.core.settings import Name, PathText, Seed, Settings, suggestion
+from spane_rllib.core.settings import Name, PathText, Seed, Settings
+from spane_rllib.core.words import suggestion
 from spane_rllib.experiments.settings_files import problem_of, read_settings
 from spane_rllib.problems.problem import Problem
 from spane_rllib.problems.search import SearchMethod, SearchValidation

@@ -10,7 +10,7 @@ import pandas as pd
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.reading import opened
-from spane_rllib.core.settings import suggestion
+from spane_rllib.core.words import suggestion
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.studies.config import StudyConfig
 from spane_rllib.problems.problem import Policy, Task

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidatorFunctionWrapHandler, create_model, field_validator
 
-from spane_rllib.core.settings import Settings, suggestion
+from spane_rllib.core.settings import Settings
+from spane_rllib.core.words import suggestion
 
 # The names are those of `ray.tune`'s sampling functions.
 KINDS = {

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from spane_rllib.core.settings import Settings, suggestion
+from spane_rllib.core.settings import Settings
+from spane_rllib.core.words import suggestion
 
 
 def shared_training(sections: Mapping[str, type[Settings]], given: Any) -> dict[str, Settings]:

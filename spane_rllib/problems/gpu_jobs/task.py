@@ -13,7 +13,7 @@ from torch import nn
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
-from spane_rllib.core.settings import near_miss
+from spane_rllib.core.words import near_miss
 from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
 from spane_rllib.learning.run import Run

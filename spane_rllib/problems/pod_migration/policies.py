@@ -14,7 +14,7 @@ from torch import nn
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
-from spane_rllib.core.settings import near_miss
+from spane_rllib.core.words import near_miss
 from spane_rllib.learning.batch import MASK
 from spane_rllib.learning.models import model_identity
 from spane_rllib.learning.networks import greedy_actions

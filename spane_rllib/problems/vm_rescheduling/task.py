@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
-from spane_rllib.core.settings import near_miss, validated
+from spane_rllib.core.settings import validated
+from spane_rllib.core.words import near_miss
 from spane_rllib.problems.problem import Identity, Task
 from spane_rllib.problems.vm_rescheduling.evaluation import RescheduleEvaluation
 from spane_rllib.problems.vm_rescheduling.mappings.loading import Mappings, draw

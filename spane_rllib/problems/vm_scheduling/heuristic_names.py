@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from spane_rllib.core.settings import suggestion
+from spane_rllib.core.words import suggestion
 
 HEURISTICS: dict[str, str] = {
     "first-fit": "the lowest slot that fits",

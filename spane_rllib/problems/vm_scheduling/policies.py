@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spane_rllib.core.compiling import borrowed, compiled
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
-from spane_rllib.core.settings import near_miss
+from spane_rllib.core.words import near_miss
 from spane_rllib.problems.acting import ActingPolicy, checked_action, load_acting_policy
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, LIFETIME_HEURISTICS
 from spane_rllib.problems.vm_scheduling.lookahead.options import NAME, is_rollout, parse_rollout

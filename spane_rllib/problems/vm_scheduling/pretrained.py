@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.settings import suggestion
+from spane_rllib.core.words import suggestion
 
 FOLDER = Path(__file__).resolve().parents[2] / "pretrained"
 SUFFIX = "@pretrained"

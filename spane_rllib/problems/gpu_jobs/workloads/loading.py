@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.settings import suggestion
 from spane_rllib.core.shared import provided
+from spane_rllib.core.words import suggestion
 from spane_rllib.problems.gpu_jobs.simulator.cluster import Cluster
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Jobs
 from spane_rllib.problems.gpu_jobs.workloads.readers import read_jobs

@@ -8,8 +8,8 @@ from functools import partial
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.reading import reading, user_path
-from spane_rllib.core.settings import suggestion
 from spane_rllib.core.shared import provided
+from spane_rllib.core.words import suggestion
 from spane_rllib.datasets.text import read_text
 from spane_rllib.problems.pod_migration.clusters.cluster import PodCluster, equal_cluster
 

@@ -15,8 +15,9 @@ import numpy as np
 from pydantic import Field, Strict
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.settings import Settings, suggestion, validated
+from spane_rllib.core.settings import Settings, validated
 from spane_rllib.core.strict_yaml import parse_yaml
+from spane_rllib.core.words import suggestion
 from spane_rllib.problems.pod_migration.clusters.cluster import PodCluster
 
 MOST = 100_000

@@ -12,7 +12,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field, Strict
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.settings import Settings, distinct, suggestion, validated
+from spane_rllib.core.settings import Settings, distinct, validated
+from spane_rllib.core.words import suggestion
 
 NetworkKind = Literal["spane", "mlp"]
 Aggregation = Literal["mean", "max", "std"]
