@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +48,13 @@ class Animation(Protocol):
 
 
 class Viewer(ABC):
-    """How recordings of a problem are read and drawn."""
+    """How recordings of a problem are read and drawn.
+
+    It stands in the package that `Page.package` is about.
+    """
+
+    modules: ClassVar[Sequence[str]]
+    """`Page.modules`."""
 
     @abstractmethod
     def read(self, file: Path, content: Mapping[str, Any]) -> Any:
@@ -65,9 +71,16 @@ class Viewer(ABC):
     def check_pair(self, first: Any, second: Any) -> None:  # noqa: B027  # any two may go together
         """Raise a `UserError` unless two recordings can be looked at side by side."""
 
-    @abstractmethod
+    def content(self, recording: Any) -> Mapping[str, Any]:
+        """A recording as `Page.recordings` has it; unless overridden, all fields of `Settings`."""
+        fields: Mapping[str, Any] = recording.model_dump()
+        return fields
+
     def page(self, recordings: Sequence[Any]) -> Page:
         """The page for one recording, or for two side by side."""
+        title = " and ".join(recording.policy for recording in recordings)
+        package = type(self).__module__.rpartition(".")[0]
+        return Page(title, package, self.modules, [self.content(recording) for recording in recordings])
 
     @abstractmethod
     def animation(self, recordings: Sequence[Any]) -> Animation:

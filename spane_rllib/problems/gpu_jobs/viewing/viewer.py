@@ -10,11 +10,10 @@ from pydantic import Field
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings, validated
-from spane_rllib.problems.viewing import Animation, Page, Viewer
+from spane_rllib.problems.viewing import Animation, Viewer
 
 Index = Annotated[int, Field(ge=0)]
 Time = Annotated[float, Field(ge=-1e13, le=1e13)]
-_MODULES = ("gpu_schedule.js", "gpu_pixels.js", "gpu_chart.js", "gpu_main.js")
 
 
 class RecordedJobs(Settings):
@@ -53,6 +52,8 @@ class RecordedSchedule(Settings):
 class ScheduleViewer(Viewer):
     """Recordings of `evaluate --record` (`.json`)."""
 
+    modules = ("gpu_schedule.js", "gpu_pixels.js", "gpu_chart.js", "gpu_main.js")
+
     def read(self, file: Path, content: Mapping[str, Any]) -> RecordedSchedule:
         types = content.get("types")
         if isinstance(types, list):  # JSON knows no tuples
@@ -77,11 +78,6 @@ class ScheduleViewer(Viewer):
                 f"{first.policy} ({first.workload}) and {second.policy} ({second.workload}) are not of the "
                 "same jobs on the same GPUs; give two recordings of one workload, cluster and rules"
             )
-
-    def page(self, recordings: Sequence[RecordedSchedule]) -> Page:
-        title = " and ".join(recording.policy for recording in recordings)
-        assert __package__ is not None
-        return Page(title, __package__, _MODULES, [recording.model_dump() for recording in recordings])
 
     def animation(self, recordings: Sequence[RecordedSchedule]) -> Animation:
         from spane_rllib.problems.gpu_jobs.viewing.animation import ScheduleAnimation

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings, validated
-from spane_rllib.problems.viewing import Animation, Page, Viewer
+from spane_rllib.problems.viewing import Animation, Viewer
 
 Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 Index = Annotated[int, Field(ge=0)]
@@ -48,6 +48,8 @@ class RecordedEpisode(Settings):
 class PodViewer(Viewer):
     """Recordings of `evaluate --record` (`.json`)."""
 
+    modules = ("pod_episode.js", "pod_nodes.js", "pod_main.js")
+
     def read(self, file: Path, content: Mapping[str, Any]) -> RecordedEpisode:
         recording = validated(RecordedEpisode, content, str(file))
         nodes, pods = len(recording.node_names), len(recording.pod_names)
@@ -76,12 +78,6 @@ class PodViewer(Viewer):
                     f"{first.policy} (start {first.start}) and {second.policy} (start {second.start}) are "
                     "not of the same windows; give two recordings of one trace, cluster and start"
                 )
-
-    def page(self, recordings: Sequence[RecordedEpisode]) -> Page:
-        title = " and ".join(recording.policy for recording in recordings)
-        assert __package__ is not None
-        modules = ("pod_episode.js", "pod_nodes.js", "pod_main.js")
-        return Page(title, __package__, modules, [recording.model_dump() for recording in recordings])
 
     def animation(self, recordings: Sequence[RecordedEpisode]) -> Animation:
         from spane_rllib.problems.pod_migration.viewing.animation import PodAnimation

@@ -10,11 +10,10 @@ from pydantic import Field
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.settings import Settings, validated
-from spane_rllib.problems.viewing import Animation, Page, Viewer
+from spane_rllib.problems.viewing import Animation, Viewer
 
 Index = Annotated[int, Field(ge=0)]
 Node = Annotated[int, Field(ge=0, le=2)]
-_MODULES = ("plan_episode.js", "plan_machines.js", "plan_main.js")
 
 
 class RecordedPlan(Settings):
@@ -35,6 +34,8 @@ class RecordedPlan(Settings):
 
 class PlanViewer(Viewer):
     """Recordings of `evaluate --record` (`.json`)."""
+
+    modules = ("plan_episode.js", "plan_machines.js", "plan_main.js")
 
     def read(self, file: Path, content: Mapping[str, Any]) -> RecordedPlan:
         recording = validated(RecordedPlan, content, str(file))
@@ -57,11 +58,6 @@ class PlanViewer(Viewer):
                 f"{first.policy} is about {first.mapping}, {second.policy} about {second.mapping}; give two "
                 "plans for one mapping"
             )
-
-    def page(self, recordings: Sequence[RecordedPlan]) -> Page:
-        title = " and ".join(recording.policy for recording in recordings)
-        assert __package__ is not None
-        return Page(title, __package__, _MODULES, [recording.model_dump() for recording in recordings])
 
     def animation(self, recordings: Sequence[RecordedPlan]) -> Animation:
         from spane_rllib.problems.vm_rescheduling.viewing.animation import PlanAnimation

@@ -7,26 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.viewing import Animation, Page, Viewer
+from spane_rllib.problems.viewing import Animation, Viewer
 
 if TYPE_CHECKING:
     from spane_rllib.problems.vm_scheduling.recordings.schedule import Schedule
 
-_MODULES = (
-    "episode.js",
-    "timeline.js",
-    "trend.js",
-    "bars.js",
-    "heatmap.js",
-    "overview.js",
-    "side.js",
-    "main.js",
-)
 _DESCRIPTION = ("policy", "trace", "start", "source", "scenario", "queue")
 
 
 class ScheduleViewer(Viewer):
     """Recordings of `evaluate --record` (`.npz`), or of VMAgent (`.p`)."""
+
+    modules = (
+        "episode.js",
+        "timeline.js",
+        "trend.js",
+        "bars.js",
+        "heatmap.js",
+        "overview.js",
+        "side.js",
+        "main.js",
+    )
 
     def read(self, file: Path, content: Mapping[str, Any]) -> Schedule:
         from spane_rllib.problems.vm_scheduling.recordings.loading import read_schedule
@@ -50,23 +51,18 @@ class ScheduleViewer(Viewer):
                 f"VMs wait for {waiting.policy} but not for {other.policy}; give two recordings of one kind"
             )
 
-    def page(self, recordings: Sequence[Schedule]) -> Page:
-        title = " and ".join(schedule.policy for schedule in recordings)
-        assert __package__ is not None
-        return Page(title, __package__, _MODULES, [_plain(schedule) for schedule in recordings])
+    def content(self, recording: Schedule) -> Mapping[str, Any]:
+        """What the page's `Episode` takes."""
+        plain: dict[str, Any] = {name: getattr(recording, name) for name in _DESCRIPTION}
+        for table in ("vms", "events", "servers"):
+            columns = getattr(recording, table)._asdict()
+            plain[table] = {name: _numbers(column) for name, column in columns.items()}
+        return plain
 
     def animation(self, recordings: Sequence[Schedule]) -> Animation:
         from spane_rllib.problems.vm_scheduling.viewing.animation import ScheduleAnimation
 
         return ScheduleAnimation(recordings)
-
-
-def _plain(schedule: Schedule) -> dict[str, Any]:
-    """What the page's `Episode` takes."""
-    plain: dict[str, Any] = {name: getattr(schedule, name) for name in _DESCRIPTION}
-    for table in ("vms", "events", "servers"):
-        plain[table] = {name: _numbers(column) for name, column in getattr(schedule, table)._asdict().items()}
-    return plain
 
 
 def _numbers(column: Any) -> list[Any]:
