@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
 from spane_rllib.problems.vm_scheduling.simulator.objectives import place
@@ -33,19 +33,19 @@ Slots = npt.NDArray[np.int64]
 def _copy(base: LaneState, to: LaneState) -> None:
     counters = base.counters[0]
     rows, delayed, running = counters[STOP], counters[DELAYED], counters[RUNNING_VMS]
-    to.counters[0] = counters
-    to.clocks[0] = base.clocks[0]
-    to.free[0] = base.free[0]
-    to.share[0] = base.share[0]
-    to.slot_of[0, :rows] = base.slot_of[0, :rows]
-    to.behind[0, :rows] = base.behind[0, :rows]
-    to.delayed_end[0, :delayed] = base.delayed_end[0, :delayed]
-    to.delayed_vm[0, :delayed] = base.delayed_vm[0, :delayed]
-    to.running[0, :running] = base.running[0, :running]
-    to.running_at[0, :running] = base.running_at[0, :running]
-    to.expected_end[0, :running] = base.expected_end[0, :running]
+    copy_into(to.counters[0], counters)
+    copy_into(to.clocks[0], base.clocks[0])
+    copy_into(to.free[0], base.free[0])
+    copy_into(to.share[0], base.share[0])
+    copy_into(to.slot_of[0, :rows], base.slot_of[0, :rows])
+    copy_into(to.behind[0, :rows], base.behind[0, :rows])
+    copy_into(to.delayed_end[0, :delayed], base.delayed_end[0, :delayed])
+    copy_into(to.delayed_vm[0, :delayed], base.delayed_vm[0, :delayed])
+    copy_into(to.running[0, :running], base.running[0, :running])
+    copy_into(to.running_at[0, :running], base.running_at[0, :running])
+    copy_into(to.expected_end[0, :running], base.expected_end[0, :running])
     if counters[RESTRICTED]:
-        to.room[0] = base.room[0]
+        copy_into(to.room[0], base.room[0])
 
 
 @compiled

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     ARRIVAL,
     BLOCKED,
@@ -121,7 +121,7 @@ def _lifetime(
 def _append(
     work: WorkloadArrays, kind: npt.NDArray[np.int32], future: FutureArrays, at: int, row: int
 ) -> None:
-    future.need[at] = work.need[row]
+    copy_into(future.need[at], work.need[row])
     future.kind[at] = kind[row]
     future.estimate[at] = work.estimate[row]
     future.times[at, ARRIVAL] = work.times[row, ARRIVAL]
@@ -165,10 +165,10 @@ def begin_future(
     target[:] = 0
     base.clocks[0] = 0.0
     base.clocks[0, NOW] = now
-    base.free[0] = state.free[0]
-    base.share[0] = state.share[0]
+    copy_into(base.free[0], state.free[0])
+    copy_into(base.share[0], state.share[0])
     if counters[RESTRICTED]:
-        base.room[0] = state.room[0]
+        copy_into(base.room[0], state.room[0])
     running = counters[RUNNING_VMS]
     for at in range(running):
         position = state.running[0, at]
