@@ -200,8 +200,7 @@ def _verify_jobs(dataset: Dataset, path: Path) -> None:
         jobs = read_jobs(path, ReadingSettings.model_validate({"form": dataset.form}))
         print(f"{path}: {len(jobs):,} jobs")
     print(f"sha256 {digest}")
-    verdict = "this is the published file" if dataset.sha256 else "no checksum is published"
-    print(f"{verdict} of {dataset.name}" if dataset.sha256 else verdict)
+    print(f"this is the published file of {dataset.name}" if dataset.sha256 else "no checksum is published")
 
 
 def _counts(report: ReadReport) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
     """One dataset file.
 
@@ -33,9 +33,9 @@ class Dataset:
     file_name: str
     urls: tuple[str, ...]
     homepage: str
-    size: int | None
-    sha256: str | None
-    content_sha256: str | None
+    size: int | None = None
+    sha256: str | None = None
+    content_sha256: str | None = None
     form: str
     licence: str
     citation: str
