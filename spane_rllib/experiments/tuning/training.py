@@ -34,9 +34,9 @@ _QUIET_TUNE = {
 }
 
 
-def _of_a_vanished_file(record: logging.LogRecord) -> bool:
+def _unless_a_file_vanished(record: logging.LogRecord) -> bool:
     """Tune copies its state while it replaces it: a copy that missed a file is made again by the next one."""
-    return record.exc_info is not None and isinstance(record.exc_info[1], FileNotFoundError)
+    return record.exc_info is None or not isinstance(record.exc_info[1], FileNotFoundError)
 
 
 def train(
@@ -48,9 +48,7 @@ def train(
         UserError: every trial failed.
         Interrupted: by Ctrl-C; Tune has saved its state.
     """
-    logging.getLogger("ray.tune.execution.experiment_state").addFilter(
-        lambda record: not _of_a_vanished_file(record)
-    )
+    logging.getLogger("ray.tune.execution.experiment_state").addFilter(_unless_a_file_vanished)
     os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET_TUNE.items()})
     resources = {"cpu": config.resources.cpus_per_trial, "gpu": config.resources.gpus_per_trial}
     trainable: Any = tune.with_resources(
