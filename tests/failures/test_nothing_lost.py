@@ -296,9 +296,11 @@ def test_the_driver_and_then_checkpoints_are_lost(killed: Path, finished: Path, 
     newest.rename(newest.with_name(following))
     errors = resume(folder, "--trust")  # it is a copy
     assert "WARNING" not in errors
-    for trial, origin in zip(LONG, ("its beginning", following), strict=True):
+    for trial, what, origin in zip(
+        LONG, ("is lost or damaged", "was replaced"), ("its beginning", following), strict=True
+    ):
         (line,) = [line for line in errors.splitlines() if line.startswith(f"{trial}: checkpoint_")]
-        assert "is lost or damaged" in line and line.endswith(f"goes on from {origin}")
+        assert what in line and line.endswith(f"goes on from {origin}")
     assert all(len(list(folder.glob(f"tune/{trial}/checkpoint_*"))) == 1 for trial in LONG)
     assert starts(folder, LONG[0]) == [1, 1]
     assert starts(folder, LONG[1])[1] > 3

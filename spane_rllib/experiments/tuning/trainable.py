@@ -114,25 +114,28 @@ class TrialTrainable(SchedulingAlgorithm):
             checkpoint_path: what `save()` returned, a checkpoint and its metrics.
         """
         named, metrics = Path(checkpoint_path.checkpoint.path), checkpoint_path.metrics
+        lost = not named.exists()
         others = sorted(set(named.parent.glob("checkpoint_*")) - {named}, reverse=True)
-        problem = ""
+        reason = ""
         for folder in (named, *others):
             try:
                 super().restore(type(checkpoint_path)(tune.Checkpoint.from_directory(folder), metrics))
             except Exception as error:  # unpickling what is damaged can raise anything
                 if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
                     raise  # the storage, not the checkpoint; Tune tries again
-                problem = problem or f"{type(error).__name__}: {error}"
+                reason = reason or f"is lost or damaged ({type(error).__name__}: {error})"
                 self.reset_config(self._param_space)
             else:
                 origin = folder.name
+                if lost and folder > named:  # numbered: the driver was a note behind
+                    reason = "was replaced by a newer one"
                 break
         else:
             origin = "its beginning"
-        if problem:
+        if reason:
             named.mkdir(exist_ok=True)  # Tune will delete it when the next one is saved
             self._iteration = -(-self.run.gradient_steps // self.config.gradient_steps_per_iteration)
-            self._notice = one_line(f"{named.name} is lost or damaged ({problem}); goes on from {origin}")
+            self._notice = one_line(f"{named.name} {reason}; goes on from {origin}")
 
     def step(self) -> dict[str, Any]:
         """One training iteration; RLlib's several hundred values are cut down to those that are read."""
