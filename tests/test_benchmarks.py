@@ -6,11 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.measuring import Row
 from benchmarks.report import BEGIN, COLUMNS, END, update_document
+from benchmarks.stale_plans import carried_out, changed
 from spane_rllib.core.errors import UserError
+from spane_rllib.problems.vm_rescheduling.mappings.synthetic import generate
+from spane_rllib.problems.vm_rescheduling.planners.names import planner
+from spane_rllib.problems.vm_rescheduling.planners.planner import Request
+from spane_rllib.problems.vm_rescheduling.simulator.simulation import Simulation
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,3 +87,21 @@ def test_unknown_topic() -> None:
     command = [sys.executable, "-m", "benchmarks", "--only", "nothing"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2 and "kernels" in result.stderr
+
+
+def test_plans_grow_stale() -> None:
+    """Where no VM came or went all of a plan is legal; where its VM ended, a migration is left out."""
+    mapping = generate("high", 6200, machines=40)
+    plan = planner("ha")(Request(mapping, 5)).plan
+    same, index = changed(mapping, 0, np.random.default_rng(0))
+    assert index.tolist() == list(range(mapping.vms))
+    made, before, after = carried_out(plan, same, index)
+    assert made == len(plan) > 1 and after < before == Simulation(mapping).value
+    later, index = changed(mapping, 1, np.random.default_rng(0))
+    (ended,) = np.flatnonzero(index < 0)
+    assert later.vms == mapping.vms - 1
+    assert later.free_cores.sum() == mapping.free_cores.sum() + mapping.cores[ended]
+    index[plan[-1, 0]] = -1
+    assert carried_out(plan, later, index)[0] <= len(plan) - 1
+    grown, index = changed(mapping, 2, np.random.default_rng(0))
+    assert (index < 0).sum() == 1 and grown.vms == mapping.vms
