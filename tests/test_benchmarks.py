@@ -103,5 +103,6 @@ def test_plans_grow_stale() -> None:
     assert later.free_cores.sum() == mapping.free_cores.sum() + mapping.cores[ended]
     index[plan[-1, 0]] = -1
     assert carried_out(plan, later, index)[0] <= len(plan) - 1
-    grown, index = changed(mapping, 2, np.random.default_rng(0))
-    assert (index < 0).sum() == 1 and grown.vms == mapping.vms
+    # Not every VM that begins finds room, and one that began may end.
+    grown, index = changed(mapping, 20, np.random.default_rng(0))
+    assert 0 < (index < 0).sum() <= 10 and mapping.vms - 10 < grown.vms <= mapping.vms
