@@ -116,9 +116,9 @@ def main() -> None:
         "--rate",
         type=float,
         nargs="+",
-        default=[2.0],
+        default=[1.0],
         metavar="R",
-        help="departures and arrivals a second (2)",
+        help="departures and arrivals a second (1)",
     )
     arguments = parser.parse_args()
     first = SPLITS["test"][0]
