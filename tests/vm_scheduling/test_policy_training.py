@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from calling import from_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -208,7 +209,7 @@ def test_infeasible_actions_are_never_sampled(logits: list[float], data: st.Data
     )
     mask[data.draw(st.integers(0, len(logits) - 1))] = 1
     values = np.array(logits, np.float32)
-    action, log_probability = sample_action(values, mask, np.random.default_rng(seed))
+    action, log_probability = from_python(sample_action)(values, mask, np.random.default_rng(seed))
     assert mask[action] == 1
     feasible = values[mask != 0].astype(np.float64)
     expected = values[action] - feasible.max() - np.log(np.exp(feasible - feasible.max()).sum())

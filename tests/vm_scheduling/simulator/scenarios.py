@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
+from calling import from_python
 from hypothesis import strategies as st
 from reference_simulator import Size, Vm
 
@@ -23,6 +24,8 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     allocate,
     first_fit,
 )
+
+_choose, _first_fit = from_python(choose), from_python(first_fit)
 
 
 def trace_of(vms: Sequence[tuple[float, float, float, float]], name: str = "trace") -> VmTrace:
@@ -47,11 +50,11 @@ def choice(
     state.free[0] = free
     state.share[0] = (free / workload.arrays.capacity[:, None]).min(axis=0)
     state.counters[0, HEAD] = vm
-    state.counters[0, FIRST_SLOT] = first_fit(free, workload.arrays.need[vm])
+    state.counters[0, FIRST_SLOT] = _first_fit(free, workload.arrays.need[vm])
     state.counters[0, LAST_SLOT] = last_slot
     code, fragmentation = parameters or heuristic.compile(workload, free.shape[1] // 2)
     random = np.zeros(1, np.uint64) if random is None else random
-    return int(choose(code, workload.arrays, state, 0, random, fragmentation))
+    return int(_choose(code, workload.arrays, state, 0, random, fragmentation))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference_simulator as reference
+from calling import from_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_simulator import Size, Vm
@@ -11,6 +12,8 @@ from scenarios import Scenario, scenarios
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.simulator import Heuristic, lower_bounds, run_heuristic
 from spane_rllib.problems.vm_scheduling.simulator.lower_bound import _packable
+
+_packable_alone = from_python(_packable)
 
 
 @given(scenarios(max_vms=25))
@@ -43,7 +46,7 @@ def is_packable(sizes: list[tuple[int, int]], servers: int, node: tuple[int, int
     order = np.argsort(-(flavours / node).max(axis=1), kind="stable")
     bins = np.zeros((servers, 2), np.int32)
     return bool(
-        _packable(
+        _packable_alone(
             counts[order], np.ascontiguousarray(flavours[order], np.int32), np.array(node, np.int32), bins
         )
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
+from calling import from_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,8 @@ from spane_rllib.problems.vm_scheduling.simulator import (
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
 from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.problems.vm_scheduling.simulator.rules import HEAD, RUNNING, STATUS, LaneState, allocate
+
+_begin, _choose, _place = from_python(begin), from_python(choose), from_python(place)
 
 CLUSTER = Cluster(servers=2, node_cpu=8, node_memory=16, double_memory_threshold=10)
 SIZES = ((1.0, 1.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
@@ -45,12 +48,12 @@ def placements(trace: VmTrace, score: PlacementScore, cluster: Cluster = CLUSTER
     code, parameters = Heuristic("fgd", score).compile(workload, cluster.servers)
     state: LaneState = allocate(1, cluster.slots, len(trace))
     random = np.zeros(1, np.uint64)
-    begin(workload.arrays, state, 0, 0, len(trace))
+    _begin(workload.arrays, state, 0, 0, len(trace))
     slots = []
     while state.counters[0, STATUS] == RUNNING:
-        slots.append(int(choose(code, workload.arrays, state, 0, random, parameters)))
+        slots.append(int(_choose(code, workload.arrays, state, 0, random, parameters)))
         assert state.counters[0, HEAD] == len(slots) - 1
-        place(workload.arrays, state, 0, slots[-1])
+        _place(workload.arrays, state, 0, slots[-1])
     return slots
 
 
