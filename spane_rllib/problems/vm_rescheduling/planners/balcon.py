@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.problems.vm_rescheduling.planners.greedy import best_target, cost_without
-from spane_rllib.problems.vm_rescheduling.planners.heuristics import cost_of_machine
+from spane_rllib.problems.vm_rescheduling.planners.greedy import best_target, gain_of_leaving
 from spane_rllib.problems.vm_rescheduling.planners.planner import Answer, Request, shortened
 from spane_rllib.problems.vm_rescheduling.simulator.rules import CORES, DOUBLE
 from spane_rllib.problems.vm_rescheduling.simulator.simulation import Simulation, as_plan
@@ -102,7 +101,7 @@ def _force(simulation: Simulation, vm: int, limit: int) -> list[Move]:
         smaller.sort(key=lambda other: -int(state.vms[other, CORES]))
         before = simulation.cost
         made: list[Move] = []
-        leaving = cost_of_machine(simulation, source) - int(cost_without(state, objective, vm))
+        leaving = int(gain_of_leaving(state, objective, vm))
         for other in smaller:
             if state.free[machine, node] >= cores or len(made) == min(_EJECTED, limit - 1):
                 break

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from spane_rllib.core.compiling import compiled
 from spane_rllib.problems.vm_rescheduling.planners.clock import Clock
-from spane_rllib.problems.vm_rescheduling.planners.greedy import cost_with, cost_without
+from spane_rllib.problems.vm_rescheduling.planners.greedy import cost_with, gain_of_leaving
 from spane_rllib.problems.vm_rescheduling.planners.planner import Answer, Request, shortened
 from spane_rllib.problems.vm_rescheduling.simulator.objectives import Objective
 from spane_rllib.problems.vm_rescheduling.simulator.rules import (
@@ -96,7 +96,7 @@ def best_moves(
         if seen[kind, 2 * source + own]:
             continue
         seen[kind, 2 * source + own] = True
-        leaving = cost_of(state, objective, source) - cost_without(state, objective, vm)
+        leaving = gain_of_leaving(state, objective, vm)
         for at in range(targets):
             slot = suited[kind, at]
             if slot < 0:

@@ -19,8 +19,8 @@ from spane_rllib.problems.vm_rescheduling.simulator.rules import (
 
 
 @compiled
-def cost_without(state: State, objective: Objective, vm: int) -> int:
-    """The cost of a VM's machine if it were gone."""
+def gain_of_leaving(state: State, objective: Objective, vm: int) -> int:
+    """By how much the cost of its machine falls if a VM leaves."""
     machine, node = state.machine[vm], state.node[vm]
     cores, memory = state.vms[vm, CORES], state.vms[vm, MEMORY]
     f0, f1 = state.free[machine, 0], state.free[machine, 1]
@@ -29,7 +29,7 @@ def cost_without(state: State, objective: Objective, vm: int) -> int:
         f0, m0 = f0 + cores, m0 + memory
     if state.vms[vm, DOUBLE] != 0 or node == 1:
         f1, m1 = f1 + cores, m1 + memory
-    return machine_cost(objective, f0, f1, m0, m1)
+    return cost_of(state, objective, machine) - machine_cost(objective, f0, f1, m0, m1)
 
 
 @compiled
@@ -74,7 +74,7 @@ def published_greedy(state: State, objective: Objective, largest: int, plan: npt
     """
     gains = np.empty(len(state.vms), np.int64)
     for vm in range(len(gains)):
-        gains[vm] = cost_of(state, objective, state.machine[vm]) - cost_without(state, objective, vm)
+        gains[vm] = gain_of_leaving(state, objective, vm)
         if state.vms[vm, CORES] * (1 + state.vms[vm, DOUBLE]) > largest:
             gains[vm] = np.iinfo(np.int64).min
     for made in range(len(plan)):
@@ -88,5 +88,5 @@ def published_greedy(state: State, objective: Objective, largest: int, plan: npt
         for other in range(len(gains)):
             on = state.machine[other]
             if on in (source, machine) and gains[other] != np.iinfo(np.int64).min:
-                gains[other] = cost_of(state, objective, on) - cost_without(state, objective, other)
+                gains[other] = gain_of_leaving(state, objective, other)
     return len(plan)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.problems.vm_rescheduling.planners.greedy import cost_without, published_greedy
+from spane_rllib.problems.vm_rescheduling.planners.greedy import gain_of_leaving, published_greedy
 from spane_rllib.problems.vm_rescheduling.planners.planner import Answer, Request, shortened
-from spane_rllib.problems.vm_rescheduling.simulator.rules import CORES, DOUBLE, cost_of
+from spane_rllib.problems.vm_rescheduling.simulator.rules import CORES, DOUBLE
 from spane_rllib.problems.vm_rescheduling.simulator.simulation import Plan, Simulation, as_plan
 
 LARGEST = 16
@@ -35,9 +35,9 @@ def bin_packing(request: Request) -> Answer:
     moves: list[tuple[int, int, int]] = []
     moved: set[int] = set()
     while len(moves) < request.migrations and not request.clock.over():
-        gains = np.array(
-            [cost_of_leaving(simulation, vm) if vm not in moved else -1 for vm in range(len(state.vms))]
-        )
+        gains = np.full(len(state.vms), -1, np.int64)
+        for vm in set(range(len(gains))) - moved:
+            gains[vm] = gain_of_leaving(state, simulation.objective, vm)
         batch = np.argsort(-gains, kind="stable")[: min(_BATCH, request.migrations - len(moves))]
         batch = batch[np.argsort(-state.vms[batch, CORES] * (1 + state.vms[batch, DOUBLE]), kind="stable")]
         before, made = simulation.cost, []
@@ -58,14 +58,3 @@ def bin_packing(request: Request) -> Answer:
         moves += made
         moved.update(vm for vm, _, _ in made)
     return Answer(shortened(request, as_plan(moves)))
-
-
-def cost_of_leaving(simulation: Simulation, vm: int) -> int:
-    """By how much the cost of its machine falls if a VM leaves."""
-    state, objective = simulation.state, simulation.objective
-    return int(cost_of_machine(simulation, int(state.machine[vm])) - cost_without(state, objective, vm))
-
-
-def cost_of_machine(simulation: Simulation, machine: int) -> int:
-    """Cost of one machine."""
-    return int(cost_of(simulation.state, simulation.objective, machine))
