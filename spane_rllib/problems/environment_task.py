@@ -152,6 +152,15 @@ class EnvironmentTask(Task):
         )
         return begin_run(network, settings, rollouts, validation.every, seed, target)
 
+    def validate_baselines(self, names: Sequence[str], validation: Any) -> dict[str, float]:
+        seeds = _seeds(validation, _VALIDATION)
+        evaluation = EnvironmentEvaluation(self, (self.case,), seeds, validation.seed)
+        values = {}
+        for name in names:
+            part = evaluation.part(self.load_policy(name), self.case)
+            values[name] = float(evaluation.play(part, 0, len(seeds))[self.problem.measure.name].mean())
+        return values
+
     def measured(self, info: Mapping[str, Any]) -> float:
         """What an episode came to, from its last info."""
         name = self.problem.measure.name

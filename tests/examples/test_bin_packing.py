@@ -80,6 +80,16 @@ def test_training_validation_and_evaluation_share_no_seed(task: EnvironmentTask)
         task.evaluation(EpisodeSettings(episodes="all"))
 
 
+def test_baselines_play_the_episodes_of_validation(task: EnvironmentTask) -> None:
+    validation = ValidationSettings(episodes=20, every=8)
+    values = task.validate_baselines(["random", "best-fit"], validation)
+    assert list(values) == ["random", "best-fit"] and values["best-fit"] < values["random"]
+    assert values == task.validate_baselines(["random", "best-fit"], validation)
+    assert values != task.validate_baselines(
+        ["random", "best-fit"], validation.model_copy(update={"seed": 1})
+    )
+
+
 def test_baselines_are_told_apart_and_a_part_is_the_same_in_pieces(task: EnvironmentTask) -> None:
     whole = played(task, *task.problem.baselines)
     assert {name: kind for name, kind in task.problem.episode_columns.items() if name in whole} == dict(

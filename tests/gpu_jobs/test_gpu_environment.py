@@ -6,6 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.settings import validated
 from spane_rllib.problems.gpu_jobs.environment import GpuJobsEnv
 from spane_rllib.problems.gpu_jobs.policies import HEURISTICS
 from spane_rllib.problems.gpu_jobs.simulator.schedule import measures
@@ -49,8 +50,7 @@ def test_the_first_that_fits_is_the_heuristic(seed: int) -> None:
         mask = observation["action_mask"]
         observation, reward, terminated, truncated, info = environment.step(int(mask.argmax()))
         total, over = total + reward, terminated or truncated
-    session = environment._session
-    assert session is not None
+    session = environment.session
     jobs = session.jobs
     expected = HEURISTICS["weighted_shortest"].schedule(jobs, session.cluster, session.rules)
     np.testing.assert_array_equal(session.schedule().start, expected.start)
@@ -58,6 +58,25 @@ def test_the_first_that_fits_is_the_heuristic(seed: int) -> None:
     # The return is what is measured, but for what nobody can change.
     waited = (jobs.priority * (expected.start - jobs.arrival)).sum()
     assert total == pytest.approx(-waited / 3600)
+
+
+def test_baselines_play_the_episodes_of_validation() -> None:
+    """The first that fits, played through the environment, comes to what `weighted_shortest` does."""
+    problem = find_problem("gpu_jobs")
+    episode = {"length": 60, "loads": [1.0, 1.4], "slots": 60}
+    task = problem.load(validated(problem.instance, {"jobs": "synthetic:jobs=100", "episode": episode}))
+    validation = validated(problem.validation, {"episodes": 3, "every": 1, "seed": 2})
+    seen = []
+    for seed in range(3):
+        environment = task.make()
+        observation, _ = environment.reset(seed=2**31 + 2000 + seed)
+        info: dict[str, float] = {}
+        while not environment.session.over:
+            observation, _, _, _, info = environment.step(int(observation["action_mask"].argmax()))
+        seen.append(info["weighted_jct"])
+    values = task.validate_baselines(["weighted_shortest", "fcfs", "sixth"], validation)
+    assert list(values) == ["weighted_shortest", "fcfs"]  # the third plays under the published rules only
+    assert values["weighted_shortest"] == pytest.approx(np.mean(seen))
 
 
 def test_actions_that_the_mask_forbids_are_refused() -> None:

@@ -11,9 +11,12 @@ import torch
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_rescheduling.environment.env import VMReschedulingEnv
+from spane_rllib.problems.vm_rescheduling.mappings.loading import draw
 from spane_rllib.problems.vm_rescheduling.mappings.synthetic import generate
+from spane_rllib.problems.vm_rescheduling.planners.names import planner
 from spane_rllib.problems.vm_rescheduling.planners.planner import Request
 from spane_rllib.problems.vm_rescheduling.problem import VM_RESCHEDULING
+from spane_rllib.problems.vm_rescheduling.simulator.simulation import Simulation
 from spane_rllib.problems.vm_rescheduling.task import RescheduleTask
 
 KINDS = ["sparse", "attention"]
@@ -110,6 +113,21 @@ def test_training_saving_and_planning(imitate: str | None, task: RescheduleTask,
     simulation = request.simulation()
     simulation.check(plan)
     assert len(plan) <= 6
+
+
+def test_baselines_plan_for_the_mappings_of_validation(task: RescheduleTask) -> None:
+    validation = VM_RESCHEDULING.validation(episodes=3, every=1)
+    values = task.validate_baselines(["ha", "random"], validation)
+    numbers = draw(task.mappings.numbers("validation"), 3, validation.seed, "validation")
+    before = [Simulation(task.mappings[number]).value for number in numbers.tolist()]
+    after = []
+    for number in numbers.tolist():
+        simulation = Simulation(task.mappings[number])
+        for move in planner("ha")(Request(simulation.mapping, 5)).plan.tolist():
+            simulation.migrate(*move)
+        after.append(simulation.value)
+    assert values["ha"] == np.mean(after) < np.mean(before)
+    assert list(values) == ["ha", "random"] and values["random"] != values["ha"]
 
 
 def test_imitation_learns(task: RescheduleTask) -> None:

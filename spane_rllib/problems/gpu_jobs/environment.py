@@ -74,6 +74,12 @@ class GpuJobsEnv(gymnasium.Env[Observation, int]):
         self.action_space = gymnasium.spaces.Discrete(slots + 1)
         self._session: Session | None = None
 
+    @property
+    def session(self) -> Session:
+        """The episode."""
+        assert self._session is not None, "reset it first"
+        return self._session
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
@@ -85,8 +91,7 @@ class GpuJobsEnv(gymnasium.Env[Observation, int]):
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Start a job, or none."""
-        session = self._session
-        assert session is not None
+        session = self.session
         if not 0 <= action < len(session.observation["action_mask"]):
             raise ValueError(f"there is no slot {action}")
         # In the reference, starting what does not fit starts nothing.

@@ -28,7 +28,7 @@ from spane_rllib.problems.gpu_jobs.results import block_table, job_table
 from spane_rllib.problems.gpu_jobs.settings import GpuJobsSettings
 from spane_rllib.problems.gpu_jobs.simulator.bounds import lower_bound_jct
 from spane_rllib.problems.gpu_jobs.simulator.jobs import Jobs
-from spane_rllib.problems.gpu_jobs.simulator.schedule import Schedule
+from spane_rllib.problems.gpu_jobs.simulator.schedule import Schedule, measures
 from spane_rllib.problems.parts import part_key
 from spane_rllib.problems.problem import Case, Evaluation, Identity, Part, Problem, Task
 
@@ -90,12 +90,23 @@ class GpuJobsTask(Task):
             settings.lanes,
             self.problem.measure.name,
             -1,
-            validation=[
-                {"seed": _VALIDATION + 1000 * validation.seed + at} for at in range(validation.episodes)
-            ],
+            validation=[{"seed": seed} for seed in _validation_seeds(validation)],
             measured=lambda rewards, info: float(info["weighted_jct"]),
         )
         return begin_run(network, settings, rollouts, validation.every, seed, target)
+
+    def validate_baselines(self, names: Sequence[str], validation: Any) -> dict[str, float]:
+        policies = [self.load_policy(name) for name in names]
+        playable = [policy for policy in policies if not policy.refusal(self.instance.rules)]
+        values: dict[str, list[float]] = {policy.name: [] for policy in playable}
+        environment = self.make()
+        for seed in _validation_seeds(validation):
+            environment.reset(seed=seed)
+            jobs, cluster, rules = environment.session.jobs, self.instance.cluster, environment.session.rules
+            for policy in playable:
+                schedule = policy.schedule(jobs, cluster, rules)
+                values[policy.name].append(measures(schedule)["weighted_jct_s"])
+        return {name: float(np.mean(all_of)) for name, all_of in values.items()}
 
     def save_model(
         self,
@@ -123,6 +134,11 @@ class GpuJobsTask(Task):
 
     def evaluation(self, settings: Any) -> GpuJobsEvaluation:
         return GpuJobsEvaluation(self, settings)
+
+
+def _validation_seeds(validation: Any) -> list[int]:
+    """Seeds of `reset`."""
+    return [_VALIDATION + 1000 * validation.seed + at for at in range(validation.episodes)]
 
 
 class GpuJobsEvaluation(Evaluation):

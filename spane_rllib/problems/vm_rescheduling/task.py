@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,18 @@ class RescheduleTask(Task):
         from spane_rllib.problems.vm_rescheduling.training import begin
 
         return begin(self, network, settings, validation, seed)
+
+    def validate_baselines(self, names: Sequence[str], validation: Any) -> dict[str, float]:
+        from spane_rllib.problems.vm_rescheduling.training import PLANNING_SECONDS
+
+        limit, seed = self.instance.migrations, validation.seed
+        numbers = draw(self.mappings.numbers("validation"), validation.episodes, seed, "validation")
+        evaluation = RescheduleEvaluation(self, (limit,), numbers, PLANNING_SECONDS, seed, "validation")
+        values = {}
+        for name in names:
+            plans = evaluation.play(evaluation.part(self.load_policy(name), limit), 0, len(numbers))
+            values[name] = float(plans["fragment_rate_after"].mean())
+        return values
 
     def save_model(
         self,

@@ -28,8 +28,9 @@ from spane_rllib.problems.vm_rescheduling.simulator.simulation import Plan
 if TYPE_CHECKING:
     from spane_rllib.problems.vm_rescheduling.task import RescheduleTask
 
-_SECONDS = 2.0
-"""Of a plan to imitate; the planners need a small part of it on the small mappings that are trained on."""
+PLANNING_SECONDS = 2.0
+"""Of a plan to imitate or to compare validation with; planners need a small part of it on the small mappings
+that are trained on."""
 
 
 def begin(task: RescheduleTask, network: Any, settings: Any, validation: Any, seed: int) -> Run:
@@ -116,7 +117,7 @@ def demonstrations(
     for _ in range(settings.imitation_maps):
         observation, _ = environment.reset(seed=int(random.integers(2**31)))
         simulation = environment.simulation
-        request = Request(simulation.mapping, environment.migrations, _SECONDS, environment.objective)
+        request = Request(simulation.mapping, environment.migrations, PLANNING_SECONDS, environment.objective)
         if settings.imitate == "search":  # without what it does in the time that is left
             state, objective = simulation.state, simulation.objective
             found, _ = exchanged(state, objective, environment.migrations, request.clock)
