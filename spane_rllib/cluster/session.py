@@ -23,7 +23,8 @@ from spane_rllib.core.signals import INTERRUPTED, exit_code, listen, was_told_to
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 _ATTEMPTS = 3
 _NOTED_EVERY_S = 5.0
-_ENDED_IN_S = 2.0
+_ENDED_IN_S = 0.5
+_KILLED_IN_S = 2.0
 _SIGNALS_AT_ONCE_S = 0.2
 _HEAD_TIMEOUT_S = 30.0  # half of what Ray itself waits before it ends every process of the cluster
 
@@ -157,7 +158,7 @@ class _Processes:
         for process in alive:
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(alive, timeout=_ENDED_IN_S)
+        psutil.wait_procs(alive, timeout=_KILLED_IN_S)
 
 
 def _head_of(address: str) -> Lost:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,3 +102,21 @@ def test_a_terminal_that_closes(tmp_path: Path) -> None:
     os.close(master)
     assert process.wait(ANSWER_S) == 129
     assert (tmp_path / "saved").exists()
+
+
+def test_the_first_process_of_a_container(tmp_path: Path) -> None:
+    """The kernel gives a process with the id 1 only the signals that it has asked for."""
+    container = ["unshare", "--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if not shutil.which("unshare") or subprocess.run([*container, "true"], capture_output=True).returncode:
+        pytest.skip("making a namespace of processes is not permitted")
+    within = "import os; assert os.getpid() == 1\n"
+    with subprocess.Popen(
+        [*container, sys.executable, "-c", within + COMMAND], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as outer:
+        while not (tmp_path / "up").exists():
+            assert outer.poll() is None
+            time.sleep(0.01)
+        (first,) = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+        os.kill(int(first), signal.SIGTERM)
+        _, errors = outer.communicate(timeout=ANSWER_S)
+    assert (outer.returncode, errors) == (143, "the state is saved\ninterrupted\n")
