@@ -212,9 +212,9 @@ def _counts(report: ReadReport) -> str:
 
 def _convert(arguments: argparse.Namespace) -> None:
     from spane_rllib.datasets.vm_traces.readers import read_trace
-    from spane_rllib.datasets.vm_traces.writers import check_suffix, write_trace
+    from spane_rllib.datasets.vm_traces.writers import check_output, write_trace
 
-    check_suffix(arguments.output)
+    check_output(arguments.output)
     options: Any = {"skip_invalid": arguments.skip_invalid, "never_ending": arguments.never_ending}
     if arguments.form is not None:
         result = _read_public(arguments)
@@ -313,9 +313,9 @@ def _describe_jobs(arguments: argparse.Namespace) -> None:
 
 def _synthesize(arguments: argparse.Namespace) -> None:
     from spane_rllib.datasets.vm_traces.synthetic import synthesize
-    from spane_rllib.datasets.vm_traces.writers import check_suffix, write_trace
+    from spane_rllib.datasets.vm_traces.writers import check_output, write_trace
 
-    check_suffix(arguments.output)
+    check_output(arguments.output)
     trace = synthesize(arguments.vms, arguments.seed)
     write_trace(trace, arguments.output)
     print(f"{arguments.output}: {len(trace):,} VMs, seed {arguments.seed}")

@@ -24,7 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--problem", metavar="NAME", help=f"{', '.join(planning)} ({named}); the options below are its"
     )
     chosen.add_arguments(parser)
-    print(chosen.plan(parser.parse_args(argv)))
+    arguments = parser.parse_args(argv)
+    if getattr(arguments, "output", None) is not None:
+        from spane_rllib.core.files import check_file_writable
+
+        check_file_writable(arguments.output)
+    print(chosen.plan(arguments))
     return 0
 
 

@@ -44,14 +44,14 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; see `--help`."""
     arguments = _parser().parse_args(argv)
-    from spane_rllib.core.files import check_writable, write_text
+    from spane_rllib.core.files import check_file_writable, write_text
     from spane_rllib.viewer.page import render_page
 
     suffix = Path(arguments.export).suffix.lower() if arguments.export is not None else None
     if suffix not in (None, ".html", ".gif", ".mp4"):
         raise UserError(f"cannot write {arguments.export}: the name must end in .html, .gif or .mp4")
     if suffix is not None:
-        check_writable(Path(arguments.export).parent)
+        check_file_writable(arguments.export)
     if arguments.second is None and Path(arguments.file).is_dir():
         print(_listing(Path(arguments.file)))
         return 0

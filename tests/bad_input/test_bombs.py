@@ -136,6 +136,10 @@ READERS: list[tuple[str, str, dict[str, Callable[[Path], None]]]] = [
     ("cluster", "evaluate --problem pod_migration --cluster cluster --policy keep", TEXTS | PIPES | PODS),
     ("jobs.csv", "data describe --problem gpu_jobs jobs.csv", PIPES),
     ("jobs.json", "data describe --problem gpu_jobs jobs.json --reading '{form: philly}'", DEEP_JSONS),
+    ("a.json", "plan a.json", TEXTS | PIPES | JSONS),
+    ("a.json.gz", "plan a.json.gz", TEXTS | PIPES),
+    ("a.machines.csv", "plan a.machines.csv", TEXTS | PIPES),
+    ("a.machines.parquet", "plan a.machines.parquet", TEXTS | PIPES),
     ("a.json", "view a.json --no-browser", TEXTS | PIPES | JSONS),
     ("a.npz", "view a.npz --no-browser", RECORDINGS | PIPES),
     ("a.p", "view a.p --no-browser", PICKLES | RECORDINGS | PIPES),
@@ -151,6 +155,7 @@ SLOW = pytest.mark.slow
 QUICK = {
     "data verify trace.csv of 20,000 columns",
     "data verify trace.csv of a pipe",
+    "plan a.machines.csv of a pipe",
     "data verify trace.csv of commas packed",
     "view a.p --no-browser of doubling tuple as a key",
     "view a.p --no-browser of doubling tuple as an id",

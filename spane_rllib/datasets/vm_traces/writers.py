@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.files import replacing
+from spane_rllib.core.files import check_file_writable, replacing
 from spane_rllib.datasets.vm_traces.trace import Column, VmTrace
 
 SUFFIXES = (".csv", ".csv.gz", ".npy")
 
 
-def check_suffix(path: str | os.PathLike[str]) -> None:
-    """Raise a `UserError` when `write_trace` could not tell the form from the name."""
+def check_output(path: str | os.PathLike[str]) -> None:
+    """Raise a `UserError` when `write_trace` could not tell the form from the name, or not write there."""
     if not os.fspath(path).endswith(SUFFIXES):
         raise UserError(f"cannot write {os.fspath(path)}: the name must end in {', '.join(SUFFIXES)}")
+    check_file_writable(path)
 
 
 def write_trace(trace: VmTrace, path: str | os.PathLike[str]) -> None:
@@ -29,7 +30,7 @@ def write_trace(trace: VmTrace, path: str | os.PathLike[str]) -> None:
     Raises:
         UserError: unknown suffix, a file that cannot be written, or VMs that never end in a CSV file.
     """
-    check_suffix(path)
+    check_output(path)
     if Path(path).suffix == ".npy":
         with replacing(path) as temporary:
             np.save(temporary, np.stack([trace.cpu, trace.memory, trace.arrival, trace.lifetime]))

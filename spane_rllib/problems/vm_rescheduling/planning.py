@@ -56,9 +56,8 @@ class ReschedulePlanning(Planning):
     def plan(self, arguments: argparse.Namespace) -> str:
         import json
         import time
-        from pathlib import Path
 
-        from spane_rllib.core.files import check_writable, write_text
+        from spane_rllib.core.files import write_text
         from spane_rllib.core.settings import validated
         from spane_rllib.problems.vm_rescheduling.mappings.loading import read_mapping
         from spane_rllib.problems.vm_rescheduling.plan_files import named_moves
@@ -66,8 +65,6 @@ class ReschedulePlanning(Planning):
         from spane_rllib.problems.vm_rescheduling.policies import warm_up
         from spane_rllib.problems.vm_rescheduling.settings import RescheduleSettings
 
-        if arguments.output is not None:
-            check_writable(Path(arguments.output).parent)
         mapping = read_mapping(arguments.mapping)
         settings = validated(RescheduleSettings, {"objective": arguments.objective})
         policy = self._problem.load(settings).load_policy(arguments.planner)

@@ -60,12 +60,12 @@ class Mappings:
     machines: int | None = None
 
     def __post_init__(self) -> None:
-        if self.source in KINDS:
+        if self.synthetic:
             return
+        if not self.files:
+            raise UserError(f"mappings {self.source}: no file in the folder ends in {', '.join(_FILES)}")
         if self.machines is not None:
             raise UserError(f"machines: only synthetic mappings have any number of them, not {self.source}")
-        if not self.synthetic and not self.files:
-            raise UserError(f"mappings {self.source}: no file in the folder ends in {', '.join(_FILES)}")
 
     @property
     def synthetic(self) -> bool:
@@ -131,6 +131,8 @@ def _files(source: str) -> tuple[str, ...]:
             f"mappings {source}: neither a kind ({', '.join(KINDS)}), nor {' or '.join(PUBLISHED)}, nor a "
             "file or folder"
         )
+    if not source.endswith(_FILES):
+        raise UserError(f"mappings {source}: the name of the file must end in {', '.join(_FILES)}")
     return (source,)
 
 

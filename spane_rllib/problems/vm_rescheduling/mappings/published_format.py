@@ -181,12 +181,13 @@ class _Reader:
         group = np.full(len(ids), -1, np.int64)
         names: list[str] = []
         for cluster in clusters:
-            for entry in cluster.get("other_requirement", {}).get("deployment_set", ()):
+            requirement = self._key(cluster, "other_requirement", dict, {})
+            for entry in self._key(requirement, "deployment_set", list, []):
                 self._place = f"deployment set number {len(names)}: "
                 if self._key(entry, "granularity", str) != "host":
                     raise self._error("only sets of the granularity host are supported")
                 for vm in self._key(entry, "data", list):
-                    if vm not in ids:
+                    if not isinstance(vm, str) or vm not in ids:
                         raise self._error(f"VM {vm} is not in the file")
                     if group[ids[vm]] >= 0:
                         raise self._error(f"VM {vm} is in another set already")

@@ -7,20 +7,20 @@ Machines: `machine`, `cores_0`, `cores_1`, `memory_0`, `memory_1` (MB). VMs: `vm
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.files import replacing
+from spane_rllib.core.reading import opened
+from spane_rllib.datasets.table import Table, read_table
 from spane_rllib.problems.vm_rescheduling.mappings.mapping import Integers, Mapping
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SUFFIXES = (".machines.csv", ".machines.parquet")
 _MACHINES = ("cores_0", "cores_1", "memory_0", "memory_1")
 _VMS = ("cores", "memory", "node")
+_MOST = 10**9  # cores or MB of anything: products of these fit into 64 bits
+_ROWS, _COLUMNS = 10**6, 100  # of a Parquet file, which may be tiny and unpack to any size
 
 
 def write_tables(mapping: Mapping, path: str | Path) -> None:
@@ -54,32 +54,24 @@ def read_tables(path: str | Path) -> Mapping:
     """The mapping whose table of machines this is.
 
     Raises:
-        UserError: names the file and the machine or VM that is wrong.
+        UserError: names the file and the row, machine or VM that is wrong.
     """
     machines_file, vms_file = _pair(Path(path))
-    machines = _read(machines_file, ("machine", *_MACHINES))
-    vms = _read(vms_file, ("vm", "machine", *_VMS))
-    names, ids = machines["machine"].tolist(), vms["vm"].tolist()
-    for file, found in ((machines_file, names), (vms_file, ids)):
-        if len(set(found)) < len(found):
-            twice = next(name for row, name in enumerate(found) if found.index(name) != row)
-            raise UserError(one_line(f"{file}: {twice} is there twice"))
-    capacity = [_whole(machines, machines_file, column, "machine", 0) for column in _MACHINES]
-    cores, memory, node = (
-        _whole(vms, vms_file, column, "vm", low) for column, low in zip(_VMS, (1, 0, -1), strict=True)
-    )
+    machines, vms = _read(machines_file), _read(vms_file)
+    names, ids = _ids(machines, "machine"), _ids(vms, "vm")
+    capacity = [_whole(machines, column, 0) for column in _MACHINES]
+    cores, memory, node = (_whole(vms, column, low) for column, low in zip(_VMS, (1, 0, -1), strict=True))
     numbers = {name: row for row, name in enumerate(names)}
+    places = vms.text("machine").tolist()
     double = node < 0
-    for row, name in enumerate(vms["machine"].tolist()):
+    for row, name in enumerate(places):
         if name not in numbers:
-            raise UserError(
-                one_line(f"{vms_file}: VM {ids[row]}: its machine {name} is not in {machines_file}")
-            )
+            raise _wrong(vms, row, f"VM {ids[row]}: its machine {name} is not in {machines_file}")
         if node[row] > 1:
-            raise UserError(one_line(f"{vms_file}: VM {ids[row]}: node must be 0, 1 or -1, got {node[row]}"))
+            raise _wrong(vms, row, f"VM {ids[row]}: node must be 0, 1 or -1, got {node[row]}")
         if double[row] and (cores[row] % 2 or memory[row] % 2):
-            raise UserError(one_line(f"{vms_file}: VM {ids[row]}: is on both nodes, but is not even"))
-    groups = vms["group"].fillna("").astype(str).tolist() if "group" in vms else [""] * len(ids)
+            raise _wrong(vms, row, f"VM {ids[row]}: is on both nodes, but is not even")
+    groups = vms.text("group").tolist() if vms.has("group") else [""] * len(ids)
     group_ids = tuple(dict.fromkeys(name for name in groups if name))
     of_group = {name: number for number, name in enumerate(group_ids)} | {"": -1}
     return Mapping(
@@ -88,11 +80,11 @@ def read_tables(path: str | Path) -> Mapping:
         capacity_cores=np.stack(capacity[:2], axis=1),
         capacity_memory=np.stack(capacity[2:], axis=1),
         vm_ids=tuple(ids),
-        vm_types=tuple(vms["type"].astype(str)) if "type" in vms else ("",) * len(ids),
+        vm_types=tuple(vms.text("type")) if vms.has("type") else ("",) * len(ids),
         cores=cores,
         memory=memory,
         double=double,
-        machine=np.array([numbers[name] for name in vms["machine"]], np.int64),
+        machine=np.array([numbers[name] for name in places], np.int64),
         node=np.where(double, 0, node),
         group=np.array([of_group[name] for name in groups], np.int64),
         group_ids=group_ids,
@@ -103,36 +95,49 @@ def _pair(path: Path) -> tuple[Path, Path]:
     return path, path.with_name(path.name.replace(".machines.", ".vms."))
 
 
-def _read(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        if file.suffix == ".parquet":
-            table = pd.read_parquet(file)
-        else:
-            table = pd.read_csv(file, dtype={"machine": str, "vm": str, "type": str, "group": str})
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    except Exception as error:  # whatever a parser of damaged files raises
-        raise UserError(one_line(f"{file}: is damaged: {error}")) from error
-    for column in columns:
-        if column not in table:
-            raise UserError(f"{file}: has no column {column}; needs {', '.join(columns)}")
-    if table.empty:
+def _read(file: Path) -> Table:
+    table = read_table(file) if file.suffix == ".csv" else _read_parquet(file)
+    if table.rows.empty:
         raise UserError(f"{file}: has no rows")
     return table
 
 
-def _whole(table: pd.DataFrame, file: Path, column: str, name: str, least: int) -> Integers:
-    values = table[column]
-    good = values.map(lambda value: isinstance(value, int | float) and value == value // 1)
-    good &= values.map(lambda value: least <= value <= 10**9) if good.all() else good
-    if not good.all():
-        row = int((~good).to_numpy().argmax())
-        raise UserError(
-            one_line(
-                f"{file}: {table[name].iloc[row]}: {column} must be a whole number from {least}, "
-                f"got {values.iloc[row]!r}"
-            )
-        )
-    return values.to_numpy().astype(np.int64)
+def _read_parquet(file: Path) -> Table:
+    from pyarrow.parquet import ParquetFile
+
+    with opened(file) as stream:
+        try:
+            content = ParquetFile(stream)
+            rows, columns = content.metadata.num_rows, content.metadata.num_columns
+            if rows > _ROWS or columns > _COLUMNS:
+                raise UserError(
+                    f"{file}: {rows:,} rows of {columns:,} columns; read are at most {_ROWS:,} and {_COLUMNS}"
+                )
+            frame = content.read().to_pandas()
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # whatever a parser of damaged files raises
+            raise UserError(one_line(f"{file}: is damaged: {error}")) from error
+    return Table(file, frame.astype(object).where(frame.notna(), "").astype(str), 1)
+
+
+def _ids(table: Table, column: str) -> list[str]:
+    """Names that must differ."""
+    names = table.text(column).tolist()
+    first: dict[str, int] = {}
+    for row, name in enumerate(names):
+        if first.setdefault(name, row) != row:
+            raise _wrong(table, row, f"{column} {name} is there twice")
+    return names
+
+
+def _whole(table: Table, column: str, least: int) -> Integers:
+    values = table.numbers(column, low=least, high=_MOST)
+    wrong = np.flatnonzero(values % 1)
+    if len(wrong):
+        raise _wrong(table, wrong[0], f"{column} must be a whole number, got {values[wrong[0]]:g}")
+    return values.astype(np.int64)
+
+
+def _wrong(table: Table, row: int, text: str) -> UserError:
+    return table.complain(int(row), one_line(text))
