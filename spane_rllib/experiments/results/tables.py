@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ def read_table(file: Path, columns: Mapping[str, type]) -> pd.DataFrame:
         # An infinite count is refused, not warned of.
         with opened(file) as stream, np.errstate(invalid="ignore"):
             table = pd.read_csv(stream, dtype=types, converters=exact)
+            stream.seek(-1, os.SEEK_END)
+            if stream.read() != b"\n":  # else a number that lost its last digits would be taken for another
+                raise ValueError("its last line has no end")
     except (ValueError, OverflowError) as error:
         raise UserError(f"{file} is damaged ({error}); {_REMEDY}") from error
     if missing := [name for name in columns if name not in table]:
