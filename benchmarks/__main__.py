@@ -21,6 +21,7 @@ TOPICS = (
     "rescheduling",
     "gpu_jobs",
 )
+TOOLS = ("mutants",)
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 OUTPUT = ROOT / "results" / "published" / "benchmarks.csv"
@@ -28,7 +29,14 @@ OUTPUT = ROOT / "results" / "published" / "benchmarks.csv"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; a run of everything also updates the table in the documentation."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure this package.")
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in TOOLS:
+        return int(import_module(f"benchmarks.{argv[0]}").main(argv[1:]))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure this package.",
+        epilog=f"Beside the measurements, with --help of their own: {', '.join(TOOLS)}.",
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, not how fast")
     parser.add_argument(
         "--only", action="append", choices=TOPICS, metavar="NAME", help=f"one of {', '.join(TOPICS)}"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.measuring import Row
+from benchmarks.mutants import TESTS, mutants
 from benchmarks.report import BEGIN, COLUMNS, END, update_document
 from benchmarks.stale_plans import carried_out, changed
 from spane_rllib.core.errors import UserError
@@ -106,3 +107,16 @@ def test_plans_grow_stale() -> None:
     # Not every VM that begins finds room, and one that began may end.
     grown, index = changed(mapping, 20, np.random.default_rng(0))
     assert 0 < (index < 0).sum() <= 10 and mapping.vms - 10 < grown.vms <= mapping.vms
+
+
+@pytest.mark.parametrize("module", ["learning/returns.py", "learning/dqn.py"])
+def test_every_mutant_is_another_program(module: str) -> None:
+    found = list(mutants(module))
+    assert len({mutant.source for mutant in found}) == len(found) > 5
+    for mutant in found:
+        compile(mutant.source, module, "exec")
+
+
+def test_mutants_have_tests() -> None:
+    assert all((ROOT / "spane_rllib" / module).is_file() for module in TESTS)
+    assert all((ROOT / "tests" / name).is_file() for names in TESTS.values() for name in names)

@@ -172,11 +172,12 @@ def test_the_number_of_gradient_steps() -> None:
     assert made(A2cSettings()) == 1
 
 
-def test_the_first_step_of_a2c_follows_the_policy_gradient() -> None:
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (20.0, 7.0), (0.05, -3.0)])
+def test_the_first_step_of_a2c_follows_the_policy_gradient(scale: float, offset: float) -> None:
     """d/d logits of -mean(A log pi) with pi = 1/2 is -+1/2 times the normalised advantage of 1."""
-    policy = TablePolicy(1, 4)
+    policy, played = TablePolicy(1, 4), decisions()
     update = update_of(policy, A2cSettings(entropy_bonus=0.0, value_weight=0.0, grad_clip=None))
-    update.learn(decisions(), np.random.default_rng(0), 1)
+    update.learn(played._replace(advantage=scale * played.advantage + offset), np.random.default_rng(0), 1)
     assert policy.logits.grad is not None
     np.testing.assert_allclose(policy.logits.grad[0].numpy(), [0.5, -0.5, 0.0, 0.0], atol=1e-6)
 
