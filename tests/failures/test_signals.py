@@ -23,8 +23,8 @@ from pathlib import Path
 from spane_rllib.core.console import run_command
 
 def main(argv):
-    Path("up").touch()
     try:
+        Path("up").touch()
         time.sleep(1000)
     finally:
         print("the state is saved", file=sys.stderr)
