@@ -14,7 +14,7 @@ import torch
 import spane_rllib  # noqa: F401  # registers the environments
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.vm_traces.trace import VmTrace
-from spane_rllib.experiments.tuning.config import load_config
+from spane_rllib.experiments.tuning.loading import load_experiment
 from spane_rllib.problems.vm_scheduling.allocations.scenario import load_scenario
 from spane_rllib.problems.vm_scheduling.deploying import DeployedPolicy, load_deployed
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
@@ -75,7 +75,10 @@ def test_what_is_refused(trace: VmTrace) -> None:
         with pytest.raises(UserError, match=text):
             WaitInstance(trace=trace, **({"server_groups": GROUPS} | keywords))
     with pytest.raises(UserError, match=r"evaluation\.servers: not allowed with cluster\.server_groups"):
-        load_config("quick", ["cluster.server_groups=[{count: 1, node_cpu: 9, node_memory: 9}]"])
+        load_experiment(
+            "quick",
+            ["cluster.server_groups=[{count: 1, node_cpu: 9, node_memory: 9}]", "evaluation.servers=[5]"],
+        )
     scenario = {"name": "a", "double": {"cpu_above": 4}, "deletions": True, "server_groups": GROUPS}
     with pytest.raises(UserError, match="nodes"):
         load_scenario(scenario)

@@ -239,11 +239,11 @@ class DeployedPolicy:
 
     def _prepare(self, servers: int) -> None:
         """Begin with an empty lane of so many servers."""
-        if not self.policy.accepts(servers):
-            raise UserError(f"policy {self.name}: was made for another number of servers than {servers}")
         cluster = self.cluster if self.cluster.groups else replace(self.cluster, servers=servers)
         if servers != cluster.pairs:
             raise UserError(f"servers: must be {cluster.pairs}, of {cluster.text} (a pair of nodes each)")
+        if not self.policy.accepts(servers):
+            raise UserError(f"policy {self.name}: was made for another number of servers than {servers}")
         features = getattr(self.policy, "server_features", None)
         if features not in (None, NODES_PER_SERVER * cluster.node_features):
             kind = "equal servers" if cluster.shows_sizes else "servers that differ"
