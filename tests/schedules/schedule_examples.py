@@ -35,7 +35,7 @@ def small_schedule() -> Schedule:
             vm=np.array([0, 1, 2, 2, 0, 3]),
             departure=np.array([False, False, False, True, True, False]),
         ),
-        servers=Servers(np.array([4.0, 8.0]), np.array([8.0, 16.0]), np.array([100.0, 100.0])),
+        servers=Servers.of_two_nodes(np.array([4.0, 8.0]), np.array([8.0, 16.0]), np.array([100.0, 100.0])),
     )
 
 
@@ -61,7 +61,7 @@ def small_scenario() -> Schedule:
             vm=np.array([0, 1, 2, 2]),
             departure=np.array([False, False, False, True]),
         ),
-        servers=Servers(np.array([4.0, 8.0]), np.array([8.0, 16.0]), np.array([90.0, 100.0])),
+        servers=Servers.of_two_nodes(np.array([4.0, 8.0]), np.array([8.0, 16.0]), np.array([90.0, 100.0])),
         scenario="growing",
     )
 
@@ -99,5 +99,5 @@ def large_schedule(servers: int, vms: int) -> Schedule:
         "test",
         Vms(number, ones, ones, ones < 0, arrival, 100 * ones, number % (2 * servers)),
         Events(time[order], vm[order], departure[order]),
-        Servers(np.full(servers, 40.0), np.full(servers, 90.0), np.zeros(servers)),
+        Servers.of_two_nodes(np.full(servers, 40.0), np.full(servers, 90.0), np.zeros(servers)),
     )

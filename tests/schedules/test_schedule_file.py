@@ -87,7 +87,7 @@ HUGE = npy(np.zeros(1)).replace(b"(1,), ", b"(9999999999,), ")
         (lambda members: members | {"metadata.json": b"\xff"}, "not a valid recording"),
         (lambda members: members | {"metadata.json": b" " * 2**17}, "unpacks to 131,072 bytes"),
         (metadata(format="other"), "does not say that it is one"),
-        (metadata(version=3), "format version 3; this program reads versions 1 and 2"),
+        (metadata(version=4), "format version 4; this program reads 1 to 3"),
         (metadata(policy=5), "no usable policy"),
         (metadata(trace="x" * 5000), "no usable trace"),
         (metadata(trace="\ud800"), "no usable trace"),

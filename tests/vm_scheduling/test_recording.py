@@ -52,7 +52,7 @@ def test_the_state_before_every_decision_is_the_simulators(workload: Workload) -
     changes = schedule.node_changes()
     scale = workload.units_per_core
     used = np.zeros((2, CLUSTER.slots))
-    capacity = workload.arrays.capacity[:, None] / scale
+    capacity = workload.arrays.capacity[0][:, None] / scale
     for event, placed in enumerate(~schedule.events.departure):
         if placed:
             vm = schedule.events.vm[event]

@@ -17,6 +17,7 @@ from spane_rllib.problems.vm_scheduling.reference_cluster import (
     DOUBLE_MEMORY_THRESHOLD,
     NODE_CPU,
     NODE_MEMORY,
+    SERVERS,
 )
 
 _DEFAULTS: dict[str, Any] = {
@@ -30,7 +31,8 @@ _DEFAULTS: dict[str, Any] = {
     "seed": 0,
 }
 # What a scenario says itself, and what the published table's own protocol does.
-_NOT_WITH_SCENARIO = ("node_cpu", "node_memory", "double_memory_threshold", "queue", "lifetimes")
+_SIZES = ("node_cpu", "node_memory", "double_memory_threshold")
+_NOT_WITH_SCENARIO = (*_SIZES, "queue", "lifetimes")
 _NOT_WITH_TABLE = (*_NOT_WITH_SCENARIO, "scenario", "policy", "servers", "starts", "split", "record")
 
 
@@ -54,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number(1, 10_000),
         metavar="N",
         help="number of servers; repeatable (default: 5, or the scenario's)",
+    )
+    parser.add_argument(
+        "--cluster",
+        metavar="YAML",
+        help="servers that differ, as the keys under `cluster` of a configuration say them (server_groups)",
     )
     for option, unit, what in (
         ("--node-cpu", "CORES", "of a NUMA node (40)"),
@@ -135,6 +142,11 @@ def evaluation_of(problem: Problem, arguments: argparse.Namespace, scenario: str
         for option in _NOT_WITH_TABLE if arguments.published_table else _NOT_WITH_SCENARIO:
             if option in given:
                 raise UserError(f"argument --{option.replace('_', '-')}: not allowed with argument {mode}")
+    if "cluster" in given:
+        not_with = ("servers", "scenario", *_SIZES, "published_table" if arguments.published_table else "")
+        for option in not_with:
+            if option in given:
+                raise UserError(f"argument --{option.replace('_', '-')}: not allowed with argument --cluster")
     if arguments.published_table and arguments.episodes == "all":
         raise UserError(f"argument --episodes: all is not allowed with argument {mode}")
     for option, default in _DEFAULTS.items():
@@ -146,22 +158,20 @@ def evaluation_of(problem: Problem, arguments: argparse.Namespace, scenario: str
 
 
 def _of_waits(problem: Problem, arguments: argparse.Namespace) -> Evaluation:
+    from spane_rllib.problems.vm_scheduling.data import read_cluster
     from spane_rllib.problems.vm_scheduling.task import starts_of
     from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
     from spane_rllib.problems.vm_scheduling.waits.task import WaitEvaluation, WaitTask
 
-    sizes = tuple(dict.fromkeys(arguments.servers or [5]))
+    sizes = tuple(dict.fromkeys(arguments.servers or [SERVERS]))
+    if arguments.cluster is None:
+        servers = {"servers": sizes[0], **{name: getattr(arguments, name) for name in _SIZES}}
+    else:
+        settings = read_cluster(arguments.cluster)
+        sizes, servers = (settings.count,), settings.model_dump()
     task = WaitTask(
         problem,
-        WaitInstance(
-            trace=arguments.trace,
-            servers=sizes[0],
-            node_cpu=arguments.node_cpu,
-            node_memory=arguments.node_memory,
-            double_memory_threshold=arguments.double_memory_threshold,
-            queue=arguments.queue,
-            lifetimes=arguments.lifetimes,
-        ),
+        WaitInstance(trace=arguments.trace, queue=arguments.queue, lifetimes=arguments.lifetimes, **servers),
     )
     starts = starts_of(task, arguments, arguments.starts)
     return WaitEvaluation(task, sizes, starts, arguments.seed, _source(arguments))
@@ -203,8 +213,12 @@ def job_arguments(arguments: argparse.Namespace) -> list[str]:
     else:
         trace = str(source)
     options: dict[str, Any] = {"--trace": trace, "--seed": arguments.seed}
+    if arguments.cluster is not None:
+        options["--cluster"] = _elsewhere(arguments.cluster)
     if arguments.scenario is None:
         for name in _NOT_WITH_SCENARIO:
+            if arguments.cluster is not None and name in _SIZES:
+                continue
             options[f"--{name.replace('_', '-')}"] = getattr(arguments, name)
     else:
         options["--scenario"] = _elsewhere(arguments.scenario)

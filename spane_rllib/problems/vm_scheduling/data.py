@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spane_rllib.core.settings import validated
+from spane_rllib.core.yaml_files import find_yaml, read_mapping
 from spane_rllib.datasets.vm_traces.loading import load_trace, resolve_source
 from spane_rllib.datasets.vm_traces.splits import Splits, splits_of
 from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.placement import drop_unplaceable
-from spane_rllib.problems.vm_scheduling.settings import SplitSettings, TraceSettings
+from spane_rllib.problems.vm_scheduling.settings import ClusterSettings, SplitSettings, TraceSettings
+from spane_rllib.problems.vm_scheduling.simulator import Cluster
+from spane_rllib.problems.vm_scheduling.simulator.cluster import ServerGroup
 
 Double = Callable[[npt.ArrayLike, npt.ArrayLike], npt.NDArray[np.bool_]]
 """Whether VMs of so many cores and GiB are split over both nodes of a server."""
@@ -24,7 +30,7 @@ def configured_trace(settings: TraceSettings, double: Double, node_sizes: npt.Ar
     Args:
         settings: with `skip_invalid`, VMs that no server can hold are left out too.
         double: of the servers.
-        node_sizes: (K, 2) cores and GiB of a node of each kind of server.
+        node_sizes: of each kind of server; see `placeable`.
     """
     source: Any = resolve_source(settings.source)
     if isinstance(source, dict) and settings.source in ("auto", "synthetic"):
@@ -37,6 +43,20 @@ def configured_trace(settings: TraceSettings, double: Double, node_sizes: npt.Ar
         if dropped:
             print(f"left out {dropped:,} VMs that no server can hold")
     return trace
+
+
+def configured_cluster(settings: ClusterSettings) -> Cluster:
+    """The servers that `settings` say."""
+    if settings.server_groups is None:
+        return Cluster(**settings.model_dump(exclude={"server_groups"}))
+    groups = (ServerGroup(**group.model_dump()) for group in settings.server_groups)
+    return Cluster.of_groups(groups, settings.double_memory_threshold)
+
+
+def read_cluster(file: str | os.PathLike[str]) -> ClusterSettings:
+    """The servers in a YAML file of the keys under `cluster` in configurations; raises `UserError`."""
+    where, data = read_mapping(find_yaml(Path(file), {}), "server_groups: ..., double_memory_threshold: ...")
+    return validated(ClusterSettings, data, where)
 
 
 def configured_splits(settings: SplitSettings | None, trace: VmTrace) -> Splits:

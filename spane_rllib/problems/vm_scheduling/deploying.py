@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
+from spane_rllib.core.settings import validated
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.policies import Decide, Policy, ScorePolicy, load_policy
 from spane_rllib.problems.vm_scheduling.pretrained import model_folder
@@ -26,6 +28,7 @@ from spane_rllib.problems.vm_scheduling.reference_cluster import (
     NODE_CPU,
     NODE_MEMORY,
 )
+from spane_rllib.problems.vm_scheduling.settings import ClusterSettings
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
 from spane_rllib.problems.vm_scheduling.simulator.lanes import Observations
 from spane_rllib.problems.vm_scheduling.simulator.plain_numbers import (
@@ -73,7 +76,10 @@ class Vm(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """Where a VM goes: a server, and one of its NUMA nodes, or None for half of it on each of both."""
+    """Where a VM goes: a server, and one of its NUMA nodes, or None for half of it on each of both.
+
+    A server of more than two nodes counts as several, one for each pair of neighbours.
+    """
 
     server: int
     node: int | None
@@ -87,7 +93,8 @@ class DeployedPolicy:
 
     Args:
         policy: what decides.
-        cluster: size of a NUMA node and the double rule; its number of servers is not used.
+        cluster: size of a NUMA node and the double rule; its number of servers is not used unless they are in
+            groups: then these are the servers.
         trace: whose flavours `fgd` asks for.
     """
 
@@ -186,7 +193,7 @@ class DeployedPolicy:
             vm.memory > self.cluster.double_memory_threshold,
             self._resolution,
             self._exact,
-            self._largest,
+            self._largest[0],
             self._need[row],
             state.free,
             state.share,
@@ -232,17 +239,24 @@ class DeployedPolicy:
 
     def _prepare(self, servers: int) -> None:
         """Begin with an empty lane of so many servers."""
+        cluster = self.cluster if self.cluster.groups else replace(self.cluster, servers=servers)
+        if servers != cluster.pairs:
+            raise UserError(f"servers: must be {cluster.pairs}, of {cluster.text} (a pair of nodes each)")
         if not self.policy.accepts(servers):
             raise UserError(f"policy {self.name}: was made for another number of servers than {servers}")
+        features = getattr(self.policy, "server_features", None)
+        if features not in (None, NODES_PER_SERVER * cluster.node_features):
+            kind = "equal servers" if cluster.shows_sizes else "servers that differ"
+            raise UserError(f"policy {self.name}: was trained on {kind}")
         self._servers = servers
         self._need = np.zeros((_ROWS, 3), np.int32)
         self._times = np.zeros((_ROWS, 2))
         self._kind = np.zeros(_ROWS, np.int32)
-        self._largest = np.zeros(2, np.int32)
+        self._largest = np.zeros((1, 2), np.int32)
         self._state: LaneState = allocate(1, NODES_PER_SERVER * servers, _ROWS, waits=False)
         self._state.counters[0, LAST_SLOT] = -1
         self._state.counters[0, STATUS] = RUNNING
-        self._observations = Observations.empty(1, servers)
+        self._observations = Observations.empty(1, cluster)
         # What policies read of `Lanes`. Compiled code was made for arrays of a trace, which nobody writes.
         arrays: tuple[npt.NDArray[Any], ...] = (
             self._need,
@@ -259,7 +273,7 @@ class DeployedPolicy:
         )
         self._lane = SimpleNamespace(
             workload=self._workload,
-            cluster=replace(self.cluster, servers=servers),
+            cluster=cluster,
             state=self._state,
             observations=self._observations,
         )
@@ -292,6 +306,7 @@ def load_deployed(
     node_cpu: float | None = None,
     node_memory: float | None = None,
     double_memory_threshold: float | None = None,
+    server_groups: Sequence[Mapping[str, Any]] | None = None,
     trace: str | os.PathLike[str] | None = None,
 ) -> DeployedPolicy:
     """The policy called `policy`, ready to place VMs; `spane_rllib.load_policy` is this function.
@@ -303,6 +318,9 @@ def load_deployed(
             on; of heuristics 40 and 90).
         double_memory_threshold: GiB of memory above which a VM is split over both nodes of a server (default:
             the model's; of heuristics 10).
+        server_groups: the servers where they differ, as environments take them, in place of `node_cpu` and
+            `node_memory` (default: those the model was trained on). Then (N, 2, 2) free resources are of all
+            their pairs of nodes.
         trace: the trace whose flavours `fgd` asks for, as `evaluate --trace`; of no use to others.
 
     Raises:
@@ -324,14 +342,15 @@ def load_deployed(
             f"policy {text}: was trained in a scenario that splits VMs by another rule than memory; give "
             "double_memory_threshold, GiB above which a VM is split over both nodes (inf: none is)"
         )
+    servers = _servers(cluster, server_groups, node_cpu is not None or node_memory is not None)
     if text != "fgd":
-        return DeployedPolicy(load_policy(text), Cluster(1, **cluster))
+        return DeployedPolicy(load_policy(text), servers)
 
     from spane_rllib.datasets.vm_traces.loading import load_trace
     from spane_rllib.datasets.vm_traces.splits import splits_of
 
     flavours = load_trace(trace)
-    return DeployedPolicy(load_policy(text, splits_of(flavours).train[1]), Cluster(1, **cluster), flavours)
+    return DeployedPolicy(load_policy(text, splits_of(flavours).train[1]), servers, flavours)
 
 
 def _trained_cluster(text: str) -> dict[str, Any]:
@@ -341,12 +360,31 @@ def _trained_cluster(text: str) -> dict[str, Any]:
         if text and folder.exists():
             from spane_rllib.problems.vm_scheduling.networks.weights import load_model
 
-            return load_model(folder)[1].normalisation.model_dump()
+            metadata = load_model(folder)[1]
+            return metadata.normalisation.model_dump() | {"groups": metadata.cluster.groups}
     return {
+        "groups": (),
         "node_cpu": NODE_CPU,
         "node_memory": NODE_MEMORY,
         "double_memory_threshold": DOUBLE_MEMORY_THRESHOLD,
     }
+
+
+def _servers(trained: Mapping[str, Any], groups: Sequence[Mapping[str, Any]] | None, sized: bool) -> Cluster:
+    """The servers: `groups`, else those of the model if they differ, unless nodes are `sized`."""
+    sizes = dict(trained)
+    of_model = sizes.pop("groups")
+    if groups is None and (sized or not of_model):
+        return Cluster(1, **sizes)
+    if sized:
+        raise UserError("server_groups: say how large nodes are; leave out node_cpu and node_memory")
+    threshold = sizes["double_memory_threshold"]
+    if groups is None:
+        return Cluster.of_groups(of_model, threshold)
+    from spane_rllib.problems.vm_scheduling.data import configured_cluster
+
+    settings = validated(ClusterSettings, {"server_groups": tuple(groups)})
+    return replace(configured_cluster(settings), double_memory_threshold=threshold)
 
 
 def _numbers(servers: ServerArray, vm: Vm | tuple[float, float]) -> tuple[npt.NDArray[np.float64], Vm]:

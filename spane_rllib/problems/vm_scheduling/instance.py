@@ -60,8 +60,8 @@ class SlotInstance(ABC):
         """The servers."""
 
     def node_sizes(self) -> npt.NDArray[np.float64]:
-        """(N, 2) cores and GiB of a node of each server that can ever be there."""
-        return np.tile([self.cluster.node_cpu, self.cluster.node_memory], (self.cluster.servers, 1))
+        """(N, 2, 2) cores and GiB of both nodes of each server that can ever be there."""
+        return self.cluster.node_sizes().reshape(-1, NODES_PER_SERVER, 2)
 
     @property
     @abstractmethod
@@ -107,9 +107,10 @@ class SlotInstance(ABC):
     def observation_space(self) -> spaces.Dict:
         """Of one lane; the arrays are those of `simulator.lanes.Observations`."""
         slots = self.cluster.slots
+        shape = (self.cluster.pairs, NODES_PER_SERVER, self.cluster.node_features)
         return spaces.Dict(
             {
-                "servers": spaces.Box(0.0, 1.0, (self.cluster.servers, NODES_PER_SERVER, 2), np.float32),
+                "servers": spaces.Box(0.0, 1.0, shape, np.float32),
                 "request": spaces.Box(np.zeros(3, np.float32), np.array([2.0, 2.0, 1.0], np.float32)),
                 # Not MultiBinary: RLlib's preprocessors do not know it.
                 "action_mask": spaces.Box(0, 1, (slots,), np.int8),

@@ -23,7 +23,7 @@ def evaluate(
     q: Float32Array,
 ) -> None:
     """Write the Q-values of the lane's observation to `q`."""
-    servers = observations.servers[lane].reshape(2 * len(q))
+    servers = observations.servers[lane].reshape(observations.servers[lane].size)
     row_q_values(weights, layout, servers, observations.request[lane], scratch, q)
 
 

@@ -18,12 +18,15 @@ def placeable(
     Args:
         trace: n VMs.
         double: (n,) whether a VM is split in halves over the two nodes of a server.
-        node_sizes: (K, 2) cores and GiB of a node of each kind of server.
+        node_sizes: (K, 2) cores and GiB of a node of each kind of server, or (K, 2, 2) of both its nodes.
     """
     share = np.where(double, 0.5, 1.0)
     need = np.stack([trace.cpu * share, trace.memory * share], axis=1)
-    sizes = np.asarray(node_sizes, np.float64).reshape(-1, 2) + _TOLERANCE
-    return np.any(np.all(need[:, None] <= sizes, axis=2), axis=1)
+    fits = np.zeros(len(trace), np.bool_)
+    for kind in np.asarray(node_sizes, np.float64):
+        first, second = (np.all(need <= node + _TOLERANCE, axis=1) for node in np.broadcast_to(kind, (2, 2)))
+        fits |= np.where(double, first & second, first | second)
+    return fits
 
 
 def drop_unplaceable(

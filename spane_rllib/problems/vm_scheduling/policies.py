@@ -87,7 +87,7 @@ class _RulePolicy(ABC):
 
     def decider(self, lanes: Lanes, start: int, seed: int) -> Decide:
         workload, cluster = lanes.workload, lanes.cluster
-        code, fragmentation = self.heuristic(workload).compile(workload, cluster.servers)
+        code, fragmentation = self.heuristic(workload).compile(workload, cluster.pairs)
         random = np.array([seed << 32 ^ start], np.uint64)  # as `episodes._run_episodes` begins an episode
         return lambda lanes: _choose(code, workload.arrays, lanes.state, random, fragmentation)
 
@@ -155,6 +155,11 @@ class NetworkPolicy(_SteppedPolicy):
     def accepts(self, servers: int) -> bool:
         """Whether the network is made for any, or just that, number of servers."""
         return getattr(self.network, "fixed_servers", None) in (None, servers)
+
+    @property
+    def server_features(self) -> int | None:
+        """What the network sees of a server; None where that is its own business."""
+        return getattr(self.network, "server_features", None)
 
     def play(self, workload: Workload, cluster: Cluster, starts: Rows, vm_counts: Rows, seed: int) -> Ends:
         # Deterministic, `seed` is not used.

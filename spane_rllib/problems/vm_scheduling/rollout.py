@@ -59,7 +59,7 @@ def play_greedily(
     `episodes_per_call` episodes.
     """
     workload.check_cluster(cluster)
-    network.check_servers(cluster.servers)
+    network.check_cluster(cluster)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
     longest = int(vm_counts.max(initial=1))
     state = allocate(1, cluster.slots, longest, queue=workload.arrays.queue)
@@ -69,7 +69,7 @@ def play_greedily(
         _play_greedily(
             workload.arrays,
             state,
-            Observations.empty(1, cluster.servers),
+            Observations.empty(1, cluster),
             network.packed.weights,
             network.packed.layout,
             starts[chunk],
@@ -84,7 +84,7 @@ def play_greedily(
 class RecordedEpisode:
     """One finished training episode of T decisions; the arrays are views, copy what you keep."""
 
-    servers: Float32Array  # (T, N, 2, 2)
+    servers: Float32Array  # (T, N, 2, 2), or (T, N, 2, 4); see `Observations`
     request: Float32Array  # (T, 3)
     action_mask: npt.NDArray[np.int8]  # (T, 2N)
     action: Rows  # (T,)
@@ -125,15 +125,15 @@ class _RecordedRollout:
     def __init__(self, workload: Workload, cluster: Cluster, lanes: int) -> None:
         workload.check_cluster(cluster)
         self._workload, self._cluster, self._lanes = workload, cluster, lanes
-        self._observations = Observations.empty(lanes, cluster.servers)
+        self._observations = Observations.empty(lanes, cluster)
         self._make_room(1024)
 
     def _make_room(self, decisions: int) -> None:
-        lanes, servers, slots = self._lanes, self._cluster.servers, self._cluster.slots
+        lanes, slots = self._lanes, self._cluster.slots
         self._room = decisions
         self._state = allocate(lanes, slots, decisions, queue=self._workload.arrays.queue)
         self._record = _Record(
-            np.zeros((lanes, decisions + 1, servers, 2, 2), np.float32),
+            np.zeros((lanes, decisions + 1, *self._observations.servers.shape[1:]), np.float32),
             np.zeros((lanes, decisions + 1, 3), np.float32),
             np.zeros((lanes, decisions + 1, slots), np.int8),
             np.zeros((lanes, decisions + 1), np.int64),
@@ -205,7 +205,7 @@ class ExploringRollout(_RecordedRollout):
         vm_counts: Rows,
         random: np.random.Generator,
     ) -> Iterator[RecordedEpisode]:
-        network.check_servers(self._cluster.servers)
+        network.check_cluster(self._cluster)
         starts, vm_counts = self._prepare(starts, vm_counts)
         _play_exploring(
             self._workload.arrays,
@@ -234,7 +234,7 @@ class HeuristicRollout(_RecordedRollout):
 
     def __init__(self, workload: Workload, cluster: Cluster, lanes: int, heuristic: Heuristic) -> None:
         super().__init__(workload, cluster, lanes)
-        self._code, self._fragmentation = heuristic.compile(workload, cluster.servers)
+        self._code, self._fragmentation = heuristic.compile(workload, cluster.pairs)
 
     def play(self, starts: Rows, vm_counts: Rows) -> Iterator[RecordedEpisode]:
         """Play one episode per start, at most one per lane."""

@@ -48,8 +48,22 @@ class TraceSettings(Settings):
     )
 
 
+class ServerGroup(Settings):
+    """Equal servers of two NUMA nodes each."""
+
+    count: ServerCount = Field(description="Servers.")
+    node_cpu: float = Field(gt=0, le=1_000_000, description="CPU cores of one NUMA node.")
+    node_memory: float = Field(gt=0, le=1_000_000, description="Memory of one NUMA node, GiB.")
+
+
+class NumaServerGroup(ServerGroup):
+    """Equal servers."""
+
+    nodes: int = Field(default=2, ge=1, le=8, description="NUMA nodes of one server.")
+
+
 class ClusterSettings(Settings):
-    """The cluster trained on: equal servers of two NUMA nodes each. Defaults: reference."""
+    """The cluster trained on: equal servers of two NUMA nodes each, or groups. Defaults: reference."""
 
     servers: ServerCount = Field(default=SERVERS, description="Servers.")
     node_cpu: float = Field(default=NODE_CPU, gt=0, le=1_000_000, description="CPU cores of one NUMA node.")
@@ -62,6 +76,29 @@ class ClusterSettings(Settings):
         le=1_000_000,
         description="A VM with more memory than this, GiB, is split over both nodes of a server.",
     )
+    server_groups: Annotated[tuple[NumaServerGroup, ...], Strict(False)] | None = Field(
+        default=None,
+        min_length=1,
+        description="Servers that differ, in the order of their numbers, in place of the first three keys; "
+        "see docs/vm_scheduling_env.md.",
+    )
+
+    @model_validator(mode="after")
+    def _check_groups(self) -> ClusterSettings:
+        if self.server_groups is None:
+            return self
+        for name in ("servers", "node_cpu", "node_memory"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name}: not allowed with server_groups, which say it; leave it out")
+        servers = sum(group.count for group in self.server_groups)
+        if servers > 10_000:
+            raise ValueError(f"server_groups: {servers:,} servers; at most 10,000 are allowed")
+        return self
+
+    @property
+    def count(self) -> int:
+        """Servers."""
+        return sum(group.count for group in self.server_groups or ()) or self.servers
 
 
 class SplitSettings(Settings):

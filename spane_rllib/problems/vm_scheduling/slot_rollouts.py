@@ -126,7 +126,7 @@ class SlotRollouts(ABC):
     def augmentation(self, seed: int) -> Augmentation | None:
         """The servers in other orders."""
         if isinstance(self.settings, SlotDqnSettings) and self.settings.augmentation_permutations:
-            return ServerPermutations(self.cluster.servers, self.settings.augmentation_permutations, seed)
+            return ServerPermutations(self.cluster.pairs, self.settings.augmentation_permutations, seed)
         return None
 
     def _player(self, network: nn.Module) -> _Player:

@@ -32,6 +32,7 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows, load_policy
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.simulator import Cluster
+from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +90,9 @@ class SlotTask(Task):
         return sample_starts(splits, "validation", validation.episodes, validation.seed)
 
     def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
-        return build_network(kind, options, self.instance.cluster.servers, seed)
+        cluster = self.instance.cluster
+        features = NODES_PER_SERVER * cluster.node_features
+        return build_network(kind, options, cluster.pairs, seed, features)
 
     def save_model(
         self,
@@ -107,6 +110,7 @@ class SlotTask(Task):
             network,
             ModelMetadata(
                 servers=cluster.servers,
+                server_groups=cluster.keywords().get("server_groups"),
                 queue=self.queue,
                 normalisation=Normalisation(
                     node_cpu=cluster.node_cpu,
@@ -154,10 +158,14 @@ class SlotEvaluation(Evaluation):
         """What decides the episodes of a case beside trace, starts and seed, as JSON values."""
 
     def refusal(self, policy: Policy, case: Case) -> str:
-        servers = self.cluster_of(case).servers
-        if policy.accepts(servers):
+        cluster = self.cluster_of(case)
+        if not policy.accepts(cluster.pairs):
+            return f"was made for another number of servers than {cluster.servers}"
+        # None of policies that are no networks of ours.
+        features = getattr(policy, "server_features", None)
+        if features in (None, NODES_PER_SERVER * cluster.node_features):
             return ""
-        return f"was made for another number of servers than {servers}"
+        return f"was trained on {'equal servers' if cluster.shows_sizes else 'servers that differ'}"
 
     def part(self, policy: Policy, case: Case) -> Part:
         key = part_key(

@@ -146,7 +146,7 @@ def test_from_a_file_and_a_dictionary(tmp_path: Path) -> None:
     small, large = [40 / 64, 90 / 256], [1, 1]
     np.testing.assert_allclose(observation["servers"][:, 0], [small, small, large])
     assert env.instance.settings.name == "own"
-    np.testing.assert_array_equal(env.instance.node_sizes(), [[40, 90], [40, 90], [64, 256]])
+    np.testing.assert_array_equal(env.instance.node_sizes()[:, 1], [[40, 90], [40, 90], [64, 256]])
 
 
 @pytest.mark.parametrize(

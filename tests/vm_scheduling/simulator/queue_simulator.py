@@ -48,11 +48,11 @@ class Fairness:
 
 
 class Plan:
-    def __init__(self, servers: int, node: Size, now: float, bookings: list[Booking]) -> None:
-        self.servers, self.node, self.now, self.bookings = servers, node, now, bookings
+    def __init__(self, sizes: Free, now: float, bookings: list[Booking]) -> None:
+        self.sizes, self.now, self.bookings = sizes, now, bookings
 
     def free(self, slot: int, moment: Moment) -> Size:
-        left = self.node
+        left = self.sizes[slot]
         for booking in self.bookings:
             if booking.begin <= moment < booking.end and slot in booking.vm.nodes(booking.slot):
                 left = left.plus(booking.vm.per_node, -1)
@@ -68,7 +68,7 @@ class Plan:
 
     def reserve(self, vm: Vm, estimate: float) -> None:
         found = []
-        for slot in range(0, 2 * self.servers, 2 if vm.double else 1):
+        for slot in range(0, len(self.sizes), 2 if vm.double else 1):
             for begin in self.changes(slot // 2):
                 end = (begin[0] + estimate, 1)
                 if (self.now, 0) < begin < (math.inf, 0) and self.fits(vm, slot, begin, end):
@@ -88,7 +88,9 @@ def simulate(
     start: int = 0,
     vm_count: int = 10**9,
     estimates: Sequence[float] | None = None,
+    sizes: Free | None = None,
 ) -> tuple[Episode, Fairness]:
+    sizes = sizes or [node] * (2 * servers)
     stop = min(start + vm_count, len(vms) - 1)
     estimate = [vm.lifetime for vm in vms] if estimates is None else estimates
     running: list[tuple[float, float, int, int]] = []  # (end, estimated end, VM, slot)
@@ -100,7 +102,7 @@ def simulate(
         bookings = [
             Booking(vms[i], slot, (-math.inf, 0), (max(expected, now), 1)) for _, expected, i, slot in running
         ]
-        plan = Plan(servers, node, now, bookings)
+        plan = Plan(sizes, now, bookings)
         for rank, i in enumerate(before):
             if rank < queue.reservations:
                 plan.reserve(vms[i], estimate[i])
@@ -113,12 +115,10 @@ def simulate(
             return False
         vm, plan = vms[index], plan_behind(before)
         end = (now + estimate[index], 1)
-        allowed = [slot for slot in range(2 * servers) if plan.fits(vm, slot, (now, 0), end)]
+        allowed = [slot for slot in range(len(sizes)) if plan.fits(vm, slot, (now, 0), end)]
         if not allowed:
             return False
-        free: Free = [
-            Plan(servers, node, now, plan_behind([]).bookings).free(k, (now, 0)) for k in range(2 * servers)
-        ]
+        free: Free = [Plan(sizes, now, plan_behind([]).bookings).free(k, (now, 0)) for k in range(len(sizes))]
         slot = choose(Allowed(free, vm, node, last_slot, allowed))
         decisions.append(Decision(index, now, now - vm.arrival, slot, free, allowed))
         running.append((now + vm.lifetime, end[0], index, slot))
@@ -153,17 +153,19 @@ def fairness(order: list[int]) -> Fairness:
     return Fairness(sum(p > 0 for p in passes), sum(passes), max(passes, default=0))
 
 
-def least_total_wait(vms: Sequence[Vm], servers: int, node: Size) -> float:
+def least_total_wait(vms: Sequence[Vm], servers: int, node: Size, sizes: Free | None = None) -> float:
     """Of all schedules without migration: every order, every slot, each VM as early as it fits."""
+    sizes = sizes or [node] * (2 * servers)
     least = math.inf
     for order in itertools.permutations(range(len(vms))):
-        for slots in itertools.product(range(2 * servers), repeat=len(vms)):
+        for slots in itertools.product(range(len(sizes)), repeat=len(vms)):
             total, bookings = 0.0, []
             for index in order:
                 vm, slot = vms[index], slots[index]
-                plan = Plan(servers, node, -math.inf, bookings)
+                plan = Plan(sizes, -math.inf, bookings)
                 starts = sorted({vm.arrival, *(b.end[0] for b in bookings if b.end[0] > vm.arrival)})
-                begin = next(s for s in starts if plan.fits(vm, slot, (s, 1), (s + vm.lifetime, 1)))
+                fitting = (s for s in starts if plan.fits(vm, slot, (s, 1), (s + vm.lifetime, 1)))
+                begin = next(fitting, math.inf)  # too small a server
                 bookings.append(Booking(vm, slot, (begin, 1), (begin + vm.lifetime, 1)))
                 total += begin - vm.arrival
                 if total >= least:

@@ -91,9 +91,16 @@ class Episode:
 
 
 def simulate(
-    vms: Sequence[Vm], servers: int, node: Size, choose: Choose, start: int = 0, vm_count: int = 10**9
+    vms: Sequence[Vm],
+    servers: int,
+    node: Size,
+    choose: Choose,
+    start: int = 0,
+    vm_count: int = 10**9,
+    sizes: Free | None = None,
 ) -> Episode:
-    free = [node] * (2 * servers)
+    """`sizes` are those of all slots, where they differ; `node` is the largest then."""
+    free = list(sizes or [node] * (2 * servers))
     running: list[tuple[float, int, int]] = []  # (end, VM, slot)
     now, last_slot, decisions = vms[start].arrival, -1, []
     stop = min(start + vm_count, len(vms) - 1)
@@ -125,9 +132,11 @@ def simulate(
     return Episode(decisions, stuck=False)
 
 
-def first_unplaceable(vms: Sequence[Vm], servers: int, node: Size, start: int) -> int:
+def first_unplaceable(
+    vms: Sequence[Vm], servers: int, node: Size, start: int, sizes: Free | None = None
+) -> int:
     """VMs First Fit places before one fits nowhere, tested before the departures due at its arrival."""
-    free, running = [node] * (2 * servers), []
+    free, running = list(sizes or [node] * (2 * servers)), []
     for index in range(start, len(vms) - 1):
         vm = vms[index]
         slot = first_fit(Situation(free, vm, node, -1))
@@ -217,22 +226,30 @@ HEURISTICS: dict[str, Choose] = {
 }
 
 
-def packable(doubles: Sequence[Vm], servers: int, node: Size) -> bool:
+def packable(doubles: Sequence[Vm], sizes: Free) -> bool:
     """Whether the double VMs fit into empty servers together, by trying every assignment."""
-    for assignment in itertools.product(range(servers), repeat=len(doubles)):
-        left = [node] * servers
+    for assignment in itertools.product(range(len(sizes) // 2), repeat=len(doubles)):
+        left = list(sizes)
         for vm, server in zip(doubles, assignment, strict=True):
-            left[server] = left[server].plus(vm.per_node, -1)
+            for k in vm.nodes(2 * server):
+                left[k] = left[k].plus(vm.per_node, -1)
         if all(room.cpu >= 0 and room.memory >= 0 for room in left):
             return True
     return False
 
 
 def lower_bound(
-    vms: Sequence[Vm], servers: int, node: Size, start: int, vm_count: int, packing: bool = True
+    vms: Sequence[Vm],
+    servers: int,
+    node: Size,
+    start: int,
+    vm_count: int,
+    packing: bool = True,
+    sizes: Free | None = None,
 ) -> float:
     """LB2, or LB1 without `packing`: the waits in one pool of all nodes."""
-    pool = Size(2 * servers * node.cpu, 2 * servers * node.memory)
+    sizes = sizes or [node] * (2 * servers)
+    pool = Size(sum(size.cpu for size in sizes), sum(size.memory for size in sizes))
     running: list[tuple[float, Vm]] = []
     now, waits = vms[start].arrival, []
 
@@ -241,9 +258,7 @@ def lower_bound(
         for _, other in running:
             left = left.plus(other.size, -1)
         doubles = [other for _, other in running if other.double]
-        return left.holds(vm.size) and (
-            not packing or not vm.double or packable([*doubles, vm], servers, node)
-        )
+        return left.holds(vm.size) and (not packing or not vm.double or packable([*doubles, vm], sizes))
 
     for vm in vms[start : min(start + vm_count, len(vms) - 1)]:
         now = max(now, vm.arrival)

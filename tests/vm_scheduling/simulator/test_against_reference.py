@@ -28,7 +28,13 @@ many = settings(max_examples=120)
 
 def play(scenario: Scenario, policy: Choose) -> Episode:
     return reference.simulate(
-        scenario.vms, scenario.servers, scenario.node, policy, scenario.start, scenario.vm_count
+        scenario.vms,
+        scenario.servers,
+        scenario.node,
+        policy,
+        scenario.start,
+        scenario.vm_count,
+        scenario.sizes,
     )
 
 
@@ -97,7 +103,7 @@ def test_choices_on_arbitrary_states(data: st.DataObject, scenario: Scenario) ->
     levels = st.tuples(*(st.sampled_from([0, 1, 2, 3, 4]) for _ in range(2)))
     palette = st.sampled_from(data.draw(st.lists(levels, min_size=1, max_size=4)))
     filled = [data.draw(palette) for _ in range(scenario.cluster.slots)]
-    capacity = workload.arrays.capacity
+    capacity = workload.arrays.capacity[0]
     free_units = np.array([[capacity[d] * level[d] // 4 for level in filled] for d in range(2)], np.int32)
     free = [Size(*(Fraction(int(x), units) for x in node)) for node in free_units.T]
     last_slot = data.draw(st.integers(-1, scenario.cluster.slots - 1))
@@ -124,10 +130,10 @@ def test_costs_are_remembered_only_for_the_same_kind_and_the_same_free_units() -
     fgd = Heuristic("fgd", gradient)
     remembering = fgd.compile(workload, cluster.servers)
     random = np.random.default_rng(3)
-    free = np.repeat(workload.arrays.capacity[:, None], cluster.slots, axis=1)
+    free = np.repeat(workload.arrays.capacity[0][:, None], cluster.slots, axis=1)
     for _ in range(1500):
         resource, slot = random.integers(2), random.integers(cluster.slots)
-        free[resource, slot] = random.integers(workload.arrays.capacity[resource] + 1)
+        free[resource, slot] = random.integers(workload.arrays.capacity[0, resource] + 1)
         vm = random.choice([0, 10, 33, 64, 74, 97])  # three pairs that share a row of the memo
         assert choice(fgd, workload, free, vm, parameters=remembering) == choice(fgd, workload, free, vm)
 

@@ -142,7 +142,7 @@ def test_the_choice_of_each_heuristic(name: str, small: int, double: int) -> Non
 @pytest.mark.parametrize("memory", [1, 6])
 def test_empty_servers_are_taken_in_order(name: str, memory: int) -> None:
     workload = Workload(trace_of([(1, memory, 0, 1)] * 2), SERVER)
-    empty = np.repeat(workload.arrays.capacity[:, None], 6, axis=1)
+    empty = np.repeat(workload.arrays.capacity[0][:, None], 6, axis=1)
     assert choice(Heuristic(name), workload, empty) == 0
 
 
@@ -203,7 +203,7 @@ def test_a_table_of_flavours_that_would_be_too_large() -> None:
 def test_a_node_size_is_rounded_to_the_nearest_unit() -> None:
     # 0.29 * 200 is 57.99999999999999 in floating point, yet a VM of 0.29 cpu fits.
     cluster = Cluster(servers=1, node_cpu=0.29, node_memory=2)
-    assert Workload(trace_of([(0.29, 1, 0, 1)] * 2), cluster).arrays.capacity.tolist() == [58, 400]
+    assert Workload(trace_of([(0.29, 1, 0, 1)] * 2), cluster).arrays.capacity.tolist() == [[58, 400]]
 
 
 def test_unknown_heuristic() -> None:

@@ -40,29 +40,29 @@ def test_packing_only_tightens_the_pooled_bound(scenario: Scenario) -> None:
         assert bound == pooled
 
 
-def is_packable(sizes: list[tuple[int, int]], servers: int, node: tuple[int, int]) -> bool:
+def is_packable(sizes: list[tuple[int, int]], nodes: list[tuple[int, int]]) -> bool:
     """Ask the compiled search, flavours in order of decreasing size as `lower_bounds` gives them."""
     flavours, counts = np.unique(sizes, axis=0, return_counts=True)
-    order = np.argsort(-(flavours / node).max(axis=1), kind="stable")
-    bins = np.zeros((servers, 2), np.int32)
+    order = np.argsort(-(flavours / np.max(nodes, axis=0)).max(axis=1), kind="stable")
+    bins = np.zeros((len(nodes), 2), np.int32)
     return bool(
         _packable_alone(
-            counts[order], np.ascontiguousarray(flavours[order], np.int32), np.array(node, np.int32), bins
+            counts[order], np.ascontiguousarray(flavours[order], np.int32), np.array(nodes, np.int32), bins
         )
     )
 
 
 @given(
     st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=7),
-    st.integers(1, 3),
-    st.tuples(st.integers(6, 9), st.integers(6, 9)),
+    st.lists(st.tuples(st.integers(4, 9), st.integers(4, 9)), min_size=1, max_size=3),
 )
 @settings(max_examples=150)
 def test_packing_search_against_every_assignment(
-    sizes: list[tuple[int, int]], servers: int, node: tuple[int, int]
+    sizes: list[tuple[int, int]], nodes: list[tuple[int, int]]
 ) -> None:
     doubles = [Vm(Size(2 * cpu, 2 * memory), 0.0, 1.0, double=True) for cpu, memory in sizes]
-    assert is_packable(sizes, servers, node) == reference.packable(doubles, servers, Size(*node))
+    halves = [Size(*node) for node in nodes for _ in range(2)]
+    assert is_packable(sizes, nodes) == reference.packable(doubles, halves)
 
 
 @pytest.mark.parametrize(
@@ -75,5 +75,5 @@ def test_packing_search_against_every_assignment(
     ],
 )
 def test_packing_two_servers_of_ten(sizes: list[int], expected: bool) -> None:
-    assert is_packable([(size, 1) for size in sizes], 2, (10, 90)) is expected
-    assert is_packable([(1, size) for size in sizes], 2, (90, 10)) is expected
+    assert is_packable([(size, 1) for size in sizes], [(10, 90)] * 2) is expected
+    assert is_packable([(1, size) for size in sizes], [(90, 10)] * 2) is expected

@@ -50,6 +50,7 @@ def assert_same_decisions(scenario: Scenario, queue: Queue, estimates: list[floa
         scenario.start,
         scenario.vm_count,
         estimates,
+        scenario.sizes,
     )
     workload = with_estimates(scenario.workload.under(queue), estimates)
     lanes = Lanes(workload, scenario.cluster)

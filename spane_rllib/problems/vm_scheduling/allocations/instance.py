@@ -19,6 +19,7 @@ from spane_rllib.problems.vm_scheduling.allocations.scenario import AllocationSc
 from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload, compile_allocations
 from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Lanes
+from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     CAPPED,
     CPU_RATE,
@@ -69,8 +70,7 @@ class AllocationInstance(SlotInstance):
         return compile_allocations(load_trace(self.trace, never_ending="keep"), self.settings)
 
     def node_sizes(self) -> npt.NDArray[np.float64]:
-        """(N, 2) cores and GiB of a node of each server that can ever be there."""
-        return self.settings.node_sizes()
+        return np.stack([self.settings.node_sizes()] * NODES_PER_SERVER, axis=1)
 
     @property
     def cluster(self) -> Cluster:

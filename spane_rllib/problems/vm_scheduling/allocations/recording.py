@@ -68,7 +68,7 @@ def record_episode(policy: Policy, workload: AllocationWorkload, start: int, see
     events = order_events(vms.arrival[:placed], end, row - start, placed + 1)
     active_from = _active_from(np.array(growth))
     sizes = scenario.node_sizes()[: len(active_from)]
-    servers = Servers(sizes[:, 0], sizes[:, 1], active_from)
+    servers = Servers.of_two_nodes(sizes[:, 0], sizes[:, 1], active_from)
     return schedule_of(policy, workload.trace, seed, vms, events, servers, scenario.name)
 
 

@@ -15,20 +15,11 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.presets import presets_in
 from spane_rllib.core.settings import Settings, user_error
 from spane_rllib.core.yaml_files import find_yaml, read_mapping
+from spane_rllib.problems.vm_scheduling.settings import ServerCount, ServerGroup
 
 PRESETS = Path(__file__).parent / "presets"
 
-Count = Annotated[int, Field(ge=1, le=10_000)]
-Size = Annotated[float, Field(gt=0, le=1_000_000)]
 Threshold = Annotated[float, Field(ge=0, le=1_000_000)]
-
-
-class ServerGroup(Settings):
-    """Equal servers of two NUMA nodes each."""
-
-    count: Count = Field(description="Servers.")
-    node_cpu: Size = Field(description="CPU cores of one NUMA node.")
-    node_memory: Size = Field(description="Memory of one NUMA node, GiB.")
 
 
 class DoubleRule(Settings):
@@ -57,14 +48,14 @@ class DoubleRule(Settings):
 class Growth(Settings):
     """Servers that are added during an episode, of the kind of the last server group."""
 
-    servers: Count = Field(description="Servers added at a time.")
+    servers: ServerCount = Field(description="Servers added at a time.")
     used_threshold: float = Field(
         gt=0,
         le=1,
         description="They are added after a placement that brings the used share of all cores or of all "
         "memory to this, and when a VM fits nowhere.",
     )
-    max_servers: Count = Field(description="Servers the cluster can grow to, the first ones included.")
+    max_servers: ServerCount = Field(description="Servers the cluster can grow to, the first ones included.")
 
 
 class AllocationScenario(Settings):

@@ -49,21 +49,25 @@ class AllocationWorkload(Workload):
         """(rows,) cores of every VM as a share of the largest server's, with the digits observations have."""
         need = self.arrays.need
         cores = (need[:, CPU] * (1 + need[:, DOUBLE])).astype(np.float32)
-        return cores / np.float32(self.arrays.capacity[CPU]) / np.float64(NODES_PER_SERVER)
+        return cores / np.float32(self.arrays.capacity[0, CPU]) / np.float64(NODES_PER_SERVER)
+
+    def _server_kinds(self) -> npt.NDArray[np.float64]:
+        return np.array(self.node_sizes())
+
+    def _of_every_slot(self) -> npt.NDArray[np.float64]:
+        return np.repeat(self.scenario.node_sizes(), NODES_PER_SERVER, axis=0)
 
     def _compile(
-        self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], sizes: npt.NDArray[np.int32]
+        self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], capacity: npt.NDArray[np.int32]
     ) -> WorkloadArrays:
         row, vm = self._deletions()
         growth = self.scenario.growth
-        nodes = np.rint(self.scenario.node_sizes() * self.units_per_core).astype(np.int32)
         return WorkloadArrays(
             need,
             times,
             row,
             vm,
-            sizes.max(axis=0),
-            np.ascontiguousarray(np.repeat(nodes, NODES_PER_SERVER, axis=0).T),
+            capacity,
             np.array(
                 [
                     self.scenario.initial_servers,

@@ -110,7 +110,7 @@ class _Planner:
         told: Lifetimes = KNOWN if self.options.is_true else workload.lifetimes
         self.workload = workload.under(workload.queue, told if told.is_known else KNOWN)
         self._sigma = told.sigma if told.is_known else -1.0
-        self._code, self._fragmentation = heuristic.compile(self.workload, cluster.servers)
+        self._code, self._fragmentation = heuristic.compile(self.workload, cluster.pairs)
         self._kind = self.workload.kind
         rows = min(policy.training_rows or len(workload), len(workload))
         self._history = history_of(workload.arrays, rows)

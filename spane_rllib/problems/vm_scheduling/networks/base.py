@@ -11,7 +11,7 @@ from spane_rllib.learning.tensors import Tensors
 from spane_rllib.problems.vm_scheduling.networks.options import NetworkOptions
 
 SERVER_FEATURES = 4
-"""Remaining CPU and memory of both NUMA nodes."""
+"""Remaining CPU and memory of both NUMA nodes; where servers differ, their sizes are as many more."""
 REQUEST_FEATURES = 3
 """CPU, memory and the flag of a VM that is split over both nodes."""
 NODES_PER_SERVER = 2
@@ -22,8 +22,9 @@ class QNetwork(CategoricalPolicy, nn.Module):
 
     `network(observation)` takes `servers` (B, N, 2, 2), the remaining share of each NUMA node's CPU and
     memory, and `request` (B, 3), CPU and memory as shares of a node's capacity and the double flag; it
-    returns (B, 2N) Q-values, unmasked, of slot `2 * server + node`. One that was built for another number of
-    servers than N raises `UserError`.
+    returns (B, 2N) Q-values, unmasked, of slot `2 * server + node`. With 8 `server_features`, `servers` is
+    (B, N, 2, 4): then come the sizes of the node. One that was built for another number of servers than N
+    raises `UserError`.
 
     Policy-gradient methods read the advantages as logits of a policy over the slots and the value as that of
     the state. A softmax does not change with what all logits share, so the Q-values are logits just as well:
@@ -34,9 +35,11 @@ class QNetwork(CategoricalPolicy, nn.Module):
     fixed_servers: int | None = None
     """The only number of servers the network takes, or None when it takes any."""
 
-    def __init__(self, options: NetworkOptions) -> None:
+    def __init__(self, options: NetworkOptions, server_features: int = SERVER_FEATURES) -> None:
         super().__init__()
         self._options = options
+        self.server_features = server_features
+        """What the network sees of a server."""
 
     def forward(self, observation: Tensors) -> Tensor:
         """Q-values (B, 2N) of `servers` (B, N, 2, 2) and `request` (B, 3); see `value_and_advantage`."""

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from spane_rllib.problems.vm_scheduling.networks.base import SERVER_FEATURES, QNetwork
+from spane_rllib.problems.vm_scheduling.networks.base import NODES_PER_SERVER, QNetwork
 from spane_rllib.problems.vm_scheduling.networks.kernels import batch_greedy_actions, batch_q_values
-from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork, check_servers
+from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork, check_features, check_servers
 from spane_rllib.problems.vm_scheduling.networks.packing import PackedWeights
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
+from spane_rllib.problems.vm_scheduling.simulator import Cluster
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -42,9 +43,10 @@ class CompiledQNetwork:
         """Take over the network's present weights, in place."""
         self.packed.refresh()
 
-    def check_servers(self, servers: int) -> None:
-        """Raise a `UserError` unless the network takes that many servers."""
-        check_servers(self._network, servers)
+    def check_cluster(self, cluster: Cluster) -> None:
+        """Raise a `UserError` unless the network takes observations of `cluster`."""
+        check_servers(self._network, cluster.pairs)
+        check_features(self._network, NODES_PER_SERVER * cluster.node_features)
 
     def q_values(
         self, servers: npt.ArrayLike, request: npt.ArrayLike, out: Float32Array | None = None
@@ -63,9 +65,10 @@ class CompiledQNetwork:
             UserError: the network takes another number of servers.
         """
         servers, request = self._inputs(servers, request)
+        slots = self._slots(servers)
         if out is None:
-            out = np.empty((len(servers), servers.shape[1] // 2), dtype=np.float32)
-        _check_out(out, (len(servers), servers.shape[1] // 2), np.float32)
+            out = np.empty((len(servers), slots), dtype=np.float32)
+        _check_out(out, (len(servers), slots), np.float32)
         batch_q_values(self.packed.weights, self.packed.layout, servers, request, out)
         return out
 
@@ -92,8 +95,8 @@ class CompiledQNetwork:
         """
         servers, request = self._inputs(servers, request)
         mask = _ready(action_mask, np.int8)
-        if mask.shape != (len(servers), servers.shape[1] // 2):
-            raise ValueError(f"action_mask must be {(len(servers), servers.shape[1] // 2)}, got {mask.shape}")
+        if mask.shape != (len(servers), self._slots(servers)):
+            raise ValueError(f"action_mask must be {(len(servers), self._slots(servers))}, got {mask.shape}")
         if out is None:
             out = np.empty(len(servers), dtype=np.int64)
         _check_out(out, (len(servers),), np.int64)
@@ -101,16 +104,21 @@ class CompiledQNetwork:
         return out
 
     def _inputs(self, servers: npt.ArrayLike, request: npt.ArrayLike) -> tuple[Float32Array, Float32Array]:
-        """Both as the kernels need them, `servers` as (B, 4N)."""
+        """Both as the kernels need them, `servers` as (B, 4N) or (B, 8N)."""
         servers, request = _ready(servers, np.float32), _ready(request, np.float32)
-        rows = len(servers)
-        if servers.ndim != 4 or servers.shape[2:] != (2, 2) or request.shape != (rows, 3):
+        rows, features = len(servers), self._network.server_features
+        node = (NODES_PER_SERVER, features // NODES_PER_SERVER)
+        if servers.ndim != 4 or servers.shape[2:] != node or request.shape != (rows, 3):
             raise ValueError(
-                f"servers must be (B, N, 2, 2) and request (B, 3), got {servers.shape} and {request.shape}"
+                f"servers must be (B, N, {node[0]}, {node[1]}) and request (B, 3), got {servers.shape} and "
+                f"{request.shape}"
             )
         count = servers.shape[1]
-        self.check_servers(count)
-        return servers.reshape(rows, SERVER_FEATURES * count), request
+        check_servers(self._network, count)
+        return servers.reshape(rows, features * count), request
+
+    def _slots(self, servers: Float32Array) -> int:
+        return NODES_PER_SERVER * (servers.shape[1] // self._network.server_features)
 
 
 def _ready(array: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDArray[Any]:

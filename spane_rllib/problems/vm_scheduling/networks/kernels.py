@@ -28,7 +28,7 @@ _MEAN, _MAX, _STD = (1 << AGGREGATIONS.index(name) for name in ("mean", "max", "
 def scratch_size(layout, servers):
     """Floats of scratch that `row_q_values` needs for `servers` servers."""
     widest = layout[1, 2]
-    inputs = SERVER_FEATURES * servers + REQUEST_FEATURES
+    inputs = 2 * SERVER_FEATURES * servers + REQUEST_FEATURES  # the most
     shared = len(AGGREGATIONS) * layout[1, 0] + REQUEST_FEATURES
     # Input, embeddings and two layers of all servers, shared features, their sums, value, advantages.
     return inputs + 3 * servers * widest + shared + widest + BLOCK + NODES_PER_SERVER * servers + BLOCK
@@ -87,7 +87,8 @@ def row_q_values(weights, layout, servers, request, values, q):
 
     Args:
         weights, layout: of a `PackedWeights`.
-        servers: (4N,) float32, remaining shares of capacity, as `servers.ravel()` of (N, 2, 2).
+        servers: (4N,) float32, remaining shares of capacity, as `servers.ravel()` of (N, 2, 2), or (8N,) of
+            (N, 2, 4).
         request: (3,) float32.
         values: float32 scratch of at least `scratch_size(layout, N)`.
         q: (2N,) float32, written.
@@ -96,8 +97,9 @@ def row_q_values(weights, layout, servers, request, values, q):
     request, values, q = borrowed(request), borrowed(values), borrowed(q)
     kind, value_head, advantage_head = layout[0, 0], layout[0, 1], layout[0, 2]
     width, aggregations, widest, correction = layout[1, 0], layout[1, 1], layout[1, 2], layout[1, 3]
-    count = len(servers) // SERVER_FEATURES
-    slots = NODES_PER_SERVER * count
+    slots = len(q)
+    count = slots // NODES_PER_SERVER
+    features = len(servers) // count
     embeddings = len(servers) + REQUEST_FEATURES
     spare = embeddings + count * widest
     shared = spare + 2 * count * widest
@@ -110,7 +112,7 @@ def row_q_values(weights, layout, servers, request, values, q):
     if kind == SPANE:
         _layers(
             weights, layout, BODY, value_head - BODY, layout[0, 3] != 0,
-            values, 0, SERVER_FEATURES, embeddings, widest, count, spare,
+            values, 0, features, embeddings, widest, count, spare,
         )  # fmt: skip
         _aggregate(values, embeddings, widest, count, width, aggregations, correction, shared)
         request_at = shared + layout[value_head, 0] - REQUEST_FEATURES
@@ -153,10 +155,10 @@ def row_q_values(weights, layout, servers, request, values, q):
 
 @compiled
 def batch_q_values(weights, layout, servers, request, q):
-    """Q-values (B, 2N) of `servers` (B, 4N) and `request` (B, 3), row by row."""
+    """Q-values (B, 2N) of `servers` (B, 4N or 8N) and `request` (B, 3), row by row."""
     weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
     request, q = borrowed(request), borrowed(q)
-    values = np.empty(scratch_size(layout, servers.shape[1] // SERVER_FEATURES), dtype=np.float32)
+    values = np.empty(scratch_size(layout, q.shape[1] // NODES_PER_SERVER), dtype=np.float32)
     for row in range(len(servers)):
         row_q_values(weights, layout, servers[row], request[row], values, q[row])
 
@@ -166,7 +168,7 @@ def batch_greedy_actions(weights, layout, servers, request, action_mask, actions
     """The feasible action of the highest Q-value of each row, the first of equals, -1 without any."""
     weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
     request, action_mask, actions = borrowed(request), borrowed(action_mask), borrowed(actions)
-    values = np.empty(scratch_size(layout, servers.shape[1] // SERVER_FEATURES), dtype=np.float32)
+    values = np.empty(scratch_size(layout, action_mask.shape[1] // NODES_PER_SERVER), dtype=np.float32)
     q = np.empty(action_mask.shape[1], dtype=np.float32)
     for row in range(len(servers)):
         row_q_values(weights, layout, servers[row], request[row], values, q)

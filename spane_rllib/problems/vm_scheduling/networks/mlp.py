@@ -20,7 +20,7 @@ from spane_rllib.problems.vm_scheduling.networks.options import MlpOptions
 
 
 class MlpNetwork(QNetwork):
-    """Dueling multilayer perceptron on the concatenated observation (4N + 3 features).
+    """Dueling multilayer perceptron on the concatenated observation (4N or 8N + 3 features).
 
     The hidden layers end in a bottleneck of 2N ReLU units, from which two linear layers read the value and
     the 2N advantages.
@@ -28,11 +28,11 @@ class MlpNetwork(QNetwork):
 
     kind: ClassVar[str] = "mlp"
 
-    def __init__(self, options: MlpOptions, servers: int) -> None:
-        super().__init__(options)
+    def __init__(self, options: MlpOptions, servers: int, server_features: int = SERVER_FEATURES) -> None:
+        super().__init__(options, server_features)
         self.fixed_servers = servers
         slots = NODES_PER_SERVER * servers
-        inputs = SERVER_FEATURES * servers + REQUEST_FEATURES
+        inputs = server_features * servers + REQUEST_FEATURES
         self.trunk = nn.Sequential(
             *hidden_layers(inputs, options.width, options.depth), *hidden_layers(options.width, slots, 1)
         )
@@ -52,4 +52,16 @@ def check_servers(network: QNetwork, servers: int) -> None:
         raise UserError(
             f"this {network.kind} network takes {network.fixed_servers} servers, got {servers}; "
             f"train one for {servers} servers or use a spane network, which takes any number"
+        )
+
+
+def check_features(network: QNetwork, server_features: int) -> None:
+    """Raise a `UserError` when `network` does not take servers that are observed like that."""
+    if network.server_features != server_features:
+        made, played = (
+            "equal servers" if features == SERVER_FEATURES else "servers that differ"
+            for features in (network.server_features, server_features)
+        )
+        raise UserError(
+            f"this {network.kind} network was made for {made}, not for {played}; train another one"
         )

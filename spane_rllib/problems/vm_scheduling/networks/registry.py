@@ -11,13 +11,15 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin, plugin_options
 from spane_rllib.core.settings import validated
 from spane_rllib.learning.networks import build_own, initialise
-from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
+from spane_rllib.problems.vm_scheduling.networks.base import SERVER_FEATURES, QNetwork
 from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, MlpOptions, parse_options
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
 
 
-def network_skeleton(kind: str, options: Mapping[str, object], servers: int) -> QNetwork:
+def network_skeleton(
+    kind: str, options: Mapping[str, object], servers: int, server_features: int = SERVER_FEATURES
+) -> QNetwork:
     """The network on torch's meta device: names and shapes, but no memory and no random numbers.
 
     Raises:
@@ -29,10 +31,18 @@ def network_skeleton(kind: str, options: Mapping[str, object], servers: int) -> 
         limit = f"a whole number from 1 to {largest}" if largest else "a whole number of at least 1"
         raise UserError(f"servers: network {kind} needs {limit}, got {servers!r}")
     with torch.device("meta"):
-        return MlpNetwork(parsed, servers) if isinstance(parsed, MlpOptions) else SpaneNetwork(parsed)
+        if isinstance(parsed, MlpOptions):
+            return MlpNetwork(parsed, servers, server_features)
+        return SpaneNetwork(parsed, server_features)
 
 
-def build_network(kind: str, options: Mapping[str, object], servers: int, seed: int) -> nn.Module:
+def build_network(
+    kind: str,
+    options: Mapping[str, object],
+    servers: int,
+    seed: int,
+    server_features: int = SERVER_FEATURES,
+) -> nn.Module:
     """A network with weights drawn from `seed`; no global random state is read or changed.
 
     Args:
@@ -40,6 +50,7 @@ def build_network(kind: str, options: Mapping[str, object], servers: int, seed: 
         options: fields of `SpaneOptions`, `MlpOptions` or `Class.Options`; those left out keep their default.
         servers: N, the servers of the cluster; `spane` takes any other number as well.
         seed: seed of the initial weights.
+        server_features: what observations have of a server; networks of one's own are not told.
 
     Raises:
         UserError: unknown kind or option, or a bad value.
@@ -47,6 +58,6 @@ def build_network(kind: str, options: Mapping[str, object], servers: int, seed: 
     if is_plugin(kind):
         where = f"options of network {kind}"
         return build_own(kind, validated(plugin_options(kind), options, where), servers, seed)
-    network = network_skeleton(kind, options, servers).to_empty(device="cpu")
+    network = network_skeleton(kind, options, servers, server_features).to_empty(device="cpu")
     initialise(network, seed)
     return network

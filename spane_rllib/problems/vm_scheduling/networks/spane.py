@@ -33,14 +33,14 @@ class SpaneNetwork(QNetwork):
 
     kind: ClassVar[str] = "spane"
 
-    def __init__(self, options: SpaneOptions) -> None:
-        super().__init__(options)
+    def __init__(self, options: SpaneOptions, server_features: int = SERVER_FEATURES) -> None:
+        super().__init__(options, server_features)
         self.server_width, self.aggregations = options.server_width, options.aggregations
         self.encoder_rectified = options.encoder_output == "relu"
         self.correction = 1 if options.standard_deviation == "sample" else 0
         """What is subtracted from the number of servers in the divisor of the standard deviation."""
         shared = options.cluster_width + REQUEST_FEATURES
-        encoder = hidden_layers(SERVER_FEATURES, options.server_width, options.server_depth)
+        encoder = hidden_layers(server_features, options.server_width, options.server_depth)
         self.server = nn.Sequential(*(encoder if self.encoder_rectified else encoder[:-1]))
         self.value = nn.Sequential(
             *hidden_layers(shared, options.value_width, options.value_depth),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, Strict
 from torch import nn
 
 from spane_rllib.core.plugins import check_named, is_plugin
@@ -16,6 +17,8 @@ from spane_rllib.problems.vm_scheduling.networks.registry import build_network, 
 from spane_rllib.problems.vm_scheduling.networks.score import ScoreWeights
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, QueueText
+from spane_rllib.problems.vm_scheduling.simulator import Cluster
+from spane_rllib.problems.vm_scheduling.simulator.cluster import MAX_NODES, NODES_PER_SERVER, ServerGroup
 
 __all__ = ["ModelMetadata", "Normalisation", "TraceIdentity", "load_model", "model_digest", "save_model"]
 
@@ -32,6 +35,15 @@ class Normalisation(Settings):
     )
 
 
+class TrainedServers(Settings):
+    """Equal servers of a cluster in which not all are equal."""
+
+    count: int = Field(ge=1, le=10_000)
+    node_cpu: _Positive
+    node_memory: _Positive
+    nodes: int = Field(ge=1, le=MAX_NODES)
+
+
 class TraceIdentity(Settings):
     """The trace a model was trained on."""
 
@@ -44,8 +56,21 @@ class ModelMetadata(Provenance):
 
     servers: int = Field(ge=1, description="servers of the cluster it was trained on")
     queue: QueueText = Field(default=FIFO.text, description="queue discipline it was trained under")
+    server_groups: Annotated[tuple[TrainedServers, ...], Strict(False)] | None = Field(
+        default=None, description="these servers where they differ, in the order of their numbers"
+    )
     normalisation: Normalisation
     trace: TraceIdentity
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster it was trained on; no VM is double where that was said by another rule than memory."""
+        sizes = self.normalisation
+        threshold = math.inf if sizes.double_memory_threshold is None else sizes.double_memory_threshold
+        if self.server_groups is None:
+            return Cluster(self.servers, sizes.node_cpu, sizes.node_memory, threshold)
+        groups = (ServerGroup(**group.model_dump()) for group in self.server_groups)
+        return Cluster.of_groups(groups, threshold)
 
 
 # Version 1 of `model.json` is from before SPANE had these options.
@@ -67,8 +92,9 @@ def _skeleton(file: ModelFile[ModelMetadata]) -> nn.Module:
         return ScoreWeights.skeleton(file.options)
     if is_plugin(file.kind):
         check_named(file.kind)
-        return build_network(file.kind, file.options, file.metadata.servers, seed=0)
+        return build_network(file.kind, file.options, file.metadata.cluster.pairs, seed=0)
     options = file.options
     if file.kind == SpaneNetwork.kind and file.format_version == 1:
         options = _VERSION_1_SPANE | options
-    return network_skeleton(file.kind, options, file.metadata.servers)
+    cluster = file.metadata.cluster
+    return network_skeleton(file.kind, options, cluster.pairs, NODES_PER_SERVER * cluster.node_features)

@@ -114,8 +114,9 @@ def record_episode(
     # The departures due by a decision come before it, as `rules.release_until` has it.
     before = np.maximum(np.searchsorted(placed_at, end), np.arange(len(slots)) + 1)
     events = order_events(placed_at, end, before, len(slots), np.array(placed, np.int64))
-    sizes = (cluster.node_cpu, cluster.node_memory, vms.arrival[0])
-    servers = Servers(*(np.full(cluster.servers, size) for size in sizes))
+    sizes = cluster.node_sizes().reshape(cluster.pairs, -1, 2)
+    nodes = np.count_nonzero(sizes[:, :, 0], axis=1)
+    servers = Servers(sizes[:, 0, 0], sizes[:, 0, 1], np.full(cluster.pairs, vms.arrival[0]), nodes)
     return schedule_of(policy, workload.trace, seed, vms, events, servers, queue=workload.queue.text)
 
 

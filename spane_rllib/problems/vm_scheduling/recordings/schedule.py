@@ -42,11 +42,17 @@ class Events(NamedTuple):
 
 
 class Servers(NamedTuple):
-    """The N servers, each of two equal NUMA nodes."""
+    """The N servers, each of one NUMA node or two equal ones; servers of more are several here."""
 
     node_cpu: Floats  # (N,) cores of one node
     node_memory: Floats  # (N,) GiB of one node
     active_from: Floats  # (N,) seconds; before this time the server is not part of the cluster
+    nodes: Whole  # (N,) 1 or 2
+
+    @classmethod
+    def of_two_nodes(cls, node_cpu: Floats, node_memory: Floats, active_from: Floats) -> Servers:
+        """Servers of two nodes each."""
+        return cls(node_cpu, node_memory, active_from, np.full(len(node_cpu), 2))
 
 
 class NodeChanges(NamedTuple):
@@ -157,6 +163,7 @@ def _check_servers(servers: Servers) -> None:
     for name, column in servers._asdict().items():
         _require(np.isfinite(column).all(), f"a server's {name} is no finite number")
     _require((servers.node_cpu > 0).all() and (servers.node_memory > 0).all(), "a server has no capacity")
+    _require(((servers.nodes == 1) | (servers.nodes == 2)).all(), "a server has neither one nor two nodes")
 
 
 def _check_events(events: Events, vms: Vms, servers: Servers, in_line: bool) -> None:
@@ -190,10 +197,11 @@ def _check_capacity(schedule: Schedule) -> None:
         used = np.cumsum(change)
         before = np.concatenate([[0.0], used])[first]
         used -= np.repeat(before, np.diff(first, append=len(used)))
-        over = np.flatnonzero(used > capacity[slot // 2] + _ROUNDING)
+        room = capacity[slot // 2] * (slot % 2 < servers.nodes[slot // 2])
+        over = np.flatnonzero(used > room + _ROUNDING)
         if len(over):
             at = over[np.argmin(changes.event[order][over])]
             raise ValueError(
                 f"event {changes.event[order][at]} fills node {slot[at] % 2} of server {slot[at] // 2} with "
-                f"{used[at]:g} of {capacity[slot[at] // 2]:g} {name}"
+                f"{used[at]:g} of {room[at]:g} {name}"
             )

@@ -22,14 +22,16 @@ from spane_rllib.problems.vm_scheduling.recordings.schedule import Events, Sched
 FORMAT = "spane_rllib schedule"
 VERSION = 1
 QUEUE_VERSION = 2
-"""Of files that name a queue discipline; others are of first come, first served."""
+"""Of files that name a queue discipline; earlier ones are of first come, first served."""
+NODES_VERSION = 3
+"""Of files that also say how many nodes servers have, since some have one; in earlier ones all have two."""
 _TABLES: dict[str, Any] = {"vms": Vms, "events": Events, "servers": Servers}
 _TEXTS = ("policy", "trace", "trace_sha256", "source", "scenario")
 _METADATA = "metadata.json"
 _LARGEST_METADATA = 2**16
 _LARGEST_COLUMN = 2**25  # bytes: 8 for each event of the longest schedule, and more
 _LONGEST_TEXT = 4096
-_TYPES = {"number": "<i8", "slot": "<i8", "vm": "<i8", "double": "|b1", "departure": "|b1"}
+_TYPES = {"number": "<i8", "slot": "<i8", "vm": "<i8", "nodes": "<i8", "double": "|b1", "departure": "|b1"}
 _NOTHING_ELSE = "give a file that evaluate --record wrote, or a .p file of VMAgent"
 # A fixed date makes equal schedules equal files.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -41,10 +43,16 @@ def write_schedule(path: str | os.PathLike[str], schedule: Schedule) -> None:
     metadata |= {name: getattr(schedule, name) for name in _TEXTS}
     if schedule.queue != FIFO.text:
         metadata |= {"version": QUEUE_VERSION, "queue": schedule.queue}
+    left_out = "nodes"
+    if (schedule.servers.nodes != 2).any():
+        metadata |= {"version": NODES_VERSION, "queue": schedule.queue}
+        left_out = ""
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(_member(_METADATA), json.dumps(metadata, indent=1))
         for table in _TABLES:
             for name, column in getattr(schedule, table)._asdict().items():
+                if name == left_out:
+                    continue
                 with archive.open(_member(f"{table}.{name}.npy"), "w") as stream:
                     np.lib.format.write_array(stream, column.astype(_type(name)), allow_pickle=False)
 
@@ -68,11 +76,14 @@ def read_npz(file: Path) -> Schedule:
     with opened(file) as stream:
         try:
             with zipfile.ZipFile(stream) as archive:
-                metadata = _read_metadata(archive)
-                tables = {
-                    table: kind(*(_read_column(archive, table, name) for name in kind._fields))
-                    for table, kind in _TABLES.items()
-                }
+                version, metadata = _read_metadata(archive)
+                tables: dict[str, Any] = {}
+                for table, kind in _TABLES.items():
+                    names = [name for name in kind._fields if name != "nodes" or version >= NODES_VERSION]
+                    columns = {name: _read_column(archive, table, name) for name in names}
+                    if "nodes" in kind._fields and "nodes" not in columns:
+                        columns["nodes"] = np.full(len(columns["node_cpu"]), 2)
+                    tables[table] = kind(**columns)
                 return Schedule(**metadata, **tables)
         except ValueError as error:
             raise UserError(f"{file}: not a valid recording ({error}); record the episode again") from error
@@ -93,7 +104,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
         return stream.read(info.file_size)  # `archive.read` may unpack more than the size it declares
 
 
-def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
+def _read_metadata(archive: zipfile.ZipFile) -> tuple[int, dict[str, Any]]:
     try:
         metadata = json.loads(_read_member(archive, _METADATA, _LARGEST_METADATA))
     except RecursionError:
@@ -101,11 +112,9 @@ def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError(f"{_METADATA} does not say that it is one")
     version = metadata.get("version")
-    if version not in (VERSION, QUEUE_VERSION):
-        raise ValueError(
-            f"format version {version!r}; this program reads versions {VERSION} and {QUEUE_VERSION}"
-        )
-    texts = (*_TEXTS, "queue") if version == QUEUE_VERSION else _TEXTS
+    if version not in (VERSION, QUEUE_VERSION, NODES_VERSION):
+        raise ValueError(f"format version {version!r}; this program reads {VERSION} to {NODES_VERSION}")
+    texts = (*_TEXTS, "queue") if version >= QUEUE_VERSION else _TEXTS
     for name in texts:
         text = metadata.get(name)
         if not isinstance(text, str) or len(text) > _LONGEST_TEXT or not text.isprintable():
@@ -113,9 +122,9 @@ def _read_metadata(archive: zipfile.ZipFile) -> dict[str, Any]:
     if type(metadata.get("start")) is not int:
         raise ValueError(f"{_METADATA} has no usable start")
     found = {name: metadata[name] for name in (*texts, "start")}
-    if version == QUEUE_VERSION:
+    if version >= QUEUE_VERSION:
         _check_queue(found["queue"])
-    return found
+    return version, found
 
 
 def _check_queue(text: str) -> None:

@@ -136,6 +136,8 @@ def _convert(frames: Iterator[_Frame], name: str, file: Path) -> Schedule:
         source=one_line(f"converted from {file.name}"),
         vms=Vms(np.arange(len(vms)), cpu, memory, double, np.array(arrival), np.array(lifetime), slot),
         events=Events(*map(np.array, zip(*events, strict=True))),
-        servers=Servers(capacity[:, 0, 0], capacity[:, 0, 1], np.full(len(capacity), arrival[0])),
+        servers=Servers.of_two_nodes(
+            capacity[:, 0, 0], capacity[:, 0, 1], np.full(len(capacity), arrival[0])
+        ),
         scenario="VMAgent",
     )

@@ -59,6 +59,8 @@ class ScoreSearchSettings(WaitInstanceSettings):
 
     @model_validator(mode="after")
     def _check_sizes(self) -> ScoreSearchSettings:
+        if self.cluster.server_groups is not None:
+            raise ValueError("cluster.server_groups: not allowed here; scores are searched on equal servers")
         if self.cluster.servers in self.windows.other_servers:
             raise ValueError(f"windows.other_servers: must not hold cluster.servers, {self.cluster.servers}")
         return self

@@ -46,9 +46,9 @@ def _add_servers(work: WorkloadArrays, state: LaneState, lane: int, count: int) 
     first = counters[SERVERS]
     counters[SERVERS] = min(first + count, free.shape[1] // 2)
     for slot in range(2 * first, 2 * counters[SERVERS]):
-        cpu, memory = work.node_capacity[CPU, slot], work.node_capacity[MEMORY, slot]
+        cpu, memory = work.capacity[1 + slot, CPU], work.capacity[1 + slot, MEMORY]
         free[CPU, slot], free[MEMORY, slot] = cpu, memory
-        share[slot] = min(cpu / work.capacity[CPU], memory / work.capacity[MEMORY])
+        share[slot] = min(cpu / work.capacity[0, CPU], memory / work.capacity[0, MEMORY])
 
 
 @inlined
@@ -57,7 +57,7 @@ def _used_share(work: WorkloadArrays, state: LaneState, lane: int, resource: int
     free, capacity = np.int64(0), np.int64(0)
     for slot in range(2 * state.counters[lane, SERVERS]):
         free += state.free[lane, resource, slot]
-        capacity += work.node_capacity[resource, slot]
+        capacity += work.capacity[1 + slot, resource]
     return (capacity - free) / capacity
 
 

@@ -9,7 +9,8 @@ that what they pay is at most the integral of the prices. Hence, with w_j the wa
 
 for any prices: weak Lagrangian duality. Nothing is assumed of the order, and idling on purpose is allowed.
 Prices are steps; subgradient ascent finds good ones. The resources are cores and memory of all servers
-together, and the nodes as places for VMs that need more than half of one, of which a node holds only one.
+together, and the nodes as places for VMs that need more than half of the cores of the largest, of which a
+node holds only one; the same by memory, for VMs that do not count by cores.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from spane_rllib.problems.vm_scheduling.simulator.workload import Workload
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-RESOURCES = 3
+RESOURCES = 4
 _CELLS = 48  # steps of a price
 _ROUNDS = 40  # of subgradient ascent
 _LONG_S = 86_400.0  # horizon and target per VM where no schedule is known that places all
@@ -39,17 +40,21 @@ def any_order_bounds(workload: Workload, cluster: Cluster, starts: Rows, vm_coun
     """The bound on the total wait (seconds) of each episode, shape (E,); see `lower_bounds`."""
     work = workload.arrays
     need = work.need[:, : MEMORY + 1].astype(np.float64)
-    nodes = (1.0 + work.need[:, DOUBLE])[:, None] / cluster.slots
+    capacity = work.capacity[0]
+    # How many of the largest node all are worth, and how many there are.
+    nodes = np.array([*(workload.pooled_units(cluster) / capacity), cluster.nodes, cluster.nodes])
     shares = np.empty((len(need), RESOURCES))
-    shares[:, :2] = need / work.capacity
-    shares[:, 2] = (2 * need > work.capacity).any(axis=1)
+    shares[:, :2] = need / capacity
+    shares[:, 2:] = 2 * need > capacity
+    shares[shares[:, 2] > 0, 3] = 0.0
+    shares *= (1.0 + work.need[:, DOUBLE])[:, None] / nodes
     # What a good schedule comes to tells the ascent where to go; the bound holds whatever it is.
     known = run_heuristic(workload.under(parse_queue("skip")), cluster, Heuristic("sbf"), starts, vm_counts)
     stuck = ~np.isfinite(known.total_wait)
     target = np.where(stuck, _LONG_S * vm_counts, known.total_wait)
     horizon = np.where(stuck, _LONG_S, known.max_wait)
     counts = np.minimum(vm_counts, len(workload) - 1 - starts)
-    return _bounds(work.times, shares * nodes, starts, counts, target, horizon)
+    return _bounds(work.times, shares, starts, counts, target, horizon)
 
 
 @compiled

@@ -146,7 +146,7 @@ def observe_choice(
 
     Args:
         work, state: of the episode.
-        servers: (N, 2, 2) free shares by server, node and (cpu, memory).
+        servers: (N, 2, 2) free shares by server, node and (cpu, memory), or (N, 2, 4) as in `Observations`.
         waiting: (K, 4) of the first VMs in the queue cpu and memory in shares of a node, 1 if double, and
             log(1 + seconds they have waited); 0 where there are fewer.
         whom: (K + 1,) 1 for those that fit somewhere, and for waiting where something is still to happen.
@@ -154,7 +154,7 @@ def observe_choice(
     """
     work, state = borrowed(work), borrowed(state)
     counters, free = state.counters[0], state.free[0]
-    capacity_cpu, capacity_memory = np.float32(work.capacity[CPU]), np.float32(work.capacity[MEMORY])
+    capacity_cpu, capacity_memory = np.float32(work.capacity[0, CPU]), np.float32(work.capacity[0, MEMORY])
     for slot in range(free.shape[1]):
         servers[slot >> 1, slot & 1, CPU] = np.float32(free[CPU, slot]) / capacity_cpu
         servers[slot >> 1, slot & 1, MEMORY] = np.float32(free[MEMORY, slot]) / capacity_memory

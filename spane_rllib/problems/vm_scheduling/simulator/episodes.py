@@ -135,7 +135,7 @@ def play_heuristic(
     """`run_heuristic` of any objective, whose results class reads what is returned."""
     workload.check_cluster(cluster)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
-    code, fragmentation = heuristic.compile(workload, cluster.servers)
+    code, fragmentation = heuristic.compile(workload, cluster.pairs)
     longest = int(vm_counts.max(initial=1))
     scratch = allocate(1, cluster.slots, longest, queue=workload.arrays.queue)
     finished = allocate(len(starts), 0, 0)
@@ -155,7 +155,7 @@ def probe_vm_counts(
     workload.check_cluster(cluster)
     starts = np.atleast_1d(np.asarray(starts, np.int64))
     workload.check_starts(starts)
-    known = workload.probed.setdefault(cluster.servers, np.zeros(len(workload), np.int32))
+    known = workload.probed.setdefault(cluster.pairs, np.zeros(len(workload), np.int32))
     missing = np.unique(starts[known[starts] == 0])
     if len(missing):
         arrays = workload.under(FIFO).arrays

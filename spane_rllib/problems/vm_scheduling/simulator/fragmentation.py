@@ -85,7 +85,7 @@ class FragmentationGradient:
             # Less than a millionth of a unit is a rounding error of the product, not a finer flavour.
             units = (max(1, np.ceil(size * scale - 1e-6)) for size in (cpu, memory))
             need[row] = *units, double
-        capacity = workload.arrays.capacity
+        capacity = workload.arrays.capacity[0]
         if (int(capacity.max()) + 1) * len(need) > _LARGEST_TABLE:
             raise UserError(
                 f"fgd: {len(need)} flavours on nodes of {capacity.max()} units need too large a table; "

@@ -201,7 +201,7 @@ def choose(
     if code == RANDOM:
         return _random_fit(room, need, random)
     if code == BEST_FIT_VMAGENT:
-        return _best_fit_vmagent(free, room, need, work.capacity)
+        return _best_fit_vmagent(free, room, need, work.capacity[0])
     if code == MOVE_TO_FRONT and counters[LAST_SLOT] >= 0 and fits_slot(room, need, counters[LAST_SLOT]):
         return counters[LAST_SLOT]
     if code == SBF:

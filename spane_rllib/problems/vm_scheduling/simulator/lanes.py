@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.compiling import borrowed, compiled, inlined
-from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER, Cluster
+from spane_rllib.problems.vm_scheduling.simulator.cluster import NODE_FEATURES, NODES_PER_SERVER, Cluster
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EpisodeResults
 from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
@@ -35,26 +35,31 @@ from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, Work
 class Observations(NamedTuple):
     """What a policy sees, for L lanes; a lane without a running episode shows an empty request and mask."""
 
-    servers: npt.NDArray[np.float32]  # (L, N, 2, 2) [server, node, (cpu, memory)] free share of the node
-    request: npt.NDArray[np.float32]  # (L, 3) cpu and memory as shares of a node's capacity, 1 if double
+    # (L, N, 2, 2) [server, node, (cpu, memory)] free, as a share of the largest node. Where servers differ,
+    # (L, N, 2, 4): then cpu and memory of the whole node.
+    servers: npt.NDArray[np.float32]
+    request: npt.NDArray[np.float32]  # (L, 3) cpu and memory as shares of the largest node, 1 if double
     action_mask: npt.NDArray[np.int8]  # (L, 2N) 1 where the VM at hand may be placed
     # Where lifetimes are known or predicted, else None; log(1 + seconds):
     lifetime: Any = None  # (L, 1) float32, of the VM at hand
     busy: Any = None  # (L, N, 2) float32, until the last VM of the node is expected to end
 
     @classmethod
-    def empty(cls, lanes: int, servers: int, lifetimes: bool = False) -> Observations:
+    def empty(cls, lanes: int, cluster: Cluster, lifetimes: bool = False) -> Observations:
         """Those of idle lanes, with what is known of lifetimes if asked."""
         of_lifetimes: tuple[Any, ...] = ()
         if lifetimes:
             of_lifetimes = (
                 np.zeros((lanes, 1), np.float32),
-                np.zeros((lanes, servers, NODES_PER_SERVER), np.float32),
+                np.zeros((lanes, cluster.pairs, NODES_PER_SERVER), np.float32),
             )
+        servers = np.zeros((lanes, cluster.pairs, NODES_PER_SERVER, cluster.node_features), np.float32)
+        if cluster.shows_sizes:
+            servers[..., NODE_FEATURES:] = cluster.node_shares()
         return cls(
-            np.zeros((lanes, servers, NODES_PER_SERVER, 2), np.float32),
+            servers,
             np.zeros((lanes, 3), np.float32),
-            np.zeros((lanes, NODES_PER_SERVER * servers), np.int8),
+            np.zeros((lanes, cluster.slots), np.int8),
             *of_lifetimes,
         )
 
@@ -75,7 +80,8 @@ class Lanes:
 
     Args:
         workload: the compiled trace, shared and never written.
-        cluster: must be of the server type the workload was compiled for; the number of servers is free.
+        cluster: must be of the server type the workload was compiled for; the number of servers is free
+            unless they are in groups.
         lanes: number of episodes side by side.
     """
 
@@ -84,7 +90,7 @@ class Lanes:
         self.workload = workload
         self.cluster = cluster
         self._state = self._allocate(lanes, 1024)
-        self.observations = Observations.empty(lanes, cluster.servers, workload.lifetimes.is_known)
+        self.observations = Observations.empty(lanes, cluster, workload.lifetimes.is_known)
 
     def __len__(self) -> int:
         return len(self.observations.request)
@@ -138,8 +144,9 @@ class Lanes:
         row = self._state.counters[lane, HEAD]
         cpu, memory = self.workload.trace.cpu[row], self.workload.trace.memory[row]
         feasible = np.flatnonzero(self.observations.action_mask[lane])
+        server, node = self.cluster.places[action]
         return (
-            f"slot {action} (server {action // 2}, node {action % 2}) has no room for VM {row} "
+            f"slot {action} (server {server}, node {node}) has no room for VM {row} "
             f"({cpu:g} cpu x {memory:g} GiB); feasible are {feasible.tolist()}"
         )
 
@@ -212,7 +219,7 @@ def observe(work: WorkloadArrays, state: LaneState, observations: Observations, 
     _observe_lifetimes(observations.lifetime, work, state, observations, lane)
     free, mask = state.free[lane], observations.action_mask[lane]
     servers, request = observations.servers[lane], observations.request[lane]
-    capacity_cpu, capacity_memory = np.float32(work.capacity[CPU]), np.float32(work.capacity[MEMORY])
+    capacity_cpu, capacity_memory = np.float32(work.capacity[0, CPU]), np.float32(work.capacity[0, MEMORY])
     for slot in range(free.shape[1]):
         servers[slot >> 1, slot & 1, CPU] = np.float32(free[CPU, slot]) / capacity_cpu
         servers[slot >> 1, slot & 1, MEMORY] = np.float32(free[MEMORY, slot]) / capacity_memory

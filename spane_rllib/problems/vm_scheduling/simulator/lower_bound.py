@@ -54,7 +54,7 @@ def lower_bounds(
     if not workload.queue.is_fifo:
         return any_order_bounds(workload, cluster, starts, vm_counts)
     nodes = 1 + work.need[:, DOUBLE].astype(np.int64)
-    pool = work.capacity.astype(np.int64) * cluster.slots
+    pool = workload.pooled_units(cluster)
     if pool.max() > np.iinfo(np.int32).max:
         raise UserError(
             f"{cluster.servers} servers are too many to bound: their pooled cpu or memory is more than "
@@ -62,11 +62,11 @@ def lower_bounds(
         )
     pooled_need = np.zeros_like(work.need, np.int64)
     pooled_need[:, :2] = work.need[:, :2] * nodes[:, None]
-    pooled = work._replace(need=pooled_need.astype(np.int32), capacity=pool.astype(np.int32))
+    pooled = work._replace(need=pooled_need.astype(np.int32), capacity=pool.astype(np.int32)[None])
     # Largest first makes the greedy packing succeed most often and the search short.
     double_rows = np.flatnonzero(work.need[:, DOUBLE])
     flavours, flavour_of_double = np.unique(work.need[double_rows, :2], axis=0, return_inverse=True)
-    size = (flavours / work.capacity).max(axis=1) if len(flavours) else np.zeros(0)
+    size = (flavours / work.capacity[0]).max(axis=1) if len(flavours) else np.zeros(0)
     by_size = np.argsort(-size, kind="stable")
     flavour = np.full(len(work.need), -1, np.int32)
     flavour[double_rows] = np.argsort(by_size)[flavour_of_double.ravel()]
@@ -78,8 +78,7 @@ def lower_bounds(
         vm_counts,
         flavour,
         np.ascontiguousarray(flavours[by_size], np.int32),
-        work.capacity,
-        cluster.servers,
+        workload.units_for_halves(cluster),
     )
 
 
@@ -91,16 +90,16 @@ def _bounds(
     vm_counts: npt.NDArray[np.int64],
     flavour: npt.NDArray[np.int32],
     flavours: npt.NDArray[np.int32],
-    node: npt.NDArray[np.int32],
-    servers: int,
+    nodes: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.float64]:
-    pooled, scratch, flavours = borrowed(pooled), borrowed(scratch), borrowed(flavours)
+    pooled, scratch = borrowed(pooled), borrowed(scratch)
+    flavours, nodes = borrowed(flavours), borrowed(nodes)
     totals = np.empty(len(starts))
     free, counters, clocks = scratch.free[0], scratch.counters[0], scratch.clocks[0]
     longest = scratch.slot_of.shape[1]
     double_end = np.empty(longest)
     double_flavour = np.empty(longest, np.int32)
-    bins = np.empty((servers, 2), np.int32)
+    bins = np.empty_like(nodes)
     counts = np.empty(len(flavours), np.int64)
     for episode in range(len(starts)):
         reset_lane(pooled, scratch, 0, starts[episode], vm_counts[episode])
@@ -126,7 +125,7 @@ def _bounds(
                             kept += 1
                     doubles = kept
                     counts[flavour[head]] += 1
-                    if _packable(counts, flavours, node, bins):
+                    if _packable(counts, flavours, nodes, bins):
                         break
                 seen = next_end(pooled, scratch, 0)
                 if seen == np.inf:
@@ -149,15 +148,14 @@ def _bounds(
 def _packable(
     counts: npt.NDArray[np.int64],
     flavours: npt.NDArray[np.int32],
-    node: npt.NDArray[np.int32],
+    nodes: npt.NDArray[np.int32],
     bins: npt.NDArray[np.int32],
 ) -> bool:
     """Whether `counts` VMs of each flavour can be packed into empty servers; True when the search gives up.
 
-    Both nodes of a server hold the same halves of double VMs, so one node stands for the server.
+    Both nodes of a server hold the same halves of double VMs, so one of `nodes` (N, 2) stands for the server.
     """
-    bins[:, CPU] = node[CPU]
-    bins[:, MEMORY] = node[MEMORY]
+    bins[:] = nodes
     for index in range(len(flavours)):
         left = counts[index]
         for server in range(len(bins)):
@@ -176,7 +174,10 @@ def _packable(
     for index in range(len(flavours)):
         used[CPU] += counts[index] * flavours[index, CPU]
         used[MEMORY] += counts[index] * flavours[index, MEMORY]
-    if used[CPU] > np.int64(node[CPU]) * len(bins) or used[MEMORY] > np.int64(node[MEMORY]) * len(bins):
+    for server in range(len(nodes)):
+        used[CPU] -= nodes[server, CPU]
+        used[MEMORY] -= nodes[server, MEMORY]
+    if used[CPU] > 0 or used[MEMORY] > 0:
         return False
     items = np.empty(counts.sum(), np.int64)
     position = 0
@@ -184,22 +185,22 @@ def _packable(
         for _ in range(counts[index]):
             items[position] = index
             position += 1
-    return _search_packing(items, flavours, node, bins)
+    return _search_packing(items, flavours, nodes, bins)
 
 
 @compiled
 def _search_packing(
     items: npt.NDArray[np.int64],
     flavours: npt.NDArray[np.int32],
-    node: npt.NDArray[np.int32],
+    nodes: npt.NDArray[np.int32],
     bins: npt.NDArray[np.int32],
 ) -> bool:
     """Depth-first search over servers for each item in turn.
 
-    Of servers with equal free room only the first is tried, and equal items take servers in order.
+    Of servers with equal free room only the first is tried, and equal items take servers in order. (Of all
+    packings the first in the order of servers survives both.)
     """
-    bins[:, CPU] = node[CPU]
-    bins[:, MEMORY] = node[MEMORY]
+    bins[:] = nodes
     choice = np.full(len(items), -1, np.int64)
     depth = 0
     for _ in range(_PACKING_TRIES):

@@ -146,7 +146,9 @@ def take(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int, 
         free[CPU, node] -= sign * need[CPU]
         free[MEMORY, node] -= sign * need[MEMORY]
         # Float64 on purpose: ties of the reference are ties after rounding, and its figures depend on them.
-        share[node] = min(free[CPU, node] / work.capacity[CPU], free[MEMORY, node] / work.capacity[MEMORY])
+        share[node] = min(
+            free[CPU, node] / work.capacity[0, CPU], free[MEMORY, node] / work.capacity[0, MEMORY]
+        )
 
 
 @inlined
@@ -155,10 +157,14 @@ def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm
 
     The episode also ends when the last row of the trace is reached; that row is never placed.
     """
+    capacity = work.capacity
+    equal = capacity.shape[0] == 1
     for slot in range(state.free.shape[2]):
-        state.free[lane, CPU, slot] = work.capacity[CPU]
-        state.free[lane, MEMORY, slot] = work.capacity[MEMORY]
-        state.share[lane, slot] = 1.0
+        row = 0 if equal else 1 + slot
+        cpu, memory = capacity[row, CPU], capacity[row, MEMORY]
+        state.free[lane, CPU, slot] = cpu
+        state.free[lane, MEMORY, slot] = memory
+        state.share[lane, slot] = min(cpu / capacity[0, CPU], memory / capacity[0, MEMORY])
     arrival = work.times[start, ARRIVAL]
     counters, clocks = state.counters[lane], state.clocks[lane]
     counters[START] = start
@@ -166,7 +172,8 @@ def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm
     counters[STOP] = min(start + vm_count, work.times.shape[0] - 1)
     counters[NEXT_END] = np.searchsorted(work.end_time, arrival, side="right")
     counters[DELAYED] = 0
-    counters[FIRST_SLOT] = 0
+    # A small server may have no room for the first VM.
+    counters[FIRST_SLOT] = 0 if equal else first_fit(state.free[lane], work.need[start])
     counters[LAST_SLOT] = -1
     counters[STATUS] = RUNNING
     counters[PLACED] = 0

@@ -38,9 +38,10 @@ class WorkloadArrays(NamedTuple):
     times: npt.NDArray[np.float64]  # (n, 2) arrival, lifetime, seconds
     end_time: npt.NDArray[np.float64]  # (n,) arrival + lifetime, seconds, or row; sorted
     end_vm: npt.NDArray[np.int32]  # (n,) the VM that ends then
-    capacity: npt.NDArray[np.int32]  # (2,) units of cpu and memory of one node, the largest: shares are of it
+    # (1, 2) units of cpu and memory of a node; (1 + slots, 2) where nodes differ: the largest, which shares
+    # are of, then every node.
+    capacity: npt.NDArray[np.int32]
     # Of the allocations objective alone, else None:
-    node_capacity: Any = None  # (2, slots) int32, units of cpu and memory of every node
     growth: Any = None  # (3,) float64, servers at first, servers added at a time, used share that adds
     # Of queue disciplines other than first come, first served, and where lifetimes are known, else None:
     queue: Any = None  # (4,) float64, depth, patience in seconds, reservations, 1 if running VMs are listed
@@ -48,7 +49,9 @@ class WorkloadArrays(NamedTuple):
 
 
 class Workload:
-    """`trace` as the simulator sees it on servers like those of `cluster` (their number does not matter).
+    """`trace` as the simulator sees it on servers like those of `cluster`.
+
+    The number of servers does not matter unless they are in groups.
 
     Raises:
         UserError: a VM does not fit an empty server (it would wait for ever), or sizes are too fine-grained
@@ -80,16 +83,19 @@ class Workload:
             double, 1.0, 1 / NODES_PER_SERVER
         )
         need[:, 3] = np.searchsorted([*VM_SIZES.values()][:-1], of_server - 1e-9)
-        too_large = np.flatnonzero(~placeable(trace, double, nodes))
+        too_large = np.flatnonzero(~placeable(trace, double, self._server_kinds()))
         if len(too_large):
             vm = int(too_large[0])
+            kind = f"2 x ({cluster.node_cpu:g} cpu, {cluster.node_memory:g} GiB)"
             raise UserError(
                 f"{trace.name}: VM {vm} needs {trace.cpu[vm]:g} cpu x {trace.memory[vm]:g} GiB, more than an "
-                f"empty server of 2 x ({cluster.node_cpu:g} cpu, {cluster.node_memory:g} GiB) can hold "
+                f"empty server of {cluster.text if cluster.groups else kind} can hold "
                 f"({len(too_large)} such VMs); use larger servers or drop these VMs"
             )
         times = np.stack([trace.arrival, trace.lifetime], axis=1)
-        self.arrays = self._compile(np.ascontiguousarray(need, np.int32), times, sizes.astype(np.int32))
+        of_slots = np.rint(self._of_every_slot() * scale)
+        capacity = np.concatenate([sizes.max(axis=0, keepdims=True), of_slots]).astype(np.int32)
+        self.arrays = self._compile(np.ascontiguousarray(need, np.int32), times, capacity)
         # First Fit run lengths by number of servers, filled by `probe_vm_counts`; 0 = not probed yet.
         self.probed: dict[int, npt.NDArray[np.int32]] = {}
         self.queue = FIFO
@@ -101,19 +107,28 @@ class Workload:
 
     def node_sizes(self) -> list[tuple[float, float]]:
         """(cores, GiB) of every kind of node."""
-        return [(self.cluster.node_cpu, self.cluster.node_memory)]
+        kinds = {(group.node_cpu, group.node_memory) for group in self.cluster.groups}
+        return sorted(kinds) or [(self.cluster.node_cpu, self.cluster.node_memory)]
+
+    def _server_kinds(self) -> npt.NDArray[np.float64]:
+        """(K, 2, 2) or (K, 2) cores and GiB of the nodes of every kind of server; see `placeable`."""
+        return self.cluster.kinds()
+
+    def _of_every_slot(self) -> npt.NDArray[np.float64]:
+        """(slots, 2) cores and GiB of every slot; (0, 2) where all are equal, however many."""
+        return self.cluster.node_sizes() if self.cluster.groups else np.zeros((0, 2))
 
     def is_double(self, cpu: npt.ArrayLike, memory: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether VMs of so many cores and GiB are split over both nodes of a server."""
         return self.cluster.is_double(cpu, memory)
 
     def _compile(
-        self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], sizes: npt.NDArray[np.int32]
+        self, need: npt.NDArray[np.int32], times: npt.NDArray[np.float64], capacity: npt.NDArray[np.int32]
     ) -> WorkloadArrays:
-        """What the rules read. `sizes` (K, 2) are `node_sizes` in units."""
+        """What the rules read."""
         end = times.sum(axis=1)
         order = np.argsort(end, kind="stable")
-        return WorkloadArrays(need, times, end[order], order.astype(np.int32), sizes[0])
+        return WorkloadArrays(need, times, end[order], order.astype(np.int32), capacity)
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         # Rebuilt rather than copied: unpickled arrays would be writable, another type to the compiled rules.
@@ -149,6 +164,18 @@ class Workload:
 
     def __deepcopy__(self, memo: dict[int, object]) -> Workload:
         return self  # never changes
+
+    def pooled_units(self, cluster: Cluster) -> npt.NDArray[np.int64]:
+        """(2,) units of cpu and memory of all nodes of `cluster` together."""
+        capacity = self.arrays.capacity.astype(np.int64)
+        return capacity[1:].sum(axis=0) if len(capacity) > 1 else capacity[0] * cluster.slots
+
+    def units_for_halves(self, cluster: Cluster) -> npt.NDArray[np.int32]:
+        """(N, 2) units of cpu and memory that a double VM can have on either node of every server."""
+        capacity = self.arrays.capacity
+        if len(capacity) == 1:
+            return np.repeat(capacity, cluster.servers, axis=0)
+        return np.ascontiguousarray(capacity[1:].reshape(-1, NODES_PER_SERVER, 2).min(axis=1))
 
     @cached_property
     def kind(self) -> npt.NDArray[np.int32]:
@@ -193,7 +220,8 @@ def compile_workload(
     trace: VmTrace, cluster: Cluster, queue: Queue = FIFO, lifetimes: Lifetimes = UNKNOWN
 ) -> Workload:
     """`Workload(trace, cluster)`, made once per process for each trace object and type of server."""
-    return _compile_workload(trace, replace(cluster, servers=1)).under(queue, lifetimes)
+    servers = cluster if cluster.groups else replace(cluster, servers=1)
+    return _compile_workload(trace, servers).under(queue, lifetimes)
 
 
 def _rebuilt(trace: VmTrace, cluster: Cluster, queue: Queue, lifetimes: Lifetimes) -> Workload:

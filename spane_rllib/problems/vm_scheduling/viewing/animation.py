@@ -43,7 +43,7 @@ class Panel(ServerPanel):
         wait = schedule.wait[schedule.events.vm[self.placements]]
         self.total_wait = np.concatenate([[0.0], np.cumsum(wait)])
         capacity = np.stack([schedule.servers.node_cpu, schedule.servers.node_memory])
-        super().__init__(figure, capacity, len(self.placements))
+        super().__init__(figure, capacity, schedule.servers.nodes, len(self.placements))
         self.used = np.zeros((2, 2 * self.count))
         self.done = 0
 

@@ -21,7 +21,7 @@ class LaneDrawing:
 
     def __init__(self, instance: SlotInstance) -> None:
         self._instance = instance
-        self._sizes = instance.node_sizes()  # (N, 2)
+        self._sizes = instance.node_sizes()  # (N, 2, 2)
         self._load: list[npt.NDArray[np.float64]] = []
         self._used = np.zeros((2, len(self._sizes), 2))
         self._active = np.zeros(len(self._sizes), bool)
@@ -32,10 +32,10 @@ class LaneDrawing:
         (counters,), (clocks,) = lanes.state.counters.tolist(), lanes.state.clocks.tolist()
         info = self._instance.describe(counters, clocks)
         self._active = np.arange(len(self._sizes)) < info.get("servers", len(self._sizes))
-        free = lanes.observations.servers[0].astype(np.float64) * self._sizes.max(axis=0)  # (N, 2, 2)
-        used = (self._sizes[:, None, :] - free) * self._active[:, None, None]
+        free = lanes.observations.servers[0, :, :, :2].astype(np.float64) * self._sizes.max(axis=(0, 1))
+        used = (self._sizes - free) * self._active[:, None, None]
         self._used = used.transpose(2, 0, 1)
-        total = 2 * self._sizes[self._active].sum(axis=0)
+        total = self._sizes[self._active].sum(axis=(0, 1))
         self._load.append(self._used.sum(axis=(1, 2)) / total)
         self._title = (
             f"decision {info['placed']:,}, total wait {info['total_wait']:,.0f} s"
@@ -51,7 +51,8 @@ class LaneDrawing:
 
         figure = Figure(figsize=(6.4, 5.6), layout="constrained")
         decision = len(self._load) - 1
-        panel = ServerPanel(figure, self._sizes.T, decision)
+        nodes = np.count_nonzero(self._sizes[:, :, 0], axis=1)
+        panel = ServerPanel(figure, self._sizes[:, 0].T, nodes, decision)
         panel.load[:] = 100 * np.array(self._load).T
         panel.show(decision, self._used, self._active, self._title)
         return pixels(figure)

@@ -20,10 +20,12 @@ class ServerPanel:
     Args:
         figure: a figure or subfigure of its own.
         capacity: (2, N) cores and GiB of a node of each server.
+        nodes: (N,) NUMA nodes of each server, 1 or 2.
         decisions: how many there can be.
     """
 
-    def __init__(self, figure: Any, capacity: Floats, decisions: int) -> None:
+    def __init__(self, figure: Any, capacity: Floats, nodes: Any, decisions: int) -> None:
+        self.nodes = nodes
         self.capacity, self.count = capacity, capacity.shape[1]
         self.largest = capacity.max(axis=1, keepdims=True)
         servers, load = figure.subplots(2, 1, height_ratios=(3, 1))
@@ -50,9 +52,15 @@ class ServerPanel:
                 bars = axes.bar(at + offset, np.zeros(self.count), 0.38, color=color, label=name)
                 self.bars.append(bars)
                 self.changing.extend(bars)
-            if (size < 100).any():
+            if (size < 100).any() or (self.nodes < 2).any():
                 frame = axes.bar(
-                    at + offset, 2 * size, 0.38, -size, fill=False, edgecolor="#8a95a1", linewidth=0.8
+                    at + offset,
+                    self.nodes * size,
+                    0.38,
+                    (1 - self.nodes) * size,
+                    fill=False,
+                    edgecolor="#8a95a1",
+                    linewidth=0.8,
                 )
                 self.frames.extend(zip(at, frame, strict=True))
                 self.changing.extend(frame)
@@ -89,7 +97,7 @@ class ServerPanel:
             active: (N,) the servers that are there.
             title: above it.
         """
-        total = 2 * self.capacity[:, active].sum(axis=1)
+        total = (self.nodes * self.capacity)[:, active].sum(axis=1)
         self.load[:, decision] = 100 * used.sum(axis=(1, 2)) / total if decision else 0.0
         known = np.flatnonzero(~np.isnan(self.load[0, : decision + 1]))
         for line, row in zip(self.lines, self.load, strict=True):

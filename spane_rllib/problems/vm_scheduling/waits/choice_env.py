@@ -30,9 +30,8 @@ from spane_rllib.problems.vm_scheduling.simulator.choice_rules import (
     begin_choice,
     observe_choice,
 )
-from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EXTRA_VMS, EpisodeResults
-from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
+from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction, Observations
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     FIRST,
     RUNNING,
@@ -123,6 +122,7 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         node_cpu: float = NODE_CPU,
         node_memory: float = NODE_MEMORY,
         double_memory_threshold: float = DOUBLE_MEMORY_THRESHOLD,
+        server_groups: Sequence[Mapping[str, Any]] | None = None,
         split: str = "train",
         splits: Splits | Mapping[str, Sequence[int]] | None = None,
         reward: str | RewardFunction = "log_wait",
@@ -139,6 +139,7 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
             node_cpu=node_cpu,
             node_memory=node_memory,
             double_memory_threshold=double_memory_threshold,
+            server_groups=server_groups,
             split=split,
             splits=splits,
             reward=reward,
@@ -147,11 +148,12 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         )
         slots = self.instance.cluster.slots
         self.choices, self._slots = int(choices), slots
+        self._servers = Observations.empty(1, self.instance.cluster).servers[0]
         space: Any = spaces.MultiDiscrete([self.choices + 1, slots])
         self.action_space = space
         self.observation_space = spaces.Dict(
             {
-                "servers": spaces.Box(0.0, 1.0, (slots // NODES_PER_SERVER, NODES_PER_SERVER, 2), np.float32),
+                "servers": spaces.Box(0.0, 1.0, self._servers.shape, np.float32),
                 # A wait of 2^40 s has a logarithm of 28.
                 "waiting": spaces.Box(0.0, 28.0, (self.choices, _COLUMNS), np.float32),
                 "action_mask": spaces.Box(0, 1, (self.choices + 1,), np.int8),
@@ -210,7 +212,7 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     def _observe(self) -> Observation:
         slots = self._slots
         observation: Observation = {
-            "servers": np.zeros((slots // NODES_PER_SERVER, NODES_PER_SERVER, 2), np.float32),
+            "servers": self._servers.copy(),
             "waiting": np.zeros((self.choices, _COLUMNS), np.float32),
             "action_mask": np.zeros(self.choices + 1, np.int8),
             "slot_mask": np.zeros((self.choices, slots), np.int8),

@@ -39,6 +39,9 @@ class VMSchedulingEnv(SlotEnv):
     A VM with more memory than `double_memory_threshold` is "double": half of its cpu and half of its memory
     lie on each of the two nodes of one server. Any other VM lies wholly on one node.
 
+    With `server_groups` servers differ and have 1 to 8 nodes. One of more than two nodes counts as several
+    servers below, one for each pair of neighbours; a node without neighbour has one that holds nothing.
+
     ## Action Space
 
     `Discrete(2 * servers)`: the slot for the VM at the head of the queue, which is node `action % 2` of
@@ -61,6 +64,9 @@ class VMSchedulingEnv(SlotEnv):
     |------------|--------------|---------|--------|--------------------------------------------------------|
     | `lifetime` | (1,)         | float32 | 0 up   | lifetime of the head VM                                |
     | `busy`     | (servers, 2) | float32 | 0 up   | until the last VM of the node is expected to end       |
+
+    Where servers differ, `servers` is (servers, 2, 4): free cpu and memory of the node, then cpu and memory
+    of the whole node; all of them, and `request`, are shares of the largest node.
 
     `request` counts the whole VM in shares of *one* node, so that a double VM can need up to 2. After the end
     of an episode `request` and `action_mask` are 0.
@@ -103,6 +109,9 @@ class VMSchedulingEnv(SlotEnv):
     - `servers`: number of servers.
     - `node_cpu`, `node_memory`: cores and GiB of one NUMA node.
     - `double_memory_threshold`: GiB above which a VM is double.
+    - `server_groups`: servers that differ, in place of `servers`, `node_cpu` and `node_memory`: a list of
+      {"count": servers, "node_cpu": cores, "node_memory": GiB, "nodes": 1 to 8 of a server, 2 by default};
+      docs/vm_scheduling_env.md has the rules.
     - `split`: "train", "validation" or "test": where episodes start.
     - `splits`: the rows of the splits, as `Splits` or as {"train": [first, behind last], ...}; None for the
       splits of the trace.
@@ -136,6 +145,7 @@ class VMSchedulingEnv(SlotEnv):
         node_cpu: float = NODE_CPU,
         node_memory: float = NODE_MEMORY,
         double_memory_threshold: float = DOUBLE_MEMORY_THRESHOLD,
+        server_groups: Sequence[Mapping[str, Any]] | None = None,
         split: str = "train",
         splits: Splits | Mapping[str, Sequence[int]] | None = None,
         reward: str | RewardFunction = "log_wait",
@@ -151,6 +161,7 @@ class VMSchedulingEnv(SlotEnv):
             node_cpu=node_cpu,
             node_memory=node_memory,
             double_memory_threshold=double_memory_threshold,
+            server_groups=server_groups,
             split=split,
             splits=splits,
             reward=reward,

@@ -31,14 +31,17 @@ class InformationStudy(OwnStudy):
     )
 
     def cells(self, problem: Problem, config: Any) -> Sequence[Cell]:
-        from spane_rllib.problems.vm_scheduling.data import configured_splits, configured_trace
-        from spane_rllib.problems.vm_scheduling.simulator import Cluster
+        from spane_rllib.problems.vm_scheduling.data import (
+            configured_cluster,
+            configured_splits,
+            configured_trace,
+        )
         from spane_rllib.problems.vm_scheduling.task import starts_of
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitEvaluation, WaitTask
 
-        cluster = Cluster(**config.cluster.model_dump())
-        trace = configured_trace(config.trace, cluster.is_double, [(cluster.node_cpu, cluster.node_memory)])
+        cluster = configured_cluster(config.cluster)
+        trace = configured_trace(config.trace, cluster.is_double, cluster.kinds())
         splits = configured_splits(config.splits, trace)
         chosen = config.evaluation
         cells: list[Cell] = []
@@ -82,7 +85,7 @@ class InformationStudy(OwnStudy):
         yield replace(base, label="everything", shown="lower bound", derived=_bound)
 
     def explained(self, config: Any) -> Iterator[str]:
-        yield f"Servers: {config.cluster.servers}."
+        yield f"Servers: {config.cluster.count}."
         yield (
             f"{_BASE} knows nothing; {_ALIGNED} goes by lifetimes; rollout deviates from {_BASE} where an "
             "alternative waits less on sampled futures by "

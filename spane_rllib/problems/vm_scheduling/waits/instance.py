@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -11,7 +12,9 @@ import numpy as np
 from gymnasium import spaces
 
 from spane_rllib.core.errors import UserError
+from spane_rllib.core.settings import validated
 from spane_rllib.datasets.vm_traces.loading import load_trace
+from spane_rllib.problems.vm_scheduling.data import configured_cluster
 from spane_rllib.problems.vm_scheduling.instance import Rewards, Rows, SlotInstance, check_whole
 from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN, Lifetimes, parse_lifetimes
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, Queue, parse_queue
@@ -21,6 +24,7 @@ from spane_rllib.problems.vm_scheduling.reference_cluster import (
     NODE_MEMORY,
     SERVERS,
 )
+from spane_rllib.problems.vm_scheduling.settings import ClusterSettings
 from spane_rllib.problems.vm_scheduling.simulator import (
     Cluster,
     Lanes,
@@ -59,6 +63,7 @@ class WaitInstance(SlotInstance):
     node_cpu: float = NODE_CPU
     node_memory: float = NODE_MEMORY
     double_memory_threshold: float = DOUBLE_MEMORY_THRESHOLD
+    server_groups: Sequence[Mapping[str, Any]] | None = None
     reward: str | RewardFunction = "log_wait"
     extra_vms: int = EXTRA_VMS
     queue: str = FIFO.text
@@ -76,12 +81,22 @@ class WaitInstance(SlotInstance):
         if not callable(self.reward) and self.reward not in tuple(REWARDS):
             raise UserError(f"reward: {self.reward!r} is not one of {', '.join(REWARDS)}")
         self.discipline, self.known_lifetimes  # noqa: B018  # checks them
+        if self.reward == "balance" and self.cluster.nodes < self.cluster.slots:
+            raise UserError("reward: balance needs servers of 2, 4, 6 or 8 nodes")
         super().__post_init__()
 
     @cached_property
     def cluster(self) -> Cluster:
         """The servers."""
-        return Cluster(self.servers, self.node_cpu, self.node_memory, self.double_memory_threshold)
+        servers = (self.servers, self.node_cpu, self.node_memory, self.double_memory_threshold)
+        if self.server_groups is None:
+            return Cluster(*servers)
+        names = ("servers", "node_cpu", "node_memory", "double_memory_threshold", "server_groups")
+        groups = self.server_groups
+        plain = groups if isinstance(groups, str | Mapping) else tuple(groups)
+        return configured_cluster(
+            validated(ClusterSettings, dict(zip(names, (*servers, plain), strict=True)))
+        )
 
     @cached_property
     def discipline(self) -> Queue:
@@ -98,7 +113,7 @@ class WaitInstance(SlotInstance):
         space = super().observation_space
         if self.known_lifetimes.is_known:
             space["lifetime"] = spaces.Box(0.0, np.inf, (1,), np.float32)
-            space["busy"] = spaces.Box(0.0, np.inf, (self.servers, NODES_PER_SERVER), np.float32)
+            space["busy"] = spaces.Box(0.0, np.inf, (self.cluster.pairs, NODES_PER_SERVER), np.float32)
         return space
 
     @cached_property

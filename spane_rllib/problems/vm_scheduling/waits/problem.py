@@ -112,23 +112,30 @@ class WaitProblem(SlotProblem):
 
     def check(self, config: Any) -> None:
         """Networks of a fixed size can have so many servers, and something is evaluated."""
-        servers = config.cluster.servers
+        servers, key = config.cluster.count, "cluster.servers"
+        if config.cluster.server_groups is not None:
+            key = "servers of cluster.server_groups"
+            if config.evaluation.servers is not None:
+                raise ValueError("evaluation.servers: not allowed with cluster.server_groups; leave it null")
         check_fixed_sizes(
             config,
             servers,
-            stated=f"cluster.servers is {servers}",
-            only=f"the cluster.servers {servers}",
+            stated=f"{key} is {servers}",
+            only=f"the {key} {servers}",
             playable=servers in (config.evaluation.servers or (servers,)),
         )
 
     def load(self, settings: Any, shared: Mapping[str, Any] | None = None) -> WaitTask:
-        from spane_rllib.problems.vm_scheduling.data import configured_splits, configured_trace
-        from spane_rllib.problems.vm_scheduling.simulator import Cluster
+        from spane_rllib.problems.vm_scheduling.data import (
+            configured_cluster,
+            configured_splits,
+            configured_trace,
+        )
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
 
-        cluster = Cluster(**settings.cluster.model_dump())
-        trace = configured_trace(settings.trace, cluster.is_double, [(cluster.node_cpu, cluster.node_memory)])
+        cluster = configured_cluster(settings.cluster)
+        trace = configured_trace(settings.trace, cluster.is_double, cluster.kinds())
         splits = configured_splits(settings.splits, trace)
         servers = settings.cluster.model_dump()
         known = {"queue": settings.queue, "lifetimes": settings.lifetimes}
@@ -174,11 +181,13 @@ class WaitProblem(SlotProblem):
     def what_was_run(self, config: Any, identity: Identity) -> Iterator[str]:
         cluster = config.cluster
         yield f"Trace: {identity.description}."
-        yield (
-            f"Cluster: {cluster.servers:,} servers of two NUMA nodes, each {cluster.node_cpu:g} CPU cores "
-            f"and {cluster.node_memory:g} GiB; a VM above {cluster.double_memory_threshold:g} GiB is split "
-            "over both nodes."
-        )
+        for group in cluster.server_groups or (cluster,):
+            nodes = group.nodes if cluster.server_groups else 2
+            yield (
+                f"Cluster: {group.count:,} servers of {'two' if nodes == 2 else nodes} NUMA nodes, each "
+                f"{group.node_cpu:g} CPU cores and {group.node_memory:g} GiB; a VM above "
+                f"{cluster.double_memory_threshold:g} GiB is split over both nodes."
+            )
         if config.queue != FIFO.text:
             yield f"Queue discipline: {config.queue}."
         if config.lifetimes != UNKNOWN.text:

@@ -4,7 +4,7 @@
 
     wait: (L,) float64, wait of the VM just placed, seconds.
     servers: (L, N, 2, 2) float32, free shares of every server, NUMA node and resource (cpu, memory) at the
-        next decision, as the environments observe them.
+        next decision, as the environments observe them; (L, N, 2, 4) where these show how large nodes are.
     rewards: (L,) float64, a new array.
 
 Any function of this form can be used in place of a name. Those here are compiled because NumPy's log1p may
@@ -55,7 +55,7 @@ def balance(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
     """
     rewards = -np.log1p(wait)
     for lane in range(len(wait)):
-        rewards[lane] -= BALANCE_WEIGHT * np.abs(servers[lane, :, 0] - servers[lane, :, 1]).mean()
+        rewards[lane] -= BALANCE_WEIGHT * np.abs(servers[lane, :, 0, :2] - servers[lane, :, 1, :2]).mean()
     return rewards
 
 

@@ -95,10 +95,7 @@ class WaitRollouts(SlotRollouts):
         cluster, rows = self.cluster, self.train_rows
         return VMSchedulingEnv(
             trace=self.workload.trace,
-            servers=cluster.servers,
-            node_cpu=cluster.node_cpu,
-            node_memory=cluster.node_memory,
-            double_memory_threshold=cluster.double_memory_threshold,
+            **cluster.keywords(),
             queue=self.workload.queue.text,
             lifetimes=self.workload.lifetimes.text,
             splits={"train": rows, "validation": rows, "test": rows},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spane_rllib.core.bootstrap import trimmed_mean
+from spane_rllib.core.errors import UserError
 from spane_rllib.problems.problem import Case, Part
 from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows
@@ -39,7 +40,7 @@ class WaitTask(SlotTask):
         return {"queue": self.queue, "lifetimes": self.instance.known_lifetimes.text}
 
     def _server_keywords(self) -> dict[str, Any]:
-        return asdict(self.instance.cluster) | self.known
+        return self.instance.cluster.keywords() | self.known
 
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
@@ -90,10 +91,13 @@ class WaitEvaluation(SlotEvaluation):
         return super().description + "".join(options)
 
     def cluster_of(self, case: Case) -> Cluster:
-        return replace(self.task.instance.cluster, servers=int(case))
+        cluster = self.task.instance.cluster
+        if cluster.groups and case != cluster.servers:
+            raise UserError(f"servers: {case} is not allowed; the groups of servers say {cluster.servers}")
+        return cluster if cluster.groups else replace(cluster, servers=int(case))
 
     def _identity(self, case: Case) -> dict[str, Any]:
-        return {"cluster": asdict(self.cluster_of(case)), **self.task.known}
+        return {"cluster": self.cluster_of(case).keywords(), **self.task.known}
 
     def play(self, part: Part, first: int, last: int) -> pd.DataFrame:
         return evaluate_policy(

@@ -42,12 +42,13 @@ export class Bars {
       if (server % labelEvery === 0 || bold) write(context, step > 70 ? `server ${server}` : String(server), centre, height - 6, { align: "center", fill: bold ? colour("ink") : colour("soft") });
       const active = episode.isActive(server, p), vms = active ? episode.residents(server, p) : [];
       if (bold && event.departure) vms.push(event.vm); // as a ghost on top
-      const framed = !active || RESOURCES.some((resource) => episode.servers[`node_${resource}`][server] < episode.largest[resource]);
+      const nodes = episode.servers.nodes[server]; // a server of one has nothing below the line
+      const framed = !active || nodes < 2 || RESOURCES.some((resource) => episode.servers[`node_${resource}`][server] < episode.largest[resource]);
       RESOURCES.forEach((resource, i) => {
         const x = Math.round(centre + (i ? gap / 2 : -gap / 2 - bar)), w = Math.max(1, Math.round(bar));
         const scale = (half - 2) / episode.largest[resource];
         const reach = episode.servers[`node_${resource}`][server] * scale;
-        if (framed) outline(context, x, middle - reach, w, 2 * reach, { stroke: colour(active ? "faint" : "line"), dashed: !active, width: 1 });
+        if (framed) outline(context, x, middle - reach, w, nodes * reach, { stroke: colour(active ? "faint" : "line"), dashed: !active, width: 1 });
         for (const node of [0, 1]) this.#stack(context, vms, { resource, node, x, w, scale, middle, event: bold ? event : null });
       });
     }

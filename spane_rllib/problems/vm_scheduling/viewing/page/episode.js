@@ -47,8 +47,8 @@ export class Episode {
     for (let p = 0; p <= length; p++) {
       const time = this.time(p);
       for (; active < activation.length && this.servers.active_from[activation[active]] <= time; active++) {
-        capacityCpu += 2 * this.servers.node_cpu[activation[active]];
-        capacityMemory += 2 * this.servers.node_memory[activation[active]];
+        capacityCpu += this.servers.nodes[activation[active]] * this.servers.node_cpu[activation[active]];
+        capacityMemory += this.servers.nodes[activation[active]] * this.servers.node_memory[activation[active]];
         activeSince += this.servers.active_from[activation[active]];
       }
       this.active[p] = active;

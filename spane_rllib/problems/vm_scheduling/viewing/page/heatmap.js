@@ -29,14 +29,14 @@ export class Heatmap {
     const gap = cell.width > 8 ? 2 : cell.width > 4 ? 1 : 0;
     const loads = episode.loads(p);
     const event = episode.event(p);
-    const { node_cpu: cpu, node_memory: memory } = episode.servers;
+    const { node_cpu: cpu, node_memory: memory, nodes } = episode.servers;
     for (let server = 0; server < count; server++) {
       const box = this.#box(server, gap, Math.sqrt(cpu[server] / episode.largest.cpu));
       if (!episode.isActive(server, p)) {
         outline(context, box.x, box.y, box.w, box.h, { stroke: colour("line"), dashed: true, width: 1 });
         continue;
       }
-      for (const node of [0, 1]) {
+      for (let node = 0; node < nodes[server]; node++) {
         const slot = 2 * server + node;
         const share = Math.max(loads.cpu[slot] / cpu[server], loads.memory[slot] / memory[server]);
         context.fillStyle = heat(share);

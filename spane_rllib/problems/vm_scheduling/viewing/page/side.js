@@ -172,7 +172,7 @@ export class Side {
     const { servers } = episode;
     if (!episode.isActive(server, position)) return "not active yet";
     const vms = episode.residents(server, position);
-    return [0, 1].map((node) => {
+    return [0, 1].slice(0, servers.nodes[server]).map((node) => {
       const used = (resource) => vms.reduce((sum, vm) => sum + episode.share(vm, node)[resource], 0);
       const part = (resource, unit) => {
         const [load, capacity] = [used(resource), servers[`node_${resource}`][server]];
