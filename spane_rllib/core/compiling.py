@@ -15,6 +15,7 @@ from spane_rllib.core.sources import function_digest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_njit: Any = numba.njit  # its types leave out the options about wrappers
 _LEVEL = type(numba.config.OPT)(2)  # of LLVM's optimization
 
 
@@ -27,7 +28,7 @@ def compiled(function: Function) -> Function:
     since a file could change between.
     """
     _check_compiler()
-    dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    dispatcher = _njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
     _optimize_moderately(dispatcher)
     file = dispatcher._cache._cache_file
     file._source_stamp = function_digest(function) or file._source_stamp
@@ -70,8 +71,8 @@ def inlined(function: Function) -> Function:
 
     What Python would need takes about a fifth of the compilation of small functions with many arguments.
     """
-    options = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    without = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    dispatcher = _njit(nogil=True, error_model="numpy", forceinline=True, **without)(function)
 
     def refuse(*_arguments: Any, **_keywords: Any) -> None:
         raise TypeError(f"{function.__qualname__} is inlined: call it from a compiled function")
