@@ -122,18 +122,16 @@ class Cluster:
 
     def node_sizes(self) -> npt.NDArray[np.float64]:
         """(slots, 2) cores and GiB of every slot; 0 where a node without neighbour would have one."""
-        if not self.groups:
-            return np.tile([self.node_cpu, self.node_memory], (self.slots, 1)).astype(np.float64)
-        servers = [
-            np.array([(g.node_cpu, g.node_memory)] * g.nodes + [(0.0, 0.0)] * (g.nodes % NODES_PER_SERVER))
-            for g in self.groups
-            for _ in range(g.count)
-        ]
-        return np.concatenate(servers)
+        return np.concatenate([np.tile(_slots(group), (group.count, 1)) for group in self._groups])
 
     def kinds(self) -> npt.NDArray[np.float64]:
         """(K, 2, 2) cores and GiB of both nodes of every kind of pair of nodes."""
-        return np.unique(self.node_sizes().reshape(-1, NODES_PER_SERVER, 2), axis=0)
+        slots = np.concatenate([_slots(group) for group in self._groups])
+        return np.unique(slots.reshape(-1, NODES_PER_SERVER, 2), axis=0)
+
+    @property
+    def _groups(self) -> tuple[ServerGroup, ...]:
+        return self.groups or (ServerGroup(self.servers, self.node_cpu, self.node_memory),)
 
     @cached_property
     def shows_sizes(self) -> bool:
@@ -170,11 +168,17 @@ class Cluster:
     @property
     def text(self) -> str:
         """In words, without the double rule."""
-        groups = self.groups or (ServerGroup(self.servers, self.node_cpu, self.node_memory),)
         return " + ".join(
-            f"{g.count} x {g.nodes} x ({g.node_cpu:g} cpu, {g.node_memory:g} GiB)" for g in groups
+            f"{g.count} x {g.nodes} x ({g.node_cpu:g} cpu, {g.node_memory:g} GiB)" for g in self._groups
         )
 
     def is_double(self, cpu: npt.ArrayLike, memory: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether VMs of so many cores and GiB are split over both nodes of a server."""
         return np.asarray(memory) > self.double_memory_threshold
+
+
+def _slots(group: ServerGroup) -> npt.NDArray[np.float64]:
+    """(slots, 2) cores and GiB of the slots of one server."""
+    sizes = np.zeros((NODES_PER_SERVER * group.pairs, 2))
+    sizes[: group.nodes] = group.node_cpu, group.node_memory
+    return sizes
