@@ -81,7 +81,7 @@ TABLE = [
     ("data synthesize out.csv --vms 100000000000", "vms of 1 to 10000000"),
     ("data synthesize out.csv --seed -1", "a seed of at least 0"),
     ("data synthesize out.csv --seed x", "argument --seed: invalid int value: 'x'"),
-    ("data synthesize file/out.csv --vms 10", "cannot write file/out.csv"),
+    ("data synthesize file/out.csv --vms 10", "cannot write to file: Not a directory"),
     ("data synthesize empty.csv/a.npy/b.csv --vms 10 --colour", "unrecognized arguments: --colour"),
     # models
     ("models", "arguments are required: COMMAND; see spane-rllib models --help"),
