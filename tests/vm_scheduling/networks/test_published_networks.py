@@ -183,6 +183,7 @@ def test_models_import_writes_a_folder_for_each_file(tmp_path, capsys):
     check_equal(network, free, request, spane_q_values(spane_state(), ("mean",), free, request))
     assert json.loads(metadata.model_dump_json(exclude={"package_version"})) == {
         "servers": 5,
+        "server_groups": None,
         "normalisation": {"node_cpu": 40, "node_memory": 90, "double_memory_threshold": 10},
         "trace": {"name": "Huawei-East-1-lt", "sha256": find_dataset("huawei-east-1-lt").content_sha256},
         "queue": "fifo",
