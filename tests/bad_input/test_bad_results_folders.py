@@ -23,6 +23,8 @@ from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.parts import PartStore
 from spane_rllib.experiments.results.trust import record_owner
 
+pytestmark = pytest.mark.slow  # an experiment with a Ray of its own comes first
+
 Tamper = Callable[[Path], object]
 CONFIG = """
 name: tiny

@@ -185,6 +185,7 @@ def test_a_recording_is_the_episode_that_is_evaluated(trace: VmTrace) -> None:
     assert schedule.total_wait == pytest.approx(waits(text, trace, "fifo")[1], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_base_that_needs_lifetimes_is_refused_without(trace: VmTrace) -> None:
     with pytest.raises(UserError, match="nilas: goes by lifetimes"):
         waits("rollout:base=nilas", trace, "fifo")

@@ -31,6 +31,8 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import CAPPED, HEAD, STA
 from spane_rllib.problems.vm_scheduling.waits.algorithms import ALGORITHMS as WAIT_ALGORITHMS
 from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
+_sample_action = from_python(sample_action)
+
 CAP = 40
 STARTS = np.arange(0, 100, 4)
 SMALL: dict[str, dict[str, Any]] = {
@@ -209,7 +211,7 @@ def test_infeasible_actions_are_never_sampled(logits: list[float], data: st.Data
     )
     mask[data.draw(st.integers(0, len(logits) - 1))] = 1
     values = np.array(logits, np.float32)
-    action, log_probability = from_python(sample_action)(values, mask, np.random.default_rng(seed))
+    action, log_probability = _sample_action(values, mask, np.random.default_rng(seed))
     assert mask[action] == 1
     feasible = values[mask != 0].astype(np.float64)
     expected = values[action] - feasible.max() - np.log(np.exp(feasible - feasible.max()).sum())

@@ -25,6 +25,8 @@ from spane_rllib.problems.vm_scheduling.simulator import (
 )
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import next_random
 
+_next_random = from_python(next_random)
+
 SERVER = Cluster(servers=1, node_cpu=4, node_memory=8, double_memory_threshold=4)
 LAST_ROW = (1, 1, 1000, 1)  # never placed: an episode ends when it is reached
 
@@ -215,7 +217,7 @@ def test_unknown_heuristic() -> None:
 def test_random_numbers_are_those_of_splitmix64() -> None:
     state = np.array([1234567], np.uint64)
     # The first outputs for this seed that Rosetta Code gives.
-    assert [int(from_python(next_random)(state)) for _ in range(3)] == [
+    assert [int(_next_random(state)) for _ in range(3)] == [
         6457827717110365317,
         3203168211198807973,
         9817491932198370423,
