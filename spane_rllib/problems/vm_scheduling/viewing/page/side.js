@@ -25,7 +25,8 @@ export class Side {
     const canvas = this.$(".stage canvas");
     this.view = new (episode.serverCount > MOST_BARS ? Heatmap : Bars)(canvas, episode);
     this.$(".servers .legend").append(...this.view.legend.map(([kind, text]) => Object.assign(document.createElement("li"), { className: kind, textContent: text })));
-    this.$(".servers h3").textContent = `${plural(episode.serverCount, "server")}, 2 NUMA nodes each`;
+    const nodes = episode.servers.nodes.some((count) => count < 2) ? "1 or 2" : "2";
+    this.$(".servers h3").textContent = `${plural(episode.serverCount, "server")}, ${nodes} NUMA nodes each`;
     this.#listen(canvas, onChoose);
   }
 
