@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numba
 import numpy.typing as npt
 from numba.core import cgutils, types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 from spane_rllib.core.errors import UserError
@@ -49,6 +50,7 @@ def _optimize_moderately(dispatcher: Any) -> None:
     """Compile at LLVM's level 2: as fast as 3 here, and a fifth less to wait for."""
     compile_anew = dispatcher._compiler.compile
 
+    @global_compiler_lock  # so that two threads do not restore each other's level
     def compile_at_level_2(*arguments: Any) -> Any:
         chosen = numba.config.OPT
         numba.config.OPT = min(chosen, _LEVEL)
