@@ -15,7 +15,8 @@ demo: .venv/installed
 	@if [ -e results/quick/config.yaml ]; then $(BIN)/python -m spane_rllib.tune --resume results/quick; \
 	else $(BIN)/python -m spane_rllib.tune quick; fi
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A worker that dies ends the run: what it had still to do would be waited for without end.
+PYTEST := $(BIN)/python -m pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
 test: .venv/installed
 	$(PYTEST) -m 'not slow'

@@ -34,7 +34,9 @@ def mean_return(act: Any, flat: bool) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("title", SNIPPETS)
-def test_snippet(title: str) -> None:
+def test_snippet(title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # RLlib's own `ray.init()` would join the newest Ray of this machine, another test's, and end with it.
+    monkeypatch.setenv("RAY_ADDRESS", "local")
     if module := NEEDS.get(title):
         pytest.importorskip(module, reason=f"{module} is not installed")
     names: dict[str, Any] = {"__name__": "snippet"}
