@@ -155,11 +155,7 @@ class EnvironmentTask(Task):
     def validate_baselines(self, names: Sequence[str], validation: Any) -> dict[str, float]:
         seeds = _seeds(validation, _VALIDATION)
         evaluation = EnvironmentEvaluation(self, (self.case,), seeds, validation.seed)
-        values = {}
-        for name in names:
-            part = evaluation.part(self.load_policy(name), self.case)
-            values[name] = float(evaluation.play(part, 0, len(seeds))[self.problem.measure.name].mean())
-        return values
+        return evaluation.means([self.load_policy(name) for name in names], self.problem.measure.name)
 
     def measured(self, info: Mapping[str, Any]) -> float:
         """What an episode came to, from its last info."""

@@ -169,6 +169,14 @@ class Evaluation(ABC):
         Pure: in whatever pieces and processes a part is played, the rows are the same.
         """
 
+    def means(self, policies: Sequence[Any], column: str) -> dict[str, float]:
+        """The mean of a column over all episodes of the first case, by the names of the policies."""
+        played = {
+            policy.name: self.play(self.part(policy, self.cases[0]), 0, len(self.pairs))
+            for policy in policies
+        }
+        return {name: float(episodes[column].mean()) for name, episodes in played.items()}
+
     def record(self, policies: Sequence[Any], folder: Path, most: int) -> Iterator[Path]:
         """Record the first `most` episodes under each policy and case for the viewer; yields every file."""
         raise UserError(f"episodes of the problem {self.task.problem.name} cannot be recorded")

@@ -11,7 +11,6 @@ import torch
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_rescheduling.environment.env import VMReschedulingEnv
-from spane_rllib.problems.vm_rescheduling.mappings.loading import draw
 from spane_rllib.problems.vm_rescheduling.mappings.synthetic import generate
 from spane_rllib.problems.vm_rescheduling.planners.names import planner
 from spane_rllib.problems.vm_rescheduling.planners.planner import Request
@@ -118,7 +117,7 @@ def test_training_saving_and_planning(imitate: str | None, task: RescheduleTask,
 def test_baselines_plan_for_the_mappings_of_validation(task: RescheduleTask) -> None:
     validation = VM_RESCHEDULING.validation(episodes=3, every=1)
     values = task.validate_baselines(["ha", "random"], validation)
-    numbers = draw(task.mappings.numbers("validation"), 3, validation.seed, "validation")
+    numbers = task.mappings.draw("validation", 3, validation.seed)
     before = [Simulation(task.mappings[number]).value for number in numbers.tolist()]
     after = []
     for number in numbers.tolist():

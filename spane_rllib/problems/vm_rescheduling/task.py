@@ -13,7 +13,7 @@ from spane_rllib.core.settings import validated
 from spane_rllib.core.words import near_miss
 from spane_rllib.problems.problem import Identity, Task
 from spane_rllib.problems.vm_rescheduling.evaluation import RescheduleEvaluation
-from spane_rllib.problems.vm_rescheduling.mappings.loading import Mappings, draw
+from spane_rllib.problems.vm_rescheduling.mappings.loading import Mappings
 from spane_rllib.problems.vm_rescheduling.planners.names import planner
 from spane_rllib.problems.vm_rescheduling.policies import ReschedulePolicy
 from spane_rllib.problems.vm_rescheduling.settings import RescheduleSettings
@@ -70,13 +70,9 @@ class RescheduleTask(Task):
         from spane_rllib.problems.vm_rescheduling.training import PLANNING_SECONDS
 
         limit, seed = self.instance.migrations, validation.seed
-        numbers = draw(self.mappings.numbers("validation"), validation.episodes, seed, "validation")
+        numbers = self.mappings.draw("validation", validation.episodes, seed)
         evaluation = RescheduleEvaluation(self, (limit,), numbers, PLANNING_SECONDS, seed, "validation")
-        values = {}
-        for name in names:
-            plans = evaluation.play(evaluation.part(self.load_policy(name), limit), 0, len(numbers))
-            values[name] = float(plans["fragment_rate_after"].mean())
-        return values
+        return evaluation.means([self.load_policy(name) for name in names], "fragment_rate_after")
 
     def save_model(
         self,
@@ -129,8 +125,6 @@ class RescheduleTask(Task):
             fields = self.instance.model_dump() | {"machines": settings.machines}
             task = RescheduleTask(self.problem, validated(RescheduleSettings, fields))
         cases = settings.migration_limit or (self.instance.migrations,)
-        numbers = draw(
-            task.mappings.numbers(settings.split), settings.episodes, settings.seed, settings.split
-        )
+        numbers = task.mappings.draw(settings.split, settings.episodes, settings.seed)
         chosen = f"{len(numbers):,} mappings of the {settings.split} split, seed {settings.seed}"
         return RescheduleEvaluation(task, cases, numbers, settings.seconds, settings.seed, chosen)

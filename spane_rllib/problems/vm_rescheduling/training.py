@@ -18,7 +18,6 @@ from spane_rllib.learning.rollouts import Episode, Starts
 from spane_rllib.learning.run import Run, timed
 from spane_rllib.learning.tensors import device_of, to_tensors
 from spane_rllib.problems.vm_rescheduling.environment.env import VMReschedulingEnv
-from spane_rllib.problems.vm_rescheduling.mappings.loading import draw
 from spane_rllib.problems.vm_rescheduling.planners.names import planner
 from spane_rllib.problems.vm_rescheduling.planners.planner import Request
 from spane_rllib.problems.vm_rescheduling.planners.search import exchanged
@@ -36,7 +35,7 @@ that are trained on."""
 def begin(task: RescheduleTask, network: Any, settings: Any, validation: Any, seed: int) -> Run:
     """A run of PPO on the training mappings of a task; see `Task.begin_run`."""
     keywords = task.instance.model_dump()
-    numbers = draw(task.mappings.numbers("validation"), validation.episodes, validation.seed, "validation")
+    numbers = task.mappings.draw("validation", validation.episodes, validation.seed)
     rollouts = EnvironmentRollouts(
         lambda: VMReschedulingEnv(**keywords),
         settings.lanes,

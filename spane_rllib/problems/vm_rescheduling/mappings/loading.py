@@ -87,6 +87,15 @@ class Mappings:
         divided = any(Path(file).parent.name in _FOLDERS.values() for file in self.files)
         return within if divided else range(len(self.files))
 
+    def draw(self, split: str, count: int | str, seed: int) -> npt.NDArray[np.int64]:
+        """(E,) numbers of mappings in ascending order, all of a split or drawn without repetition."""
+        every = np.array(self.numbers(split), np.int64)
+        if not len(every):
+            raise UserError(f"split {split}: there are no mappings in it")
+        if count == "all" or int(count) >= len(every):
+            return every
+        return np.sort(np.random.default_rng(seed).choice(every, int(count), replace=False))
+
     def __getitem__(self, number: int) -> Mapping:
         return _mapping(self.source, self.machines, number)
 
@@ -134,13 +143,3 @@ def _files(source: str) -> tuple[str, ...]:
     if not source.endswith(_FILES):
         raise UserError(f"mappings {source}: the name of the file must end in {', '.join(_FILES)}")
     return (source,)
-
-
-def draw(numbers: Sequence[int], count: int | str, seed: int, split: str) -> npt.NDArray[np.int64]:
-    """(E,) numbers of mappings in ascending order, all of a split or drawn without repetition."""
-    every = np.array(numbers, np.int64)
-    if not len(every):
-        raise UserError(f"split {split}: there are no mappings in it")
-    if count == "all" or int(count) >= len(every):
-        return every
-    return np.sort(np.random.default_rng(seed).choice(every, int(count), replace=False))

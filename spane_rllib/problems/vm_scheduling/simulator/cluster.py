@@ -108,12 +108,12 @@ class Cluster:
     @cached_property
     def pairs(self) -> int:
         """Servers as the rules of placing see them, N: those of more than two nodes count as several."""
-        return sum(group.count * group.pairs for group in self.groups) or self.servers
+        return sum(group.count * group.pairs for group in self._groups)
 
     @property
     def nodes(self) -> int:
         """Number of NUMA nodes."""
-        return sum(group.count * group.nodes for group in self.groups) or self.slots
+        return sum(group.count * group.nodes for group in self._groups)
 
     @property
     def slots(self) -> int:
@@ -151,8 +151,7 @@ class Cluster:
     @cached_property
     def places(self) -> npt.NDArray[np.int64]:
         """(slots, 2) server and node of every slot."""
-        nodes = [(group.pairs * NODES_PER_SERVER) for group in self.groups for _ in range(group.count)]
-        nodes = nodes or [NODES_PER_SERVER] * self.servers
+        nodes = [NODES_PER_SERVER * group.pairs for group in self._groups for _ in range(group.count)]
         first = np.cumsum([0, *nodes[:-1]])
         server = np.repeat(np.arange(len(nodes)), nodes)
         return np.stack([server, np.arange(len(server)) - first[server]], axis=1)
