@@ -12,7 +12,13 @@ from typing import Any, NoReturn
 
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.progress import Progress, close_progress
-from spane_rllib.core.signals import INTERRUPTED, exit_code, open_standard_streams, stopping_like_ctrl_c
+from spane_rllib.core.signals import (
+    INTERRUPTED,
+    exit_code,
+    open_standard_streams,
+    stopping_like_ctrl_c,
+    was_told_to_stop,
+)
 from spane_rllib.core.tables import add_table_options, format_table, print_json, tables_chosen
 from spane_rllib.core.words import nearest
 
@@ -66,6 +72,11 @@ def _run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str]
     except OSError as error:  # a name too long, a full disk: where no better message was at hand
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return UserError.exit_code
+    except Exception:
+        if not was_told_to_stop():
+            raise
+        print("interrupted", file=sys.stderr)  # like the processes that did not answer any more
+        return INTERRUPTED
 
 
 class Parser(argparse.ArgumentParser):

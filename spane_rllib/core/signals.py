@@ -17,12 +17,14 @@ from typing import Any
 INTERRUPTED = 130
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 _told: int | None = None
+_noted = -1  # the end of a pipe into which the interpreter writes the number of every signal
 
 
 @contextmanager
 def stopping_like_ctrl_c() -> Iterator[None]:
     """For the block, SIGTERM and SIGHUP are Ctrl-C."""
     global _told
+    _arrived()  # what came before is not meant
     _told = None
     before = listen()
     try:
@@ -40,18 +42,42 @@ def listen() -> dict[int, Any]:
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
+    _note_arrivals()
     taken = [number for number in _STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
     return {number: signal.signal(number, _stop) for number in taken}
 
 
 def exit_code(code: int) -> int:
-    """`code`, but that of the signal where a command ended because of one."""
-    return 128 + _told if code == INTERRUPTED and _told is not None else code
+    """`code`, but that of the signal where one came before a command ended without success."""
+    return 128 + _told if code and _told is not None else code
 
 
 def was_told_to_stop() -> bool:
-    """Whether one of the signals came."""
+    """Whether one of the signals came, also where the main thread's call lets no handler run.
+
+    For who ends the process: a signal that is only found here is not passed on as Ctrl-C any more.
+    """
+    global _told
+    if _told is None:
+        _told = next((number for number in _arrived() if number in _STOPPING), None)
     return _told is not None
+
+
+def _note_arrivals() -> None:
+    global _noted
+    if _noted < 0:
+        _noted, written = os.pipe()
+        os.set_blocking(_noted, False)
+        os.set_blocking(written, False)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
+
+
+def _arrived() -> bytes:
+    """The numbers of the signals since the last call; with none of them the pipe is empty."""
+    try:
+        return os.read(_noted, 1 << 16)
+    except OSError:
+        return b""
 
 
 def open_standard_streams() -> None:

@@ -331,7 +331,7 @@ def test_a_run_that_is_told_to_stop(
         for process in [run.process, *(processes if everyone else [])]:
             with suppress(psutil.Error):
                 process.send_signal(told)
-        assert run.end(ANSWER_S) == 128 + told
+        assert run.end(ANSWER_S) == 128 + told, run.errors
         assert not list(filter(is_alive, processes))
     assert f"--resume {output}/tiny" in run.errors.splitlines()[-1]
     resume(folder)
@@ -343,7 +343,7 @@ def test_the_head(workplace: Path, finished: Path, part: str) -> None:
     with under_way(workplace, part) as (run, folder):
         (victim,) = run.descendants(part)
         victim.kill()
-        assert run.end(timeout=ANSWER_S) == 1
+        assert run.end(timeout=ANSWER_S) == 1, run.errors
     line = run.errors.splitlines()[-1]
     assert line.startswith("error: Ray's") and f"--resume {part}/tiny" in line
     resume(folder)
@@ -360,7 +360,7 @@ def test_the_head_of_a_cluster_that_was_joined(
     try:
         with under_way(workplace, "cluster", RAY_ADDRESS=address) as (run, folder):
             cluster.head_node.all_processes["gcs_server"][0].process.kill()
-            assert run.end(timeout=ANSWER_S) == 1
+            assert run.end(timeout=ANSWER_S) == 1, run.errors
     finally:
         cluster.shutdown()
     line = run.errors.splitlines()[-1]

@@ -33,14 +33,53 @@ def main(argv):
 sys.exit(run_command(main))
 """
 
+# The call lets other threads run, but no handler of a signal, like some calls to Ray.
+DEAF = """
+import hashlib, os, sys, threading, time
+from pathlib import Path
+from spane_rllib.core.console import run_command
+from spane_rllib.core.signals import exit_code, was_told_to_stop
+
+def watch():
+    while not was_told_to_stop():
+        time.sleep(0.01)
+    os._exit(exit_code(1))
+
+def main(argv):
+    threading.Thread(target=watch, daemon=True).start()
+    Path("up").touch()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+
+sys.exit(run_command(main))
+"""
+FAILING = """
+import os, signal, sys, time
+from spane_rllib.core.console import run_command
+
+def main(argv):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1000)
+    finally:
+        raise RuntimeError("the connection is lost")
+
+sys.exit(run_command(main))
+"""
+
 
 def ignore(number: int) -> Callable[[], object]:
     return lambda: signal.signal(number, signal.SIG_IGN)
 
 
-def start(folder: Path, *, prepare: Callable[[], object] | None = None, stream: int = subprocess.PIPE):
+def start(
+    folder: Path,
+    *,
+    prepare: Callable[[], object] | None = None,
+    stream: int = subprocess.PIPE,
+    command: str = COMMAND,
+) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND],
+        [sys.executable, "-c", command],
         cwd=folder,
         stdout=stream,
         stderr=stream,
@@ -79,6 +118,18 @@ def test_a_second_signal_does_not_disturb_the_end(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=ANSWER_S)
     assert (process.returncode, errors.splitlines()[-1]) == (143, "interrupted")
+
+
+def test_a_signal_is_known_while_no_handler_can_run(tmp_path: Path) -> None:
+    process = start(tmp_path, command=DEAF)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=ANSWER_S)
+    assert process.returncode == 143
+
+
+def test_what_fails_because_all_was_told_to_stop(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, timeout=ANSWER_S)
+    assert (done.returncode, done.stderr) == (143, "interrupted\n")
 
 
 def test_under_nohup_a_command_goes_on(tmp_path: Path) -> None:
