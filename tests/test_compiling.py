@@ -4,15 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import ClassVar
 
-import numba
 import pytest
 from calling import from_python
-from numba.core.event import Event, Listener, install_listener
 
 import spane_rllib.core.compiling
-from spane_rllib.core.compiling import compiled, inlined
+from spane_rllib.core.compiling import inlined
 
 PACKAGE = Path(spane_rllib.__file__).parent
 # A package as a third party writes it.
@@ -151,23 +148,3 @@ def test_what_is_inlined_refuses_python() -> None:
         with pytest.raises(TypeError, match=r"double is inlined: call it from a compiled function"):
             double(21)
         assert from_python(double)(21) == 42
-
-
-def test_the_level_of_optimization_is_that_of_others_again() -> None:
-    class Levels(Listener):
-        seen: ClassVar[list[int]] = []
-
-        def on_start(self, event: Event) -> None:
-            self.seen.append(int(numba.config.OPT))
-
-        def on_end(self, event: Event) -> None:
-            pass
-
-    def triple(x: float) -> float:
-        return 3 * x
-
-    before = int(numba.config.OPT)
-    with install_listener("numba:run_pass", Levels()):
-        assert compiled(triple)(before + 0.5) == 3 * before + 1.5
-    assert Levels.seen and max(Levels.seen) <= 2
-    assert int(numba.config.OPT) == before

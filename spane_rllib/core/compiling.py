@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import numba
 import numpy.typing as npt
 from numba.core import cgutils, types
-from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 from spane_rllib.core.errors import UserError
@@ -17,7 +16,6 @@ from spane_rllib.core.sources import function_digest
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _njit: Any = numba.njit  # its types leave out the options about wrappers
-_LEVEL = type(numba.config.OPT)(2)  # of LLVM's optimization
 
 
 def compiled(function: Function) -> Function:
@@ -30,7 +28,6 @@ def compiled(function: Function) -> Function:
     """
     _check_compiler()
     dispatcher = _njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
-    _optimize_moderately(dispatcher)
     file = dispatcher._cache._cache_file
     file._source_stamp = function_digest(function) or file._source_stamp
     load_index = file._load_index
@@ -44,22 +41,6 @@ def compiled(function: Function) -> Function:
 
     file._load_index = load_readable_index
     return dispatcher
-
-
-def _optimize_moderately(dispatcher: Any) -> None:
-    """Compile at LLVM's level 2: as fast as 3 here, and a fifth less to wait for."""
-    compile_anew = dispatcher._compiler.compile
-
-    @global_compiler_lock  # so that two threads do not restore each other's level
-    def compile_at_level_2(*arguments: Any) -> Any:
-        chosen = numba.config.OPT
-        numba.config.OPT = min(chosen, _LEVEL)
-        try:
-            return compile_anew(*arguments)
-        finally:
-            numba.config.OPT = chosen
-
-    dispatcher._compiler.compile = compile_at_level_2
 
 
 def _check_compiler() -> None:
