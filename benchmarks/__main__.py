@@ -21,7 +21,7 @@ TOPICS = (
     "rescheduling",
     "gpu_jobs",
 )
-TOOLS = ("mutants", "soak")
+TOOLS = ("mutants", "soak", "versions")
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 OUTPUT = ROOT / "results" / "published" / "benchmarks.csv"
