@@ -7,9 +7,11 @@ import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from spane_rllib.core.console import Parser, run_command, whole_number
 
+_SIZES = ("node_cpu", "node_memory", "double_memory_threshold")
 _EPILOG = """POST /place     {"servers": [[[cores, GiB], [cores, GiB]], ...], "vm": {"cpu": 4, "memory": 8}}
 POST /filter, POST /prioritize     the calls of a Kubernetes scheduler extender
 GET /health, GET /metrics (Prometheus)
@@ -49,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shadow", metavar="FILE", help="log decisions beside what was done (`placed`), a JSON object a line"
     )
+    parser.add_argument(
+        "--cluster", metavar="YAML", help="servers that differ, as the file of `evaluate --cluster` says them"
+    )
     for option, unit, what in (
         ("--node-cpu", "CORES", "of a NUMA node (the model's, else 40)"),
         ("--node-memory", "GIB", "of a NUMA node (the model's, else 90)"),
@@ -76,15 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.shadow is not None:
         shadow = str(Path(arguments.shadow).absolute())
         check_file_writable(shadow)
-    make = partial(
-        load_application,
-        arguments.policy,
-        shadow,
-        node_cpu=arguments.node_cpu,
-        node_memory=arguments.node_memory,
-        double_memory_threshold=arguments.double_memory_threshold,
-        trace=arguments.trace,
-    )
+    make = partial(load_application, arguments.policy, shadow, trace=arguments.trace, **_cluster(arguments))
     make()  # a bad name fails here in one line, and what is compiled is compiled once
     from spane_rllib.cluster.serving import served
 
@@ -99,6 +96,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{arguments.policy} answers at {address}/place (Ctrl-C ends)", flush=True)
         threading.Event().wait()
     return 0
+
+
+def _cluster(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The keywords of `load_policy` that say what the servers are; None where the model says it."""
+    from spane_rllib.core.errors import UserError
+
+    sizes = {name: getattr(arguments, name) for name in _SIZES}
+    if arguments.cluster is None:
+        return sizes
+    for name, value in sizes.items():
+        if value is not None:
+            raise UserError(f"argument --{name.replace('_', '-')}: not allowed with argument --cluster")
+    from spane_rllib.problems.vm_scheduling.data import read_cluster
+
+    settings = read_cluster(arguments.cluster)
+    if settings.server_groups is None:
+        return settings.model_dump(include=set(_SIZES))
+    return settings.model_dump(include={"server_groups", "double_memory_threshold"})
 
 
 if __name__ == "__main__":

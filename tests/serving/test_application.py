@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spane_rllib.problems.vm_scheduling.deploying import load_deployed
-from spane_rllib.problems.vm_scheduling.serving.application import Application
+from spane_rllib.problems.vm_scheduling.serving.application import Application, load_application
 from spane_rllib.problems.vm_scheduling.serving.counters import metrics_text
 from spane_rllib.problems.vm_scheduling.serving.extender import PREFIX, pod_request, quantity
 
@@ -33,6 +33,18 @@ def test_place(application: Application) -> None:
     assert post(application, "/place", double) == {"server": 0, "node": None}
     large = {"servers": SERVERS, "vm": {"cpu": 41, "memory": 8}}
     assert post(application, "/place", large) == {"server": None, "node": None}
+
+
+def test_servers_that_differ() -> None:
+    """Of one, two and four NUMA nodes: a pair of nodes each, what is not there has nothing free."""
+    groups = [{"count": 1, "node_cpu": 8 * nodes, "node_memory": 90, "nodes": nodes} for nodes in (1, 2, 4)]
+    application = load_application("first-fit", server_groups=groups)
+    free = [[[8, 90], [0, 0]], [[16, 90], [16, 90]], [[32, 90], [32, 90]], [[0, 90], [32, 90]]]
+    for cpu, placed in ((8, {"server": 0, "node": 0}), (16, {"server": 1, "node": 0}), (33, None)):
+        answer = post(application, "/place", {"servers": free, "vm": {"cpu": cpu, "memory": 8}})
+        assert answer == (placed or {"server": None, "node": None})
+    few = application.answer("POST", "/place", json.dumps({"servers": SERVERS, "vm": VM}).encode())
+    assert few.status == 400 and b"servers: must be 4" in few.body
 
 
 def test_shadow(application: Application, tmp_path: Path) -> None:

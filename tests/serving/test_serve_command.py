@@ -15,23 +15,41 @@ import pytest
 from spane_rllib.core.errors import UserError
 from spane_rllib.serve import main
 
-SERVERS = [[[40, 90], [12, 20]], [[3, 9], [40, 90]]]
+SERVERS = [[[40, 90], [12, 20]], [[3, 9], [64, 128]]]
+GROUPS = """
+server_groups:
+  - {count: 1, node_cpu: 40, node_memory: 90}
+  - {count: 1, node_cpu: 64, node_memory: 128}
+"""
 
 
 def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="frist-fit"):
         main(["frist-fit"])
+    (tmp_path / "cluster.yaml").write_text(GROUPS)
+    (tmp_path / "bad.yaml").write_text("server_group: []")
+    for arguments, message in (
+        (
+            [str(tmp_path / "cluster.yaml"), "--node-cpu", "8"],
+            "--node-cpu: not allowed with argument --cluster",
+        ),
+        ([str(tmp_path / "bad.yaml")], r"bad\.yaml: server_group: unknown key; did you mean server_groups"),
+    ):
+        with pytest.raises(UserError, match=message):
+            main(["first-fit", "--cluster", *arguments])
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="cannot listen at"):
         pytest.importorskip("ray.serve", reason="needs the extra `serve`", exc_type=ImportError)
         main(["first-fit", "--port", str(taken.getsockname()[1])])
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """A server of two replicas."""
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A server of two replicas, of a cluster of unlike servers."""
     pytest.importorskip("ray.serve", reason="needs the extra `serve`", exc_type=ImportError)
     command = [sys.executable, "-m", "spane_rllib.serve", "first-fit", "--port", "0"]
-    command += ["--replicas", "2", "--max-body", "1"]
+    cluster = tmp_path_factory.mktemp("serve") / "cluster.yaml"
+    cluster.write_text(GROUPS)
+    command += ["--replicas", "2", "--max-body", "1", "--cluster", str(cluster)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -54,6 +72,8 @@ def test_the_server(port: int) -> None:
     place = json.dumps({"servers": SERVERS, "vm": {"cpu": 4, "memory": 8}})
     for _ in range(20):
         assert ask(port, "POST", "/place", place) == (200, b'{"server": 0, "node": 0}')
+    large = json.dumps({"servers": SERVERS, "vm": {"cpu": 60, "memory": 8}})
+    assert ask(port, "POST", "/place", large) == (200, b'{"server": 1, "node": 1}')
     for body, text in (
         (b"{", b"is not JSON"),
         (b" " * 2**21, b"larger than the 1,048,576 bytes"),
@@ -65,6 +85,6 @@ def test_the_server(port: int) -> None:
     # Replicas report once a second, and when they are asked.
     for _ in range(100):
         status, metrics = ask(port, "GET", "/metrics")
-        if b'spane_rllib_requests_total{path="/place",status="200"} 20' in metrics:
+        if b'spane_rllib_requests_total{path="/place",status="200"} 21' in metrics:
             break
-    assert status == 200 and b'status="200"} 20' in metrics
+    assert status == 200 and b'status="200"} 21' in metrics

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,8 +142,8 @@ def load_application(policy: str, shadow: str | None = None, **options: Any) -> 
     """
     deployed = load_deployed(policy, **options)
     fixed = getattr(getattr(deployed.policy, "network", None), "fixed_servers", None)
-    cluster = deployed.cluster
-    deployed.act([[[cluster.node_cpu, cluster.node_memory]] * 2] * (fixed or 1), (1.0, 1.0))
+    cluster = deployed.cluster if deployed.cluster.groups else replace(deployed.cluster, servers=fixed or 1)
+    deployed.act(cluster.node_sizes().reshape(cluster.pairs, -1, 2), (1.0, 1.0))
     deployed.reset()
     return Application(deployed, shadow)
 
