@@ -9,7 +9,9 @@ from time_limits import TEST_S
 ROOT = Path(__file__).parent
 ALONE = {ROOT / "failures", ROOT / "cluster"}
 START_RAY = {ROOT / "bad_input/test_bad_results_folders.py", ROOT / "rllib/test_algorithm.py"}
-FIRST = START_RAY | {ROOT / "vm_scheduling/test_policy_training.py"}
+# Long files first: one that began last would leave the other worker idle. But those that start Ray and those
+# that train compile the same where the cache is empty, which both workers at once would do twice.
+SIMULATOR, TRAINING = ROOT / "vm_scheduling/simulator", ROOT / "vm_scheduling/test_policy_training.py"
 
 # A busy machine, or a kernel that compiles at the first example, says nothing about the code.
 settings.register_profile("spane_rllib", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,8 +25,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first: one that began last would leave the other workers idle."""
-    items.sort(key=lambda item: item.path not in FIRST and item.path.parent not in ALONE)
+    def turn(item: pytest.Item) -> int:
+        if item.path in START_RAY or item.path.parent in ALONE:
+            return 0
+        return 1 if item.path.parent == SIMULATOR else 2 if item.path == TRAINING else 3
+
+    items.sort(key=turn)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -35,7 +41,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """
     if config.option.dist != "loadfile":
         return None
-    assert all(file.is_file() for file in FIRST), "a file that is named above has moved"
+    assert all(path.exists() for path in (*START_RAY, SIMULATOR, TRAINING)), "what is named above has moved"
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
