@@ -18,7 +18,8 @@ class Page:
 
     Args:
         title: of the page, as plain text.
-        package: whose folder `page` has `body.html` (what is inside the body, but the scripts), `style.css`
+        package: whose folder `page` has `body.html` (what is inside the body, but the scripts;
+            `{{playback by STEP}}` stands for the buttons that all pages share), `style.css`
             (after the viewer's `base.css`) and the modules.
         modules: names of its scripts, each after those that it imports. Names are distinct over all of them;
             the viewer's own (`format.js`, `surface.js`, `player.js`, `controls.js`) come first and can be

@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from spane_rllib.problems.viewing import Page
 
 _SHARED = ("format.js", "surface.js", "player.js", "controls.js")
+_PLAYBACK = re.compile(r"( *){{playback by (\w+)}}\n")
 _IMPORT_OR_EXPORT = re.compile(r"^import .*?;\n|^export ", re.MULTILINE | re.DOTALL)
 
 
@@ -29,12 +31,24 @@ def render_page(page: Page) -> str:
         "policy": f"default-src 'none'; img-src data:; {sources}",
         "title": html.escape(page.title),
         "style": style,
-        "body": _read(page.package, "body.html").rstrip(),
+        "body": body(page.package),
         "recordings": _json(page.recordings),
         "script": script,
     }
     frame = _read(__package__, "frame.html")
     return re.sub(r"{{(\w+)}}", lambda match: parts[match[1]], frame)
+
+
+def body(package: str) -> str:
+    """A problem's `body.html` with the buttons that all pages share, at `{{playback by STEP}}`."""
+    buttons = _read(__package__, "playback.html")
+
+    def of_steps(place: re.Match[str]) -> str:
+        indent, step = place.groups()
+        text = buttons.replace("{{step}}", step).replace("{{steps}}", f"{step.capitalize()}s")
+        return textwrap.indent(text, indent)
+
+    return _PLAYBACK.sub(of_steps, _read(package, "body.html")).rstrip()
 
 
 def bundle(package: str, modules: Sequence[str]) -> str:
