@@ -25,6 +25,7 @@ _ATTEMPTS = 3
 _NOTED_EVERY_S = 5.0
 _ENDED_IN_S = 0.5
 _KILLED_IN_S = 30.0  # at a low priority on a busy machine also the end of a killed process takes its time
+_ASKED_EVERY_S = 1.0
 _SIGNALS_AT_ONCE_S = 0.2
 _HEAD_TIMEOUT_S = 30.0  # half of what Ray itself waits before it ends every process of the cluster
 
@@ -65,11 +66,13 @@ def ray_session(
         processes = _Processes(ray._private.worker._global_node)
         lost = processes.lost
     listen()  # Ray has taken SIGTERM
-    threading.Thread(target=_watch, args=(lost, ended, if_lost, processes), daemon=True).start()
+    watcher = threading.Thread(target=_watch, args=(lost, ended, if_lost, processes), daemon=True)
+    watcher.start()
     try:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else None
     finally:
         ended.set()
+        watcher.join()  # it does not return where it is about to end the process
         if processes is not None:
             processes.note()
         ray.shutdown()
@@ -164,14 +167,16 @@ class _Processes:
 def _head_of(address: str) -> Lost:
     """Whether the GCS at `address`, HOST:PORT, has not accepted a connection for `_HEAD_TIMEOUT_S`."""
     host, _, port = address.rpartition(":")
-    answered = time.monotonic()
+    answered = asked = time.monotonic()
 
     def lost() -> str:
-        nonlocal answered
+        nonlocal answered, asked
+        if time.monotonic() - asked < _ASKED_EVERY_S:
+            return ""
+        asked = time.monotonic()
         with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=5):
             answered = time.monotonic()
         silent = time.monotonic() - answered
-        time.sleep(1)
         return f"the cluster's head, {address}, does not answer" if silent > _HEAD_TIMEOUT_S else ""
 
     return lost
@@ -187,6 +192,9 @@ def _watch(lost: Lost, ended: threading.Event, if_lost: str, processes: _Process
         told = was_told_to_stop()
         close_progress()
         print(f"{'interrupted' if told else f'error: {reason}'}; {if_lost}", file=sys.stderr, flush=True)
+        null = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):  # what other threads print now is about Ray's end
+            os.dup2(null, stream)
         if processes is not None:
             processes.end()
         os._exit(exit_code(INTERRUPTED) if told else 1)
