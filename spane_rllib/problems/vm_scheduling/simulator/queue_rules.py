@@ -1,9 +1,9 @@
 """The rules of scheduling VMs that wait, under any queue discipline but first come, first served.
 
 Departures of an instant come before its arrivals, and are released together. After departures the waiting VMs
-are tried in order of arrival, or of size; a VM is also tried when it arrives. `Queue` says who is tried, and how
-many of the VMs that could not be placed hold a reservation; `plan` says what these leave to others. A VM that
-fits when it is tried is placed at once; a policy chooses where. `docs/queue_disciplines.md` specifies all this.
+are tried in order of arrival, or of size; a VM is also tried when it arrives. `Queue` says who is tried, and
+how many of the VMs that could not be placed hold a reservation; `plan` says what these leave to others. A VM
+that fits when it is tried is placed at once; a policy chooses where. docs/queue_disciplines.md has all rules.
 
 The queue is a list: the k-th VM of the episode is followed by `LaneState.behind[k]`. The counter HEAD holds
 the VM at hand.
