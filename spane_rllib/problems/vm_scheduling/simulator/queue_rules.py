@@ -136,7 +136,7 @@ def _last_before(work: WorkloadArrays, state: LaneState, lane: int, position: in
     last, other = np.int64(-1), counters[FIRST]
     while other >= 0 and order * _size(work, counters[START] + other) <= order * size:
         last, other = other, np.int64(state.behind[lane, other])
-    return last
+    return int(last)
 
 
 @inlined
