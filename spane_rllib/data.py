@@ -87,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CORESxGIB",
         help="drop and count VMs that no empty server of two such NUMA nodes holds, as in 40x90",
     )
+    command.add_argument(
+        "--density",
+        type=_density,
+        default=1.0,
+        metavar="FACTOR",
+        help="let VMs arrive so many times as densely, for so much larger a cluster (default: 1)",
+    )
     command = add(
         "describe", _describe, "show sizes, lifetimes, arrivals and load of a trace, or of GPU jobs"
     )
@@ -233,8 +240,22 @@ def _convert(arguments: argparse.Namespace) -> None:
     if arguments.drop_oversize is not None:
         trace, dropped = _without_oversize(trace, arguments.drop_oversize)
         text += f"\n  dropped {dropped:,}: no empty server of 2 x ({arguments.drop_oversize}) holds it"
+    if arguments.density != 1:
+        trace = trace.denser(arguments.density)
+        text += f"\n  arrivals {arguments.density:g} times as dense"
     write_trace(trace, arguments.output)
     print(f"{arguments.output}: {text}")
+
+
+def _density(text: str) -> float:
+    """The type of `--density`."""
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 1e-6 <= factor <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from 1e-6 to 1e6")
+    return factor
 
 
 def _read_public(arguments: argparse.Namespace) -> TraceReading:

@@ -56,6 +56,22 @@ def test_convert_reports_what_it_skips(tmp_path: Path, capsys: pytest.CaptureFix
     assert read_trace(target, never_ending="keep").trace.lifetime.tolist() == [2, np.inf]
 
 
+def test_convert_makes_arrivals_denser(
+    trace: VmTrace, trace_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = trace_file.with_name("dense.npy")
+    assert data("convert", trace_file, target, "--density", "4") == 0
+    assert "arrivals 4 times as dense" in capsys.readouterr().out
+    dense = read_trace(target).trace
+    assert (4 * dense.arrival).tolist() == trace.arrival.tolist()
+    for column in ("cpu", "memory", "lifetime"):
+        assert getattr(dense, column).tolist() == getattr(trace, column).tolist()
+    for wrong in ("0", "-1", "nan", "inf", "many"):
+        assert data("convert", trace_file, trace_file.with_name("no.npy"), "--density", wrong) == 2
+        assert f"'{wrong}' is not a number from" in capsys.readouterr().err
+    assert not trace_file.with_name("no.npy").exists()
+
+
 def test_the_output_name_is_checked_before_reading(capsys: pytest.CaptureFixture[str]) -> None:
     assert data("convert", "absent.csv", "out.txt") == 2
     assert "must end in" in capsys.readouterr().err

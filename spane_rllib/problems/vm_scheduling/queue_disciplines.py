@@ -20,6 +20,8 @@ FORMS: dict[str, str] = {
     "skip:DEPTH": "the same while fewer than DEPTH VMs before it are blocked; skip:1 is fifo",
     "easy": "the first blocked VM holds a reservation; who passes must not delay it",
     "conservative": "every blocked VM holds a reservation",
+    "smallest": "as skip, but those that wait are tried from the smallest to the largest",
+    "largest": "as skip, but those that wait are tried from the largest to the smallest",
     "aged:SECONDS": "skip until the first VM has waited for SECONDS, then nobody passes it",
 }
 """What `parse_queue` takes, with one line for people."""
@@ -29,19 +31,21 @@ _MAX_DEPTH = 1_000_000
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue discipline: VMs that wait are tried in order of arrival, and some are not tried.
+    """A queue discipline: VMs that wait are tried in some order, and some are not tried.
 
     Args:
         text: as `parse_queue` takes it.
         depth: a VM is tried only while fewer VMs than this before it are blocked.
         patience: nobody is tried behind a VM that has waited for so many seconds.
         reservations: how many of the first blocked VMs hold a reservation.
+        order: VMs are tried from the smallest (1) or the largest (-1) on, and not in order of arrival (0).
     """
 
     text: str = "fifo"
     depth: float = 1
     patience: float = math.inf
     reservations: float = 0
+    order: int = 0
 
     @property
     def is_fifo(self) -> bool:
@@ -65,6 +69,10 @@ def parse_queue(text: str) -> Queue:
                 return FIFO
             if name == "skip":
                 return Queue("skip", depth=math.inf)
+            if name == "smallest":
+                return Queue("smallest", depth=math.inf, order=1)
+            if name == "largest":
+                return Queue("largest", depth=math.inf, order=-1)
             if name == "easy":
                 return Queue("easy", depth=math.inf, reservations=1)
             if name == "conservative":

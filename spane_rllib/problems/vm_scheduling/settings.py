@@ -136,8 +136,8 @@ class WaitInstanceSettings(SlotInstanceSettings):
     cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="The cluster trained on.")
     queue: QueueText = Field(
         default=FIFO.text,
-        description="Queue discipline: `fifo` (reference), `skip`, `skip:DEPTH`, `easy`, `conservative` or "
-        "`aged:SECONDS`; see docs/queue_disciplines.md.",
+        description="Queue discipline: `fifo` (reference), `skip`, `skip:DEPTH`, `easy`, `conservative`, "
+        "`aged:SECONDS`, `smallest` or `largest`; see docs/queue_disciplines.md.",
     )
     lifetimes: LifetimesText = Field(
         default=UNKNOWN.text,

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from reference_simulator import Decision, Episode, Free, Situation, Size, Vm
 
@@ -144,8 +145,17 @@ def simulate(
             now = arrival
             if not tries(arriving, waiting):
                 waiting.append(arriving)
+                if queue.order:
+                    waiting.sort(key=lambda i: (queue.order * share(vms[i], sizes[0]), i))
             arriving += 1
     return Episode(decisions, stuck=bool(waiting)), fairness([decision.vm for decision in decisions])
+
+
+def share(vm: Vm, node: Size) -> Fraction:
+    """Of a server, of what it takes more of."""
+    cpu = Fraction(vm.per_node.cpu) / Fraction(node.cpu)
+    memory = Fraction(vm.per_node.memory) / Fraction(node.memory)
+    return max(cpu, memory) * (2 if vm.double else 1)
 
 
 def fairness(order: list[int]) -> Fairness:

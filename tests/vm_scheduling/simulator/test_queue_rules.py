@@ -27,7 +27,7 @@ from spane_rllib.problems.vm_scheduling.simulator import (
 )
 from spane_rllib.problems.vm_scheduling.simulator.rules import HEAD, NOW, STUCK
 
-QUEUES = ["skip", "skip:2", "skip:3", "easy", "conservative", "aged:0.5", "aged:3"]
+QUEUES = ["skip", "skip:2", "skip:3", "easy", "conservative", "aged:0.5", "aged:3", "smallest", "largest"]
 queues = st.sampled_from(QUEUES).map(parse_queue)
 many = settings(max_examples=150)
 some = settings(max_examples=60)
@@ -201,6 +201,24 @@ BLOCKED_GIANT = [
 )
 def test_a_blocked_giant_by_hand(queue: str, expected: list[float]) -> None:
     assert starts_of(BLOCKED_GIANT, queue) == expected
+
+
+# At 4 s four cores are free, and those that wait need three and two, or two, three and one.
+ONE_LARGE_FIRST = [(4, 8, 0, 10), (4, 8, 0, 4), (3, 4, 1, 5), (2, 2, 2, 5), (2, 2, 3, 5)]
+ONE_LARGE_SECOND = [(4, 8, 0, 10), (4, 8, 0, 4), (2, 2, 1, 5), (3, 4, 2, 5), (1, 1, 3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("queue", "first", "second"),
+    [
+        ("skip", [0, 0, 4, 9, 9], [0, 0, 4, 9, 4]),
+        ("smallest", [0, 0, 9, 4, 4], [0, 0, 4, 9, 4]),
+        ("largest", [0, 0, 4, 9, 9], [0, 0, 9, 4, 4]),
+    ],
+)
+def test_orders_of_size_by_hand(queue: str, first: list[float], second: list[float]) -> None:
+    assert starts_of(ONE_LARGE_FIRST, queue) == first
+    assert starts_of(ONE_LARGE_SECOND, queue) == second
 
 
 def test_only_a_reservation_of_its_own_protects_the_second_blocked_vm() -> None:

@@ -86,7 +86,7 @@ def _go_on(work: WorkloadArrays, state: LaneState, first: int) -> None:
         release_until(work, state, 0, moment)
         clocks[NOW] = moment
         if arrival < end:
-            join_queue(state, 0, counters[SEEN] - counters[START])
+            join_queue(work, state, 0, counters[SEEN] - counters[START])
             counters[SEEN] += 1
         if _any_fits(work, state, first):
             return
@@ -97,7 +97,7 @@ def begin_choice(work: WorkloadArrays, state: LaneState, start: int, vm_count: i
     """Begin an episode in lane 0 of an idle `state`; its first VM waits, and fits."""
     work, state = borrowed(work), borrowed(state)
     begin_queue(work, state, 0, start, vm_count)
-    join_queue(state, 0, 0)
+    join_queue(work, state, 0, 0)
 
 
 @compiled

@@ -1,9 +1,9 @@
 """The rules of scheduling VMs that wait, under any queue discipline but first come, first served.
 
 Departures of an instant come before its arrivals, and are released together. After departures the waiting VMs
-are tried in order of arrival; a VM is also tried when it arrives. `Queue` says who is tried, and how many of
-the VMs that could not be placed hold a reservation; `plan` says what these leave to others. A VM that fits
-when it is tried is placed at once; a policy chooses where. `docs/queue_disciplines.md` specifies all this.
+are tried in order of arrival, or of size; a VM is also tried when it arrives. `Queue` says who is tried, and
+how many of the VMs that could not be placed hold a reservation; `plan` says what these leave to others. A VM
+that fits when it is tried is placed at once; a policy chooses where. docs/queue_disciplines.md has all rules.
 
 The queue is a list: the k-th VM of the episode is followed by `LaneState.behind[k]`. The counter HEAD holds
 the VM at hand.
@@ -18,12 +18,15 @@ from spane_rllib.problems.vm_scheduling.simulator.plan import NO_PLAN, extend_pl
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     ARRIVAL,
     BLOCKED,
+    CPU,
     CURSOR,
+    DOUBLE,
     FINISHED,
     FIRST,
     FIRST_SLOT,
     HEAD,
     LAST,
+    MEMORY,
     MOST_PASSES,
     NOT_PLACED,
     NOW,
@@ -49,7 +52,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Positions in WorkloadArrays.queue.
-DEPTH, PATIENCE, RESERVATIONS, LISTED = range(4)
+DEPTH, PATIENCE, RESERVATIONS, LISTED, ORDER = range(5)
 
 
 @inlined
@@ -78,7 +81,10 @@ def leave_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
     if counters[CURSOR] < 0:  # it has just arrived
         return
     # Of the VMs that came before it, those still in the queue are the blocked ones before it.
-    passes = counters[PLACED] - (position - counters[BLOCKED])
+    earlier = counters[BLOCKED]
+    if work.queue[ORDER] != 0:
+        earlier = _earlier(state, lane, position)
+    passes = counters[PLACED] - (position - earlier)
     counters[OVERTAKEN] += passes > 0
     counters[PASSES] += passes
     counters[MOST_PASSES] = max(counters[MOST_PASSES], passes)
@@ -105,16 +111,51 @@ def _note_running(work: WorkloadArrays, state: LaneState, lane: int, position: i
 
 
 @inlined
-def join_queue(state: LaneState, lane: int, position: int) -> None:
-    """Put a VM that has arrived at the end of the queue."""
+def _earlier(state: LaneState, lane: int, position: int) -> int:
+    """How many VMs in the queue came before the one at `position`."""
+    count, other = 0, state.counters[lane, FIRST]
+    while other >= 0:
+        count += other < position
+        other = np.int64(state.behind[lane, other])
+    return count
+
+
+@inlined
+def _size(work: WorkloadArrays, vm: int) -> int:
+    """The share of a server that a VM takes, of cpu or memory, whichever is larger; in units times units."""
+    need, capacity = work.need[vm], work.capacity[0]
+    cpu = np.int64(need[CPU]) * capacity[MEMORY]
+    return max(cpu, np.int64(need[MEMORY]) * capacity[CPU]) * (1 + need[DOUBLE])
+
+
+@inlined
+def _last_before(work: WorkloadArrays, state: LaneState, lane: int, position: int) -> int:
+    """Of a queue in order of size, whom the VM at `position` is to stand behind; -1 for nobody."""
+    counters, order = state.counters[lane], work.queue[ORDER]
+    size = _size(work, counters[START] + position)
+    last, other = np.int64(-1), counters[FIRST]
+    while other >= 0 and order * _size(work, counters[START] + other) <= order * size:
+        last, other = other, np.int64(state.behind[lane, other])
+    return int(last)
+
+
+@inlined
+def join_queue(work: WorkloadArrays, state: LaneState, lane: int, position: int) -> None:
+    """Put a VM that has arrived into the queue: at its end, or behind those of its size."""
     counters = state.counters[lane]
     state.slot_of[lane, position] = NOT_PLACED
-    state.behind[lane, position] = -1
-    if counters[LAST] < 0:
-        counters[FIRST] = position
+    before = counters[LAST]
+    if work.queue[ORDER] != 0:
+        before = _last_before(work, state, lane, position)
+    following = counters[FIRST]
+    if before >= 0:
+        following = np.int64(state.behind[lane, before])
+        state.behind[lane, before] = position
     else:
-        state.behind[lane, counters[LAST]] = position
-    counters[LAST] = position
+        counters[FIRST] = position
+    state.behind[lane, position] = following
+    if following < 0:
+        counters[LAST] = position
     counters[WAITING] += 1
 
 
@@ -192,4 +233,4 @@ def settle_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
             counters[PREVIOUS], counters[CURSOR] = position, np.int64(state.behind[lane, position])
             counters[BLOCKED] += 1
         else:
-            join_queue(state, lane, position)
+            join_queue(work, state, lane, position)

@@ -145,7 +145,7 @@ class Workload:
         # The rules of queues with a depth of 1 are first come, first served, and list what runs if asked.
         if lifetimes.is_known or not queue.is_fifo:
             listed = lifetimes.is_known or queue.reservations > 0
-            rule = np.array([queue.depth, queue.patience, queue.reservations, listed])
+            rule = np.array([queue.depth, queue.patience, queue.reservations, listed, queue.order])
             other.arrays = other.arrays._replace(queue=rule, estimate=lifetimes.of(self.arrays.times[:, 1]))
             _freeze(other.arrays)
         return other
