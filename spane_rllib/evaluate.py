@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.record_episodes is not None and arguments.record is None:
         parser.error("argument --record-episodes: only allowed with argument --record")
     from spane_rllib.core.files import check_writable
+    from spane_rllib.experiments.compiling_ahead import compile_for
     from spane_rllib.experiments.results.parts import PartStore, joined, parts_of, play_parts
     from spane_rllib.experiments.results.tables import write_results
     from spane_rllib.problems.registry import find_problem
@@ -77,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(evaluation.description, file=sys.stderr)
     folder = arguments.parts or (arguments.output and Path(arguments.output) / "parts")
     store = PartStore(Path(folder), evaluation) if folder else None
+    compile_for(arguments.problem, policies or evaluation.policies)
     played = play_parts(evaluation, parts, workers=arguments.workers, store=store, label="evaluated")
     episodes = joined(parts, store.read if store else lambda part: played[part.key])
     summary = problem.summarize(episodes)

@@ -9,7 +9,7 @@ import pytest
 from calling import from_python
 
 import spane_rllib.core.compiling
-from spane_rllib.core.compiling import inlined
+from spane_rllib.core.compiling import compiled, inlined
 
 PACKAGE = Path(spane_rllib.__file__).parent
 # A package as a third party writes it.
@@ -24,7 +24,7 @@ def caller(x):
     return callee(x) + OFFSET
 """,
     "blocks": """
-from spane_rllib.core.compiling import inlined
+from spane_rllib.core.compiling import compiled, inlined
 
 @inlined
 def callee(x):
@@ -148,3 +148,37 @@ def test_what_is_inlined_refuses_python() -> None:
         with pytest.raises(TypeError, match=r"double is inlined: call it from a compiled function"):
             double(21)
         assert from_python(double)(21) == 42
+
+
+def test_an_error_of_what_is_inlined_keeps_its_value() -> None:
+    """Also in functions of others, which know nothing of how ours are compiled."""
+
+    @inlined
+    def checked(x: int) -> int:
+        if x > 3:
+            raise ValueError("too large", x)
+        return x
+
+    for call in (from_python(checked), compiled(lambda x: checked(x) + 1)):
+        assert call(3) in (3, 4)
+        with pytest.raises(ValueError, match=r"\('too large', 5\)"):
+            call(5)
+
+
+def test_what_is_inlined_is_compiled_once_for_all_constants() -> None:
+    @inlined
+    def power(x: int, times: int = 2) -> int:
+        return x**times
+
+    assert compiled(lambda x: power(x) + power(x, 3) + power(x, 4) + power(x, x))(3) == 9 + 27 + 81 + 27
+    assert len(power.overloads) == 2  # with and without the default
+
+
+def test_it_is_known_whether_a_function_is_in_the_cache(plugin: Path) -> None:
+    ask = "from spane_rllib.core.compiling import is_compiled\nfrom plugin.kernels import caller\n"
+    known = ask + "print(is_compiled(caller))"
+    assert run_main(plugin.parent, known) == ["False"]
+    run_main(plugin.parent, MAIN)
+    assert run_main(plugin.parent, known) == ["True"]
+    edit(plugin / "blocks.py", "2 * x", "3 * x")
+    assert run_main(plugin.parent, known) == ["False"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
 import numpy.typing as npt
+from llvmlite.binding import parse_assembly
 from numba.core import cgutils, types
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from spane_rllib.core.errors import UserError
@@ -28,6 +33,7 @@ def compiled(function: Function) -> Function:
     """
     _check_compiler()
     dispatcher = _njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    _compile_without_collecting(dispatcher)
     file = dispatcher._cache._cache_file
     file._source_stamp = function_digest(function) or file._source_stamp
     load_index = file._load_index
@@ -43,6 +49,29 @@ def compiled(function: Function) -> Function:
     return dispatcher
 
 
+def is_compiled(function: Callable[..., Any]) -> bool:
+    """Whether the cache has a `compiled` function for this processor, for whatever types of arguments."""
+    dispatcher: Any = function
+    processor = dispatcher.targetctx.codegen().magic_tuple()
+    return any(key[1] == processor for key in dispatcher._cache._cache_file._load_index())
+
+
+def _compile_without_collecting(dispatcher: Any) -> None:
+    """Look for no garbage while it is compiled, which takes a tenth of the time."""
+    compile_anew = dispatcher._compiler.compile
+
+    def compile_now(*arguments: Any) -> Any:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return compile_anew(*arguments)
+        finally:
+            if collecting:
+                gc.enable()
+
+    dispatcher._compiler.compile = compile_now
+
+
 def _check_compiler() -> None:
     """Raise a `UserError` where numba is told not to compile: some parts exist only compiled."""
     if numba.config.DISABLE_JIT:
@@ -54,7 +83,7 @@ def inlined(function: Function) -> Function:
 
     What Python would need takes about a fifth of the compilation of small functions with many arguments.
     """
-    without = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    without = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _Inlined}
     dispatcher = _njit(nogil=True, error_model="numpy", forceinline=True, **without)(function)
 
     def refuse(*_arguments: Any, **_keywords: Any) -> None:
@@ -63,7 +92,53 @@ def inlined(function: Function) -> Function:
     # Without these two, a call from Python would jump to the wrapper that is not there.
     dispatcher._insert = lambda *_version: None
     dispatcher._compile_for_args = refuse
+    fold = dispatcher._compiler.fold_argument_types
+
+    def fold_without_values(*given: Any) -> Any:
+        # Numba would compile a version for each constant; LLVM sees it anyway, once the function is inlined.
+        signature, kinds = fold(*given)
+        return signature, tuple(map(types.unliteral, kinds))
+
+    dispatcher._compiler.fold_argument_types = fold_without_values
     return dispatcher
+
+
+class _Inlined(Compiler):
+    """Numba's compiler up to the intermediate code, which is optimized where it is inlined."""
+
+    def __init__(self, typing: Any, target: Any, _library: Any, *others: Any) -> None:
+        super().__init__(typing, target, _Intermediate(target.codegen(), "inlined"), *others)
+
+
+class _Intermediate(JITCodeLibrary):
+    """Code of a function and what it calls, to be linked into others.
+
+    Numba would optimize every callee with all its own callees, and make machine code of them that nobody
+    runs: together almost half of a compilation.
+    """
+
+    def finalize(self) -> None:
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init |= library._reload_init
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, _name: str) -> int:
+        self._ensure_finalized()
+        return 0
+
+    @property
+    def codegen(self) -> Any:
+        return self
+
+    def set_env(self, name: str, environment: Any) -> None:
+        """Define what the code finds its constants by, as it does when it raises an error with a value."""
+        module = self._codegen._create_empty_module(name)
+        cpu_target.target_context.declare_env_global(module, name)
+        self._codegen._add_module(parse_assembly(str(module)))
+        self._codegen._engine.finalize_object()
+        self._codegen.set_env(name, environment)
 
 
 @inlined

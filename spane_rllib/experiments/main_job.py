@@ -10,6 +10,7 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable
 from spane_rllib.core.lock import locked
 from spane_rllib.core.progress import waiting
+from spane_rllib.experiments.compiling_ahead import compiling_ahead
 from spane_rllib.experiments.reports.report import write_report
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import check_identity, record_identity
@@ -59,7 +60,10 @@ def _run(
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {task.identity.short}")
     if_lost = f"what is finished is kept: python -m spane_rllib.tune --resume {folder.path} continues"
-    with ray_session(config.resources.num_cpus, dashboard=True, if_lost=if_lost) as dashboard:
+    with (
+        compiling_ahead(config.problem) as wait_for_compiled,
+        ray_session(config.resources.num_cpus, dashboard=True, if_lost=if_lost) as dashboard,
+    ):
         if dashboard:
             print(f"Ray dashboard: {dashboard}")
         _check_a_trial_fits(config)
@@ -69,6 +73,8 @@ def _run(
             shown_stage(config.name, "compilation"),
             waiting("compilation", "once after an installation"),
         ):
+            if wait_for_compiled:
+                wait_for_compiled()
             problem.compile_ahead()
         with folder.stage("training"), shown_stage(config.name, "training"):
             _validate_baselines(config, folder, task)

@@ -342,6 +342,19 @@ class Problem(ABC):
     def compile_ahead(self) -> None:  # noqa: B027  # nothing is compiled in some problems
         """Fill the compile cache, before many processes need it at the same moment."""
 
+    def missing_parts(self, policies: Sequence[Any] | None = None) -> Sequence[str]:
+        """Parts of `compile_ahead` that the cache lacks and that can be compiled side by side.
+
+        They are dealt out to processes in this order.
+
+        Args:
+            policies: who is evaluated; None where it is trained.
+        """
+        return ()
+
+    def compile_part(self, part: str) -> None:  # noqa: B027  # there are none
+        """Compile one of `missing_parts`."""
+
     # What the commands ask for.
 
     def import_models(self, folders: Mapping[Path, Path]) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.simulator.any_order_bound import any_order_bounds
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
@@ -155,7 +155,7 @@ def _packable(
 
     Both nodes of a server hold the same halves of double VMs, so one of `nodes` (N, 2) stands for the server.
     """
-    bins[:] = nodes
+    copy_into(bins, nodes)
     for index in range(len(flavours)):
         left = counts[index]
         for server in range(len(bins)):
@@ -200,7 +200,7 @@ def _search_packing(
     Of servers with equal free room only the first is tried, and equal items take servers in order. (Of all
     packings the first in the order of servers survives both.)
     """
-    bins[:] = nodes
+    copy_into(bins, nodes)
     choice = np.full(len(items), -1, np.int64)
     depth = 0
     for _ in range(_PACKING_TRIES):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -154,6 +154,16 @@ class WaitProblem(SlotProblem):
         from spane_rllib.problems.vm_scheduling.compile_ahead import compile_ahead
 
         compile_ahead()
+
+    def missing_parts(self, policies: Sequence[Any] | None = None) -> Sequence[str]:
+        from spane_rllib.problems.vm_scheduling.compiled_parts import missing_parts
+
+        return missing_parts(policies)
+
+    def compile_part(self, part: str) -> None:
+        from spane_rllib.problems.vm_scheduling.compiled_parts import compile_part
+
+        compile_part(part)
 
     def evaluation_of(self, parsed: argparse.Namespace) -> Evaluation:
         for option in ("scenario", "published_table"):

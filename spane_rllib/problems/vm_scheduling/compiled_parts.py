@@ -1,0 +1,57 @@
+"""What is compiled for waits, in parts for processes side by side; each imports no more than it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from spane_rllib.core.compiling import is_compiled
+from spane_rllib.datasets.vm_traces.synthetic import synthesize
+from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload, episodes, lower_bound
+
+
+def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
+    """Parts that the cache lacks for training, or for the evaluation of `policies`.
+
+    In turns they make two halves that take about as long.
+    """
+    networks = [policy.network for policy in policies or () if isinstance(policy, NetworkPolicy)]
+    largest: dict[str, Any] = {"bounds": lower_bound._bounds, "heuristics": episodes._run_episodes}
+    parts = ["bounds", "heuristics"]
+    if policies is None or networks:
+        from spane_rllib.problems.vm_scheduling import rollout
+        from spane_rllib.problems.vm_scheduling.networks.compiled import has_kernels
+
+        largest |= {"exploring": rollout._play_exploring, "playing": rollout._play_greedily}
+        if policies is None:
+            parts = ["exploring", "bounds", "playing", "heuristics"]
+        elif any(map(has_kernels, networks)):
+            parts = ["playing", "bounds", "heuristics"]
+    return tuple(part for part in parts if not is_compiled(largest[part]))
+
+
+def compile_part(part: str) -> None:
+    """Run a part on a tiny problem."""
+    cluster = Cluster(servers=2)
+    workload, starts, vms = Workload(synthesize(vms=2_000), cluster), np.array([0, 1]), np.array([50, 50])
+    if part == "bounds":
+        lower_bound.lower_bounds(workload, cluster, starts, vms)
+        episodes.probe_vm_counts(workload, cluster, starts)
+        return
+    if part == "heuristics":
+        HeuristicPolicy("fgd").play(workload, cluster, starts, vms, seed=0)
+        return
+    from spane_rllib.problems.vm_scheduling import rollout
+    from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+    from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+
+    network = CompiledQNetwork(build_network("spane", {}, cluster.servers, seed=0))  # type: ignore[arg-type]
+    if part == "playing":
+        rollout.play_greedily(network, workload, cluster, starts, vms)
+    else:
+        random = np.random.default_rng(0)
+        rollout.ExploringRollout(workload, cluster, 2).play(network, 0.0, starts, vms, random)
+        rollout.HeuristicRollout(workload, cluster, 2, Heuristic("sbf")).play(starts, vms)
