@@ -83,6 +83,7 @@ def inlined(function: Function) -> Function:
 
     What Python would need takes about a fifth of the compilation of small functions with many arguments.
     """
+    _check_compiler()
     without = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _Inlined}
     dispatcher = _njit(nogil=True, error_model="numpy", forceinline=True, **without)(function)
 
