@@ -98,6 +98,7 @@ def test_choices_are_learned() -> None:
             super().__init__()
             self.layer = nn.Linear(8, 4)
             nn.init.zeros_(self.layer.weight)
+            nn.init.zeros_(self.layer.bias)  # torch's own random state is as other tests leave it
 
         def forward(self, observation: dict[str, torch.Tensor]) -> torch.Tensor:
             return self.layer(observation["parts"].flatten(1))
