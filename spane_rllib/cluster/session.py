@@ -17,7 +17,7 @@ from typing import Any
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.files import check_writable
 from spane_rllib.core.progress import close_progress
-from spane_rllib.core.signals import INTERRUPTED, exit_code, listen, was_told_to_stop
+from spane_rllib.core.signals import exit_code, listen, was_told_to_stop
 
 # Small networks gain nothing from more threads, and trials share the cores.
 _WORKER_ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
@@ -189,12 +189,13 @@ def _watch(lost: Lost, ended: threading.Event, if_lost: str, processes: _Process
             continue
         time.sleep(_SIGNALS_AT_ONCE_S)
         # systemd and terminals send a signal to all processes at once, Ray's among them.
-        told = was_told_to_stop()
+        why = "interrupted" if was_told_to_stop() else f"error: {reason}"
+        code = exit_code(1)
         close_progress()
-        print(f"{'interrupted' if told else f'error: {reason}'}; {if_lost}", file=sys.stderr, flush=True)
+        print(f"{why}; {if_lost}", file=sys.stderr, flush=True)
         null = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):  # what other threads print now is about Ray's end
             os.dup2(null, stream)
         if processes is not None:
             processes.end()
-        os._exit(exit_code(INTERRUPTED) if told else 1)
+        os._exit(code)
