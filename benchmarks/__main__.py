@@ -17,6 +17,7 @@ TOPICS = (
     "evaluation",
     "training",
     "start_up",
+    "loading",
     "deploying",
     "rescheduling",
     "gpu_jobs",

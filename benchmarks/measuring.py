@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -85,16 +85,15 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
-def in_child(function: Callable[..., Any], *arguments: Any, core: int | None = None) -> Any:
-    """The result of `function(*arguments)` in a new process on one core (default: the first)."""
-    core = cores()[0] if core is None else core
-    with ProcessPoolExecutor(1, get_context("spawn"), _hold_on, (core,)) as pool:
+def in_child(function: Callable[..., Any], *arguments: Any, on: Iterable[int] | None = None) -> Any:
+    """The result of `function(*arguments)` in a new process on one core (default: the first), or several."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _hold_on, (set(on or cores()[:1]),)) as pool:
         return pool.submit(function, *arguments).result()
 
 
-def _hold_on(core: int) -> None:
+def _hold_on(cores: set[int]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # read by torch when it is imported, hence before it is
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
 
 
 def peak_memory_mb() -> float:

@@ -93,7 +93,7 @@ def _concurrent(steps: int) -> list[Row]:
     alone = in_child(train, steps)["total"]
     pair = cores()[:2]
     with ThreadPoolExecutor(2) as threads:
-        together = list(threads.map(lambda core: in_child(train, steps, core=core)["total"], pair))
+        together = list(threads.map(lambda core: in_child(train, steps, on=(core,))["total"], pair))
     speedup = 2 * alone / statistics.mean(together)
     return [Row("training", "throughput of two trials on two cores over one", "x", (speedup,), 1.9)]
 

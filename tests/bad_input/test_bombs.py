@@ -88,7 +88,7 @@ TEXTS: dict[str, Callable[[Path], None]] = {
     "200,000 columns": text(lambda: b",".join(b"a%d" % i for i in range(200_000)) + b"\n1\n"),
     "one long line": text(lambda: HEAD + b"1," * (8 << 20)),
     "one long number": text(lambda: HEAD + b"0,1,2,0," + b"9" * (8 << 20) + b"\n"),
-    "many lines": text(lambda: HEAD + b"\n" * 11_000_000),
+    "many lines": text(lambda: HEAD + b"\n" * 21_000_000),
     "a file with a hole": lambda path: sparse(path, HEAD, 1 << 40),
 }
 ARRAYS: dict[str, Callable[[Path], None]] = {

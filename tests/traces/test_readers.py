@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.datasets import text as text_files
+from spane_rllib.datasets.vm_traces import csv_table
 from spane_rllib.datasets.vm_traces.readers import read_trace
 
 LIFETIMES = "vmid,cpu,mem,at,lt\n"
@@ -52,6 +53,30 @@ def test_lifetime_form(tmp_path: Path) -> None:
 def test_variants_of_the_text_mean_the_same(tmp_path: Path, text: str) -> None:
     trace = read_trace(write(tmp_path, text)).trace
     assert columns(trace) == [[1, 4], [2, 8], [0, 10], [30, 20]]
+
+
+@pytest.mark.parametrize("ids", ["0 1 2", "7 3 5", "0 900000000 5", "7 007 +7", "a b c", "\u00e9 - \u2028x"])
+def test_ids_are_texts_whatever_they_look_like(tmp_path: Path, ids: str) -> None:
+    first, second, third = ids.split(" ")
+    rows = [f"{first},1,2,0,30\n", f"{second},1,2,1,30\n", f" {third} ,1,2,2,30\n"]
+    assert len(read_trace(write(tmp_path, LIFETIMES + "".join(rows))).trace) == 3
+    repeated = write(tmp_path, LIFETIMES + "".join([*rows, f"{second},1,2,3,30\n"]))
+    with pytest.raises(UserError, match=re.escape(f"row 5: vmid must be unique, got {second!r}")):
+        read_trace(repeated)
+    timed = [(kind, *pair) for kind in (0, 1) for pair in enumerate(ids.split(" "), 9 * kind)]
+    events = [f"{name},1,2,{time},{kind}\n" for kind, time, name in timed]
+    assert columns(read_trace(write(tmp_path, EVENTS + "".join(events))).trace)[3] == [9, 9, 9]
+
+
+def test_long_texts_are_parsed_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_table, "_BLOCK", 1000)
+    rows = [f"{vm},1,2,{vm / 8!r},{vm + 0.1!r}\n" for vm in range(1, 2000)]
+    trace = read_trace(write(tmp_path, LIFETIMES + "".join(rows))).trace
+    assert trace.arrival.tolist() == [vm / 8 for vm in range(1, 2000)]
+    assert trace.lifetime.tolist() == [vm + 0.1 for vm in range(1, 2000)]
+    rows[1500] = "1,1,2,999,3\n"
+    with pytest.raises(UserError, match=r"row 1502: vmid must be unique, got '1'"):
+        read_trace(write(tmp_path, LIFETIMES + "".join(rows)))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

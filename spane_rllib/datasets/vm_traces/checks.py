@@ -39,7 +39,7 @@ class RowProblems:
             shown = "" if value is None else f", got {shorten(value)}"
             self._first = (int(row), f"{complaint}{shown}")
 
-    def mark(self, bad: Mask, rows: Rows, complaint: str, values: npt.NDArray[Any] | None = None) -> Mask:
+    def mark(self, bad: Mask, rows: Rows, complaint: str, values: Any = None) -> Mask:
         """Note every row where `bad` holds; returns the mask of the good ones."""
         if bad.any():
             index = int(np.argmax(bad))

@@ -14,17 +14,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.reading import opened
 from spane_rllib.datasets.arrays import map_array
-from spane_rllib.datasets.text import read_text
-from spane_rllib.datasets.vm_traces.checks import Mask, RowProblems, Rows, in_order, valid_numbers
-from spane_rllib.datasets.vm_traces.csv_table import CsvTable, parse_rows, split_header
+from spane_rllib.datasets.text import read_utf8
+from spane_rllib.datasets.vm_traces.checks import RowProblems, Rows, in_order, valid_numbers
+from spane_rllib.datasets.vm_traces.csv_table import CsvTable, parse, parse_line_by_line, take_header
 from spane_rllib.datasets.vm_traces.trace import Column, VmTrace
 
 NeverEnding = Literal["drop", "keep"]
@@ -92,15 +91,21 @@ def _starts_with(file: Path, magic: bytes) -> bool:
 
 
 def _read_csv(file: Path, skip_invalid: bool, never_ending: NeverEnding) -> TraceReading:
-    columns, body = split_header(read_text(file, in_lines=True), str(file))
+    text = read_utf8(file, in_lines=True)
+    columns = take_header(text, str(file))
     is_events = _recognise_form(columns, str(file))
-    if not body.strip():
-        raise UserError(f"{file}: a header but no rows; give a file with at least one VM")
     problems = RowProblems(str(file), skip=skip_invalid)
-    table = parse_rows(body, columns, problems)
+    parsed = parse(text, columns)
+    if parsed is None:
+        table = parse_line_by_line(text, columns, problems)
+    else:
+        del text  # of a long trace it is as large as the numbers in it
+        table = CsvTable.of(parsed)
     rows = len(table.rows) + problems.counts.total()
+    if not rows:
+        raise UserError(f"{file}: a header but no rows; give a file with at least one VM")
     table = table.select(valid_numbers(table.numbers, table.rows, problems))
-    table = table.select(problems.mark(table.vmid == "", table.rows, "vmid must not be empty"))
+    table = table.select(problems.mark(table.vmid.empty, table.rows, "vmid must not be empty"))
     convert = _from_events if is_events else _from_lifetimes
     vms = convert(table, problems)
     return _finish(file, vms, never_ending, rows, problems.finish())
@@ -123,7 +128,7 @@ def _recognise_form(columns: list[str], place: str) -> bool:
 
 
 def _from_lifetimes(table: CsvTable, problems: RowProblems) -> Columns:
-    repeated = _repeated(_numbered(table.vmid))
+    repeated = table.vmid.repeated
     table = table.select(problems.mark(repeated, table.rows, "vmid must be unique", table.vmid))
     arrival = table.numbers["at"]
     late = ~in_order(arrival)
@@ -140,13 +145,14 @@ def _from_events(table: CsvTable, problems: RowProblems) -> Columns:
     table = table.select(
         problems.mark(~in_order(time), table.rows, "time must not be before an earlier row's", time)
     )
-    vm = _numbered(table.vmid)
-    vms = int(vm.max(initial=-1)) + 1
+    vm = table.vmid.number
+    vms = len(table.vmid.texts)
     deletes = table.numbers["type"] == 1
     create_rows, delete_rows = np.flatnonzero(~deletes), np.flatnonzero(deletes)
 
     def first_of_vm(which: Rows, complaint: str) -> Rows:
-        return which[problems.mark(_repeated(vm[which]), table.rows[which], complaint, table.vmid[which])]
+        ids = table.vmid.select(which)
+        return which[problems.mark(ids.repeated, table.rows[which], complaint, ids)]
 
     create_rows = first_of_vm(create_rows, "a VM must be created once")
     delete_rows = first_of_vm(delete_rows, "a VM must be deleted once")
@@ -156,7 +162,7 @@ def _from_events(table: CsvTable, problems: RowProblems) -> Columns:
     too_early = ~(deleted_at >= created_at[vm[delete_rows]])  # also true where there is no creation
     complaint = "a deletion must follow the creation of the VM"
     delete_rows = delete_rows[
-        problems.mark(too_early, table.rows[delete_rows], complaint, table.vmid[delete_rows])
+        problems.mark(too_early, table.rows[delete_rows], complaint, table.vmid.select(delete_rows))
     ]
     lifetimes = np.full(vms, np.inf)
     lifetimes[vm[delete_rows]] = table.numbers["time"][delete_rows] - created_at[vm[delete_rows]]
@@ -164,24 +170,11 @@ def _from_events(table: CsvTable, problems: RowProblems) -> Columns:
     row_of_deletion = np.full(vms, len(vm))
     row_of_deletion[vm[delete_rows]] = delete_rows
     complaint = "a VM must not be deleted in the second of its creation"
-    lasting = problems.mark(lifetime == 0, table.rows[create_rows], complaint, table.vmid[create_rows])
+    lasting = problems.mark(lifetime == 0, table.rows[create_rows], complaint, table.vmid.select(create_rows))
     create_rows = create_rows[lasting]
     cpu, memory, arrival = (table.numbers[name][create_rows] for name in ("cpu", "mem", "time"))
     deleted_before = np.searchsorted(create_rows, row_of_deletion[vm[create_rows]]).astype(np.float64)
     return cpu, memory, arrival, lifetime[lasting], deleted_before
-
-
-def _numbered(ids: npt.NDArray[Any]) -> Rows:
-    """For each id its number in order of first appearance."""
-    numbers: dict[str, int] = {}
-    return np.fromiter((numbers.setdefault(name, len(numbers)) for name in ids), np.int64, count=len(ids))
-
-
-def _repeated(numbers: Rows) -> Mask:
-    """Where a number appeared before."""
-    repeated = np.ones(len(numbers), dtype=bool)
-    repeated[np.unique(numbers, return_index=True)[1]] = False
-    return repeated
 
 
 def _read_npy(file: Path, skip_invalid: bool, never_ending: NeverEnding) -> TraceReading:
