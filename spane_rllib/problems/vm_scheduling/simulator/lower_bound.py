@@ -32,7 +32,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     release_until,
     reset_lane,
 )
-from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, WorkloadArrays
+from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, WorkloadArrays, freeze
 
 # The packing search gives up after this many tries and takes "packable" for an answer, which keeps the bound
 # valid. On 2 to 9 servers of the Huawei trace it is never reached.
@@ -63,6 +63,7 @@ def lower_bounds(
     pooled_need = np.zeros_like(work.need, np.int64)
     pooled_need[:, :2] = work.need[:, :2] * nodes[:, None]
     pooled = work._replace(need=pooled_need.astype(np.int32), capacity=pool.astype(np.int32)[None])
+    freeze(pooled)  # so that it has the types for which the rules are compiled in any case
     # Largest first makes the greedy packing succeed most often and the search short.
     double_rows = np.flatnonzero(work.need[:, DOUBLE])
     flavours, flavour_of_double = np.unique(work.need[double_rows, :2], axis=0, return_inverse=True)
@@ -170,16 +171,17 @@ def _packable(
             break
     else:
         return True
-    used = np.zeros(2, np.int64)
+    cpu_over, memory_over, total = np.int64(0), np.int64(0), np.int64(0)
     for index in range(len(flavours)):
-        used[CPU] += counts[index] * flavours[index, CPU]
-        used[MEMORY] += counts[index] * flavours[index, MEMORY]
+        cpu_over += counts[index] * flavours[index, CPU]
+        memory_over += counts[index] * flavours[index, MEMORY]
+        total += counts[index]
     for server in range(len(nodes)):
-        used[CPU] -= nodes[server, CPU]
-        used[MEMORY] -= nodes[server, MEMORY]
-    if used[CPU] > 0 or used[MEMORY] > 0:
+        cpu_over -= nodes[server, CPU]
+        memory_over -= nodes[server, MEMORY]
+    if cpu_over > 0 or memory_over > 0:
         return False
-    items = np.empty(counts.sum(), np.int64)
+    items = np.empty(total, np.int64)
     position = 0
     for index in range(len(flavours)):
         for _ in range(counts[index]):
@@ -201,7 +203,9 @@ def _search_packing(
     packings the first in the order of servers survives both.)
     """
     copy_into(bins, nodes)
-    choice = np.full(len(items), -1, np.int64)
+    choice = np.empty(len(items), np.int64)
+    for index in range(len(items)):
+        choice[index] = -1
     depth = 0
     for _ in range(_PACKING_TRIES):
         cpu, memory = flavours[items[depth], CPU], flavours[items[depth], MEMORY]

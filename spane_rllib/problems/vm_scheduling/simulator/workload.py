@@ -100,7 +100,7 @@ class Workload:
         self.probed: dict[int, npt.NDArray[np.int32]] = {}
         self.queue = FIFO
         self.lifetimes = UNKNOWN
-        _freeze(self.arrays)
+        freeze(self.arrays)
 
     def __len__(self) -> int:
         return len(self.trace)
@@ -147,7 +147,7 @@ class Workload:
             listed = lifetimes.is_known or queue.reservations > 0
             rule = np.array([queue.depth, queue.patience, queue.reservations, listed, queue.order])
             other.arrays = other.arrays._replace(queue=rule, estimate=lifetimes.of(self.arrays.times[:, 1]))
-            _freeze(other.arrays)
+            freeze(other.arrays)
         return other
 
     def vms_by_size(
@@ -228,7 +228,8 @@ def _rebuilt(trace: VmTrace, cluster: Cluster, queue: Queue, lifetimes: Lifetime
     return Workload(trace, cluster).under(queue, lifetimes)
 
 
-def _freeze(arrays: WorkloadArrays) -> None:
+def freeze(arrays: WorkloadArrays) -> None:
+    """Make the arrays read-only, which to a compiled function is another type."""
     for array in arrays:
         if array is not None:
             array.flags.writeable = False
