@@ -149,7 +149,7 @@ class Heuristic:
         # In the reference the queue itself is in order of priority.
         order = "priority" if rules.published and self.order == "arrival" else self.order
         queue = make_queue(jobs, *ORDERS[order](jobs, estimate, rules.seed))
-        state = begin(jobs, cluster, queue)
+        state = begin(jobs, cluster, queue, by_place=rules.published or self.how == "conservative")
         if rules.published:
             return self._published(jobs, cluster, queue, state, rules)
         held = cuts = log = None

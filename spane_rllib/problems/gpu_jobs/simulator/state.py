@@ -71,7 +71,7 @@ class State(NamedTuple):
     taken: npt.NDArray[np.int16]  # (N, T) GPUs by type, in the order of the arrays; shared ones count 0
     tree: Floats  # (2L,)
     head: Ints  # (C,) rank of the first job of a class that waits, N for none
-    waiting: Ints  # (N + 1,) Fenwick tree of waiting jobs over ranks
+    waiting: Ints  # (N + 1,) Fenwick tree of waiting jobs over ranks; (0,) where nobody asks
     scratch: Ints  # (P,)
 
 
@@ -117,8 +117,12 @@ def make_queue(jobs: Jobs, *keys: npt.ArrayLike) -> Queue:
     return Queue(rank, kind.astype(np.int64), leaf, job, milli, base, size, sizes / max(count, 1), by_rank)
 
 
-def begin(jobs: Jobs, cluster: Cluster, queue: Queue) -> State:
-    """An empty cluster before the first job arrives."""
+def begin(jobs: Jobs, cluster: Cluster, queue: Queue, by_place: bool = True) -> State:
+    """An empty cluster before the first job arrives.
+
+    `by_place`: whether jobs are looked up by their place in the queue (`queue.waiting_at`). To keep the places
+    costs as much as all else, since neighbours in the queue lie far apart in memory.
+    """
     count, arrays, gpus = len(jobs), cluster.arrays(), cluster.gpus
     pools = len(arrays.whole)
     state = State(
@@ -141,7 +145,7 @@ def begin(jobs: Jobs, cluster: Cluster, queue: Queue) -> State:
         taken=np.zeros((count, arrays.kinds), np.int16),
         tree=np.full(len(queue.job), ABSENT),
         head=np.full(len(queue.milli), count, np.int64),
-        waiting=np.zeros(count + 1, np.int64),
+        waiting=np.zeros(count + 1 if by_place else 0, np.int64),
         scratch=np.zeros(pools, np.int64),
     )
     state.count[ROWS] = gpus
