@@ -78,8 +78,8 @@ def test_quick_shows_every_key_and_is_small() -> None:
     assert set(data["training"]) == set(config.about.algorithms["dqn"].model_fields)
     trials = draw_trials(config)
     assert tuple(config.methods) == METHODS
-    assert len(trials) == 8
-    assert sum(trial.training.gradient_steps for trial in trials) <= 12_000  # some minutes on two cores
+    assert len(trials) == 4
+    assert sum(trial.training.gradient_steps for trial in trials) <= 4_000  # two minutes on two cores
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -111,7 +111,7 @@ def test_final_presets_train_the_tuned_values_from_five_seeds(method: str) -> No
     trials = draw_trials(config)
     assert (len(trials), config.evaluation.top_k, config.keep_weights) == (5, 5, "all")
     assert len({trial.seed for trial in trials}) == 5
-    assert (config.evaluation.seed, config.validation.episodes) == (2026, 1000)
+    assert (config.evaluation.seed, config.validation.episodes) == (2026, 5000 if method == "spane" else 1000)
     for trial in trials:
         training = trial.training
         # The imitated heuristic's own choices are worth 0 only relative to itself.

@@ -19,7 +19,6 @@ from spane_rllib.problems.vm_scheduling.networks.weights import (
     load_model,
     save_model,
 )
-from spane_rllib.problems.vm_scheduling.pretrained import model_folder
 
 METADATA = ModelMetadata(
     servers=5,
@@ -147,8 +146,8 @@ def test_a_model_of_format_version_1_plays_as_it_did(tmp_path):
     )
 
 
-def test_the_shipped_network_of_format_version_1_plays_as_it_did():
-    network, _ = load_model(model_folder("spane@pretrained"))
+def test_a_network_of_format_version_1_plays_as_it_did():
+    network, _ = load_model(Path(__file__).with_name("format_version_1"))
     servers, request = torch.arange(12.0).reshape(1, 3, 2, 2) / 12, torch.tensor([[0.25, 0.5, 1.0]])
     expected = torch.tensor([[-0.5018273, 0.3718640, -0.8217020, 0.2161292, -0.6885979, 0.1474751]])
     torch.testing.assert_close(network({"servers": servers, "request": request}), expected, atol=1e-5, rtol=0)
