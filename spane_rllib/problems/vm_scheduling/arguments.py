@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_queue,
         metavar="DISCIPLINE",
         help="who may be placed when VMs wait: fifo (default), skip, skip:DEPTH, easy, conservative, "
-        "aged:SECONDS, smallest, largest",
+        "aged:SECONDS, smallest, largest, hold",
     )
     parser.add_argument(
         "--lifetimes",

@@ -22,6 +22,7 @@ FORMS: dict[str, str] = {
     "conservative": "every blocked VM holds a reservation",
     "smallest": "as skip, but those that wait are tried from the smallest to the largest",
     "largest": "as skip, but those that wait are tried from the largest to the smallest",
+    "hold": "as skip, but a server is kept for the first blocked VM",
     "aged:SECONDS": "skip until the first VM has waited for SECONDS, then nobody passes it",
 }
 """What `parse_queue` takes, with one line for people."""
@@ -39,6 +40,7 @@ class Queue:
         patience: nobody is tried behind a VM that has waited for so many seconds.
         reservations: how many of the first blocked VMs hold a reservation.
         order: VMs are tried from the smallest (1) or the largest (-1) on, and not in order of arrival (0).
+        holds: whether the server on which the first blocked VM lacks least is kept for it.
     """
 
     text: str = "fifo"
@@ -46,6 +48,7 @@ class Queue:
     patience: float = math.inf
     reservations: float = 0
     order: int = 0
+    holds: bool = False
 
     @property
     def is_fifo(self) -> bool:
@@ -73,6 +76,8 @@ def parse_queue(text: str) -> Queue:
                 return Queue("smallest", depth=math.inf, order=1)
             if name == "largest":
                 return Queue("largest", depth=math.inf, order=-1)
+            if name == "hold":
+                return Queue("hold", depth=math.inf, holds=True)
             if name == "easy":
                 return Queue("easy", depth=math.inf, reservations=1)
             if name == "conservative":

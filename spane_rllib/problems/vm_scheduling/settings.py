@@ -137,7 +137,7 @@ class WaitInstanceSettings(SlotInstanceSettings):
     queue: QueueText = Field(
         default=FIFO.text,
         description="Queue discipline: `fifo` (reference), `skip`, `skip:DEPTH`, `easy`, `conservative`, "
-        "`aged:SECONDS`, `smallest` or `largest`; see docs/queue_disciplines.md.",
+        "`aged:SECONDS`, `smallest`, `largest` or `hold`; see docs/queue_disciplines.md.",
     )
     lifetimes: LifetimesText = Field(
         default=UNKNOWN.text,

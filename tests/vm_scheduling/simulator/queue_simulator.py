@@ -117,9 +117,12 @@ def simulate(
         vm, plan = vms[index], plan_behind(before)
         end = (now + estimate[index], 1)
         allowed = [slot for slot in range(len(sizes)) if plan.fits(vm, slot, (now, 0), end)]
+        free: Free = [Plan(sizes, now, plan_behind([]).bookings).free(k, (now, 0)) for k in range(len(sizes))]
+        if queue.holds and before:
+            kept = held_server(vms[before[0]], free, sizes)
+            allowed = [slot for slot in allowed if slot // 2 != kept]
         if not allowed:
             return False
-        free: Free = [Plan(sizes, now, plan_behind([]).bookings).free(k, (now, 0)) for k in range(len(sizes))]
         slot = choose(Allowed(free, vm, node, last_slot, allowed))
         decisions.append(Decision(index, now, now - vm.arrival, slot, free, allowed))
         running.append((now + vm.lifetime, end[0], index, slot))
@@ -149,6 +152,21 @@ def simulate(
                     waiting.sort(key=lambda i: (queue.order * share(vms[i], sizes[0]), i))
             arriving += 1
     return Episode(decisions, stuck=bool(waiting)), fairness([decision.vm for decision in decisions])
+
+
+def held_server(vm: Vm, free: Free, sizes: Free) -> int | None:
+    """Where the VM lacks least."""
+    shares = {}
+    for server in range(len(sizes) // 2):
+        nodes = [slot for slot in (2 * server, 2 * server + 1) if sizes[slot].holds(vm.per_node)]
+        if len(nodes) < (2 if vm.double else 1):
+            continue
+        of_node = [
+            min(Fraction(free[k].cpu) / vm.per_node.cpu, Fraction(free[k].memory) / vm.per_node.memory)
+            for k in nodes
+        ]
+        shares[server] = min(of_node) if vm.double else max(of_node)
+    return max(shares, key=lambda server: (shares[server], -server), default=None)
 
 
 def share(vm: Vm, node: Size) -> Fraction:

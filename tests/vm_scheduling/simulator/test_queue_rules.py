@@ -27,7 +27,8 @@ from spane_rllib.problems.vm_scheduling.simulator import (
 )
 from spane_rllib.problems.vm_scheduling.simulator.rules import HEAD, NOW, STUCK
 
-QUEUES = ["skip", "skip:2", "skip:3", "easy", "conservative", "aged:0.5", "aged:3", "smallest", "largest"]
+QUEUES = ["skip", "skip:2", "skip:3", "easy", "conservative", "aged:0.5", "aged:3"]
+QUEUES += ["smallest", "largest", "hold"]
 queues = st.sampled_from(QUEUES).map(parse_queue)
 many = settings(max_examples=150)
 some = settings(max_examples=60)
@@ -163,10 +164,11 @@ SERVER = Cluster(servers=1, node_cpu=4, node_memory=8, double_memory_threshold=8
 LAST_ROW = (1, 1, 1000, 1)
 
 
-def starts_of(vms: list[tuple[float, ...]], queue: str) -> list[float]:
-    """When each VM is placed on `SERVER` by First Fit."""
-    workload = Workload(trace_of([*vms, LAST_ROW]), SERVER).under(parse_queue(queue))
-    lanes = Lanes(workload, SERVER)
+def starts_of(vms: list[tuple[float, ...]], queue: str, servers: int = 1) -> list[float]:
+    """When each VM is placed by First Fit on servers like `SERVER`."""
+    cluster = replace(SERVER, servers=servers)
+    workload = Workload(trace_of([*vms, LAST_ROW]), cluster).under(parse_queue(queue))
+    lanes = Lanes(workload, cluster)
     lanes.reset(0, 0, len(vms))
     times = [math.nan] * len(vms)
     while lanes.running[0]:
@@ -195,6 +197,7 @@ BLOCKED_GIANT = [
         ("skip", [0, 0, 24, 4, 4, 10]),
         ("easy", [0, 0, 10, 4, 15, 5]),
         ("conservative", [0, 0, 10, 4, 15, 5]),
+        ("hold", [0, 0, 10, 15, 15, 15]),  # of one server nothing is left
         ("aged:2", [0, 0, 10, 15, 15, 15]),  # at 4 s the giant has waited for 3 s
         ("aged:4", [0, 0, 24, 4, 4, 29]),  # at 5 s it has waited for 4 s: VM 5 comes after it
     ],
@@ -219,6 +222,13 @@ ONE_LARGE_SECOND = [(4, 8, 0, 10), (4, 8, 0, 4), (2, 2, 1, 5), (3, 4, 2, 5), (1,
 def test_orders_of_size_by_hand(queue: str, first: list[float], second: list[float]) -> None:
     assert starts_of(ONE_LARGE_FIRST, queue) == first
     assert starts_of(ONE_LARGE_SECOND, queue) == second
+
+
+def test_a_server_is_held_for_a_giant_by_hand() -> None:
+    """The nodes of two servers are full until 10 and 4 s, 20 and 6 s; a giant waits, and a small VM comes."""
+    vms = [(4, 8, 0, 10), (4, 8, 0, 4), (4, 8, 0, 20), (4, 8, 0, 6), (8, 16, 1, 5), (2, 2, 5, 20)]
+    assert starts_of(vms, "skip", servers=2) == [0, 0, 0, 0, 20, 5]
+    assert starts_of(vms, "hold", servers=2) == [0, 0, 0, 0, 10, 6]
 
 
 def test_only_a_reservation_of_its_own_protects_the_second_blocked_vm() -> None:

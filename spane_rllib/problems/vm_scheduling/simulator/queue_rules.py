@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import inlined
+from spane_rllib.core.compiling import copy_into, inlined
 from spane_rllib.problems.vm_scheduling.simulator.plan import NO_PLAN, extend_plan
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     ARRIVAL,
@@ -52,7 +52,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Positions in WorkloadArrays.queue.
-DEPTH, PATIENCE, RESERVATIONS, LISTED, ORDER = range(5)
+DEPTH, PATIENCE, RESERVATIONS, LISTED, ORDER, HOLDS = range(6)
 
 
 @inlined
@@ -170,6 +170,35 @@ def _is_tried(work: WorkloadArrays, state: LaneState, lane: int, blocked: int) -
 
 
 @inlined
+def _share_of_need(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int) -> float:
+    """How much of what a VM needs on a node is free on `slot`, of the scarcer resource; -1: too small."""
+    need, row = work.need[vm], 0 if work.capacity.shape[0] == 1 else 1 + slot
+    if work.capacity[row, CPU] < need[CPU] or work.capacity[row, MEMORY] < need[MEMORY]:
+        return -1.0
+    free = state.free[lane]
+    return min(free[CPU, slot] / need[CPU], free[MEMORY, slot] / need[MEMORY])
+
+
+@inlined
+def _hold_server(work: WorkloadArrays, state: LaneState, lane: int) -> None:
+    """Write to `room` what is free, but for the server on which the first in the queue lacks least."""
+    vm = state.counters[lane, START] + state.counters[lane, FIRST]
+    room = state.room[lane]
+    copy_into(room, state.free[lane])
+    held, most = -1, -1.0
+    for first in range(0, room.shape[1], 2):
+        share = _share_of_need(work, state, lane, vm, first)
+        other = _share_of_need(work, state, lane, vm, first + 1)
+        share = min(share, other) if work.need[vm, DOUBLE] else max(share, other)
+        if share > most:
+            held, most = first, share
+    if held >= 0:
+        for slot in (held, held + 1):
+            room[CPU, slot] = 0
+            room[MEMORY, slot] = 0
+
+
+@inlined
 def settle_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
     """Bring the lane to the next VM that is placed, or to the end."""
     counters, clocks = state.counters[lane], state.clocks[lane]
@@ -220,6 +249,9 @@ def settle_queue(work: WorkloadArrays, state: LaneState, lane: int) -> None:
                     state.step_next,
                     state.room[lane],
                 )
+            elif before > 0 and work.queue[HOLDS] > 0:
+                counters[RESTRICTED] = 1
+                _hold_server(work, state, lane)
             room = room_of(state.room, state.free, counters, lane)
             slot = first_fit(room, work.need[start + position])
         elif counters[CURSOR] >= 0:

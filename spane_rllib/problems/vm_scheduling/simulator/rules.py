@@ -76,11 +76,11 @@ def allocate(
     queued: dict[str, Any] = {}
     if queue is not None:
         # A plan has a step for the present of each server, and one for each VM that runs or waits.
-        reserving, listed = queue[2] > 0, queue[3] > 0
+        reserving, listed, holding = queue[2] > 0, queue[3] > 0, queue[5] > 0
         running = longest if listed else 0
         steps = slots // 2 + longest if reserving else 0
         queued = {
-            "room": np.zeros((lanes, 2, slots if reserving else 0), np.int32),
+            "room": np.zeros((lanes, 2, slots if reserving or holding else 0), np.int32),
             "behind": np.zeros((lanes, longest), np.int32),
             "running": np.zeros((lanes, running), np.int32),
             "running_at": np.zeros((lanes, running), np.int32),

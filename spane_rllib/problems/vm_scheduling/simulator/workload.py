@@ -44,7 +44,8 @@ class WorkloadArrays(NamedTuple):
     # Of the allocations objective alone, else None:
     growth: Any = None  # (3,) float64, servers at first, servers added at a time, used share that adds
     # Of queue disciplines other than first come, first served, and where lifetimes are known, else None:
-    queue: Any = None  # (4,) float64, depth, patience in seconds, reservations, 1 if running VMs are listed
+    # (6,) float64, fields of `Queue`, and 1 if running VMs are listed; see `queue_rules`
+    queue: Any = None
     estimate: Any = None  # (n,) float64, lifetimes as the scheduler knows them, seconds
 
 
@@ -145,7 +146,8 @@ class Workload:
         # The rules of queues with a depth of 1 are first come, first served, and list what runs if asked.
         if lifetimes.is_known or not queue.is_fifo:
             listed = lifetimes.is_known or queue.reservations > 0
-            rule = np.array([queue.depth, queue.patience, queue.reservations, listed, queue.order])
+            settings = (queue.depth, queue.patience, queue.reservations, listed, queue.order, queue.holds)
+            rule = np.array(settings, np.float64)
             other.arrays = other.arrays._replace(queue=rule, estimate=lifetimes.of(self.arrays.times[:, 1]))
             freeze(other.arrays)
         return other

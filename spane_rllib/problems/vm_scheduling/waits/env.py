@@ -120,7 +120,7 @@ class VMSchedulingEnv(SlotEnv):
       taken instead).
     - `extra_vms`: VMs of an episode beyond First Fit's run length.
     - `queue`: the queue discipline: "fifo", "skip", "skip:DEPTH", "easy", "conservative", "aged:SECONDS",
-      "smallest" or "largest"; docs/queue_disciplines.md has their rules.
+      "smallest", "largest" or "hold"; docs/queue_disciplines.md has their rules.
     - `lifetimes`: what is known when a VM arrives: "unknown", "predicted:NOISE" (0.5: a typical error of 50%)
       or "known"; see docs/knowing_more.md. Estimates of "easy" and "conservative" are these, or the truth.
     - `render_mode`: None, or "rgb_array": `render()` draws servers and load as the viewer's animations do.
