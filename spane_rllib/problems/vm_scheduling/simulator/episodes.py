@@ -12,6 +12,11 @@ from spane_rllib.core.compiling import borrowed, compiled, copy_into
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
+from spane_rllib.problems.vm_scheduling.simulator.heuristic_codes import (
+    FIRST_FIT,
+    MOVE_TO_FRONT,
+    RANDOM,
+)
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import Heuristic, choose
 from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
@@ -35,15 +40,21 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     TOTAL_WAIT,
     LaneState,
     allocate,
-    first_fit,
+    lowest_slot,
     occupy,
     release_until,
     reset_lane,
 )
+from spane_rllib.problems.vm_scheduling.simulator.server_index import ServerIndex, server_index
+from spane_rllib.problems.vm_scheduling.simulator.tournaments import choose_among_many
 from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 # An episode goes on for this many VMs after First Fit first meets a full cluster (SPANE reference).
 EXTRA_VMS = 40
+
+
+SCANNED_SERVERS = 128
+"""Clusters of more servers get a `ServerIndex`, of twice as many where a scan ends at the first that fits."""
 
 
 class Ends(NamedTuple):
@@ -137,10 +148,24 @@ def play_heuristic(
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
     code, fragmentation = heuristic.compile(workload, cluster.pairs)
     longest = int(vm_counts.max(initial=1))
-    scratch = allocate(1, cluster.slots, longest, queue=workload.arrays.queue)
+    index = index_for(code, workload, cluster)
+    scratch = allocate(1, cluster.slots, longest, queue=workload.arrays.queue, index=index)
     finished = allocate(len(starts), 0, 0)
-    _run_episodes(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
+    run = _run_episodes if index is None else _run_large_episodes
+    run(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
     return Ends(finished.counters, finished.clocks)
+
+
+def index_for(code: int, workload: Workload, cluster: Cluster) -> ServerIndex | None:
+    """What heuristic `code` needs not to look at every server; None where it must, or is faster to.
+
+    Other rules than first come, first served look at what is reserved, or have servers that come later.
+    """
+    ends_early = code in (FIRST_FIT, MOVE_TO_FRONT, RANDOM)
+    few = cluster.pairs <= SCANNED_SERVERS * (2 if ends_early else 1)
+    if few or workload.arrays.queue is not None or workload.arrays.growth is not None:
+        return None
+    return server_index(cluster.pairs, np.zeros(0, np.int32) if ends_early else workload.kind)
 
 
 def probe_vm_counts(
@@ -159,9 +184,9 @@ def probe_vm_counts(
     missing = np.unique(starts[known[starts] == 0])
     if len(missing):
         arrays = workload.under(FIFO).arrays
-        longest = 4096
+        longest, index = 4096, index_for(FIRST_FIT, workload.under(FIFO), cluster)
         while True:
-            scratch = allocate(1, cluster.slots, longest)
+            scratch = allocate(1, cluster.slots, longest, index=index)
             placed = _probe(arrays, scratch, missing)
             unfinished = placed < 0
             known[missing[~unfinished]] = placed[~unfinished]
@@ -198,6 +223,34 @@ def _run_episodes(
 
 
 @compiled
+def _run_large_episodes(
+    work: WorkloadArrays,
+    scratch: LaneState,
+    code: int,
+    fragmentation: FragmentationArrays,
+    starts: npt.NDArray[np.int64],
+    vm_counts: npt.NDArray[np.int64],
+    seed: np.uint64,
+    finished: LaneState,
+) -> None:
+    """`_run_episodes` with an index in `scratch`; by itself, so that small clusters compile no more."""
+    work, scratch, finished = borrowed(work), borrowed(scratch), borrowed(finished)
+    fragmentation = borrowed(fragmentation)
+    counters = scratch.counters[0]
+    random = np.empty(1, np.uint64)
+    for episode in range(len(starts)):
+        random[0] = (seed << np.uint64(32)) ^ np.uint64(starts[episode])
+        begin(work, scratch, 0, starts[episode], vm_counts[episode])
+        while counters[STATUS] == RUNNING:
+            slot = choose_among_many(code, work, scratch, 0, fragmentation)
+            if slot < 0:
+                slot = choose(code, work, scratch, 0, random, fragmentation)
+            place(work, scratch, 0, slot)
+        copy_into(finished.counters[episode], counters)
+        copy_into(finished.clocks[episode], scratch.clocks[0])
+
+
+@compiled
 def _probe(work: WorkloadArrays, scratch: LaneState, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """VMs placed by First Fit before one fits nowhere; -1 where more than the lane has room for."""
     work, scratch = borrowed(work), borrowed(scratch)
@@ -206,15 +259,15 @@ def _probe(work: WorkloadArrays, scratch: LaneState, starts: npt.NDArray[np.int6
     longest = scratch.slot_of.shape[1]
     for episode in range(len(starts)):
         reset_lane(work, scratch, 0, starts[episode], longest)
-        slot = first_fit(free, work.need[counters[HEAD]])
+        slot = lowest_slot(scratch.index, free, work.need[counters[HEAD]], work.capacity)
         while slot >= 0 and counters[HEAD] < counters[STOP]:
             occupy(work, scratch, 0, slot)
             head = counters[HEAD]
-            if first_fit(free, work.need[head]) < 0:
+            if lowest_slot(scratch.index, free, work.need[head], work.capacity) < 0:
                 break
             release_until(work, scratch, 0, work.times[head, ARRIVAL])
             scratch.clocks[0, NOW] = work.times[head, ARRIVAL]
-            slot = first_fit(free, work.need[head])
+            slot = lowest_slot(scratch.index, free, work.need[head], work.capacity)
         placed[episode] = counters[HEAD] - counters[START]
         if counters[HEAD] == counters[STOP] and counters[HEAD] < len(work.need) - 1:
             placed[episode] = -1

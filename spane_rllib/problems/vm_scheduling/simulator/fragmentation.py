@@ -135,7 +135,7 @@ NO_FRAGMENTATION = FragmentationArrays(
 
 
 @inlined
-def _capacity_lost(
+def capacity_lost(
     free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], slot: int, fragmentation: FragmentationArrays
 ) -> float:
     """Weighted sum over flavours of the VMs the server could host before - after placing `need` on `slot`.
@@ -205,9 +205,9 @@ def least_fragmenting(
             full = fragmentation.fullness * server
             # Whoever remembers them may have more room.
             if fits_slot(free, need, first):
-                cost[0] = _capacity_lost(free, need, first, fragmentation) + full
+                cost[0] = capacity_lost(free, need, first, fragmentation) + full
             if fits_slot(free, need, first + 1):
-                cost[1] = _capacity_lost(free, need, first + 1, fragmentation) + full
+                cost[1] = capacity_lost(free, need, first + 1, fragmentation) + full
         for node in range(2):
             if not (fits_1 if node else fits_0):
                 continue

@@ -19,6 +19,18 @@ from spane_rllib.problems.vm_scheduling.simulator.fragmentation import (
     FragmentationGradient,
     least_fragmenting,
 )
+from spane_rllib.problems.vm_scheduling.simulator.heuristic_codes import (
+    BALANCE_FIT,
+    BEST_FIT,
+    BEST_FIT_VMAGENT,
+    FGD,
+    KEEP_64_CODE,
+    MOVE_TO_FRONT,
+    NAMES,
+    RANDOM,
+    SBF,
+    WORST_FIT,
+)
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     CPU,
     DOUBLE,
@@ -32,20 +44,6 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
 )
 from spane_rllib.problems.vm_scheduling.simulator.siblings import find_siblings
 from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, WorkloadArrays
-
-_NAMES = tuple(HEURISTICS)
-(
-    FIRST_FIT,
-    BEST_FIT,
-    WORST_FIT,
-    BALANCE_FIT,
-    RANDOM,
-    MOVE_TO_FRONT,
-    SBF,
-    FGD,
-    _KEEP_64,
-    BEST_FIT_VMAGENT,
-) = range(len(_NAMES))
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,8 @@ class Heuristic:
             # A bucket counts less than one VM of KEEP-64's flavour.
             flavours = KEEP_64 if self.name == "keep-64-exit" else NO_FLAVOURS
             return FGD, flavours.compile(workload, servers)._replace(exits=1.0 / BUCKETS)
-        code = _NAMES.index(self.name)
-        if code == _KEEP_64:
+        code = NAMES.index(self.name)
+        if code == KEEP_64_CODE:
             return FGD, KEEP_64.compile(workload, servers)
         if code == FGD:
             gradient = self.fragmentation or FragmentationGradient.of_trace(workload.trace)

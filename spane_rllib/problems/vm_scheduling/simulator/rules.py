@@ -20,6 +20,15 @@ import numpy.typing as npt
 
 from spane_rllib.core.compiling import inlined
 from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
+from spane_rllib.problems.vm_scheduling.simulator.server_index import (
+    SLOTS_OF_LEAF,
+    ServerIndex,
+    after_subtree,
+    least_of,
+    may_fit,
+    note_all,
+    note_change,
+)
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 # Columns of LaneState.counters.
@@ -63,14 +72,20 @@ class LaneState(NamedTuple):
     step_time: Any = None  # (S,) float64, begin of each step of the plan, seconds
     step_free: Any = None  # (S, 4) int32, free units of cpu on both nodes of its server, then of memory
     step_next: Any = None  # (S,) int32, the step after it on its server, or -1
+    index: Any = None  # ServerIndex of the only lane, of a large cluster whose VMs wait in line
 
 
 def allocate(
-    lanes: int, slots: int, longest: int, waits: bool = True, queue: npt.NDArray[np.float64] | None = None
+    lanes: int,
+    slots: int,
+    longest: int,
+    waits: bool = True,
+    queue: npt.NDArray[np.float64] | None = None,
+    index: ServerIndex | None = None,
 ) -> LaneState:
     """Idle lanes with room for episodes of up to `longest` VMs, none of which waits unless `waits`.
 
-    `queue` is that of `WorkloadArrays`.
+    `queue` is that of `WorkloadArrays`. An `index` is for the only lane, where VMs wait in line.
     """
     delayed = longest if waits else 0
     queued: dict[str, Any] = {}
@@ -97,6 +112,7 @@ def allocate(
         delayed_vm=np.zeros((lanes, delayed), np.int32),
         counters=np.zeros((lanes, COUNTERS), np.int64),
         clocks=np.zeros((lanes, CLOCKS), np.float64),
+        index=index,
         **queued,
     )
 
@@ -137,6 +153,31 @@ def first_fit(free: npt.NDArray[np.int32], need: npt.NDArray[np.int32]) -> int:
 
 
 @inlined
+def lowest_slot(
+    index: Any, free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], capacity: npt.NDArray[np.int32]
+) -> int:
+    """`first_fit` with the `LaneState.index`; `capacity` is that of `WorkloadArrays`."""
+    if index is None:
+        return first_fit(free, need)
+    else:  # by itself, so that nothing is compiled where there is no index
+        leaves = len(index.most) >> 1
+        least = least_of(need, capacity[0])
+        step = 2 if need[DOUBLE] else 1
+        node = 1
+        while node > 0:
+            if may_fit(index.most[node], least):
+                if node < leaves:
+                    node *= 2
+                    continue
+                begin = (node - leaves) * SLOTS_OF_LEAF
+                for slot in range(begin, min(begin + SLOTS_OF_LEAF, free.shape[1]), step):
+                    if fits_slot(free, need, slot):
+                        return slot
+            node = after_subtree(node)
+        return -1
+
+
+@inlined
 def take(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int, sign: int) -> None:
     """Occupy (`sign` = 1) or give back (-1) the resources of a VM on `slot`."""
     need = work.need[vm]
@@ -149,6 +190,7 @@ def take(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int, 
         share[node] = min(
             free[CPU, node] / work.capacity[0, CPU], free[MEMORY, node] / work.capacity[0, MEMORY]
         )
+    note_change(state.index, free, share, slot)
 
 
 @inlined
@@ -178,6 +220,7 @@ def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm
         state.free[lane, CPU, slot] = cpu
         state.free[lane, MEMORY, slot] = memory
         state.share[lane, slot] = min(cpu / capacity[0, CPU], memory / capacity[0, MEMORY])
+    note_all(state.index, state.free, state.share, lane)
     arrival = work.times[start, ARRIVAL]
     counters, clocks = state.counters[lane], state.clocks[lane]
     counters[START] = start
@@ -329,7 +372,7 @@ def settle(work: WorkloadArrays, state: LaneState, lane: int) -> None:
     need, arrival = work.need[head], work.times[head, ARRIVAL]
     release_until(work, state, lane, arrival)
     while True:
-        counters[FIRST_SLOT] = first_fit(state.free[lane], need)
+        counters[FIRST_SLOT] = lowest_slot(state.index, state.free[lane], need, work.capacity)
         if counters[FIRST_SLOT] >= 0:
             break
         end = next_end(work, state, lane)

@@ -1,0 +1,148 @@
+"""Large clusters: what is chosen by an index of the servers is what is chosen by looking at every one."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from calling import from_python
+
+from spane_rllib.datasets.vm_traces.synthetic import synthesize
+from spane_rllib.datasets.vm_traces.trace import VmTrace
+from spane_rllib.problems.vm_scheduling.allocations.scenario import load_scenario
+from spane_rllib.problems.vm_scheduling.allocations.workload import AllocationWorkload
+from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
+from spane_rllib.problems.vm_scheduling.queue_disciplines import parse_queue
+from spane_rllib.problems.vm_scheduling.simulator import (
+    Cluster,
+    FragmentationGradient,
+    Heuristic,
+    PlacementScore,
+    Workload,
+    episodes,
+    probe_vm_counts,
+    server_index,
+)
+from spane_rllib.problems.vm_scheduling.simulator.cluster import ServerGroup
+from spane_rllib.problems.vm_scheduling.simulator.episodes import index_for
+from spane_rllib.problems.vm_scheduling.simulator.heuristic_codes import FIRST_FIT, SBF
+from spane_rllib.problems.vm_scheduling.simulator.rules import (
+    FINISHED,
+    STATUS,
+    STUCK,
+    TOTAL_WAIT,
+    LaneState,
+    allocate,
+)
+
+_note_all = from_python(server_index.note_all)
+
+VMS = 3_000
+GRADIENT = FragmentationGradient(((1.0, 2.0), (3.0, 4.0), (12.0, 20.0)), (0.5, 1.0, 2.0), 0.7)
+
+
+def random_trace(seed: int, servers: int, kinds: int, endless: float = 0.0) -> VmTrace:
+    """VMs of `kinds` sizes, some far more frequent than others; after a while, `servers` are too few."""
+    random = np.random.default_rng(seed)
+    sizes = np.column_stack([random.integers(1, 9, kinds), random.integers(1, 17, kinds)]).astype(float)
+    sizes[:2] = (16, 24), (1, 1)
+    kind = (kinds * random.random(VMS) ** 3).astype(int)
+    lifetime = random.choice([1.0, 10.0, 40.0, 1000.0], VMS) * random.uniform(1.0, 3.0, VMS).round()
+    lifetime[random.random(VMS) < endless] = np.inf
+    arrival = np.sort(random.integers(0, 4 * VMS // servers, VMS)).astype(float)
+    cpu, memory = sizes[kind].T
+    return VmTrace(cpu, memory, arrival, lifetime, "random")
+
+
+def play(
+    workload: Workload, cluster: Cluster, heuristic: Heuristic, starts: list[int], indexed: bool
+) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    """Slots of all VMs, counters and clocks of each episode, one after the other in the same lane."""
+    code, fragmentation = heuristic.compile(workload, cluster.pairs)
+    index = server_index.server_index(cluster.pairs, workload.kind) if indexed else None
+    lane: LaneState = allocate(1, cluster.slots, VMS, index=index)
+    run = episodes._run_large_episodes if indexed else episodes._run_episodes
+    played = []
+    for start in starts:
+        lane.slot_of[:] = 0
+        ends = allocate(1, 0, 0)
+        rows, counts = workload.check_episodes(start, VMS)
+        run(workload.arrays, lane, code, fragmentation, rows, counts, np.uint64(3), ends)
+        played.append((lane.slot_of[0].copy(), ends.counters[0], ends.clocks[0]))
+    return played
+
+
+def assert_same(workload: Workload, cluster: Cluster, starts: list[int]) -> set[int]:
+    """Every heuristic plays the same with and without an index; what became of the episodes."""
+    heuristics = [Heuristic(name, GRADIENT if name == "fgd" else None) for name in HEURISTICS]
+    heuristics.append(Heuristic("fgd", PlacementScore(GRADIENT.flavours, GRADIENT.weights, 0.3, 0.2, 0.4)))
+    status = set()
+    for heuristic in heuristics:
+        for plain, indexed in zip(
+            *(play(workload, cluster, heuristic, starts, indexed) for indexed in (False, True)), strict=True
+        ):
+            for expected, got in zip(plain, indexed, strict=True):
+                np.testing.assert_array_equal(got, expected, heuristic.name)
+            status.add(int(plain[1][STATUS]))
+    return status
+
+
+@pytest.mark.parametrize("servers", [1, 3, 70, 131])
+def test_every_decision_of_every_heuristic(servers: int) -> None:
+    cluster = Cluster(servers, 8, 16, 16)
+    for seed, kinds in enumerate([3, 12]):
+        workload = Workload(random_trace(seed, servers, kinds), cluster)
+        assert assert_same(workload, cluster, [0, 700]) == {FINISHED}
+
+
+def test_servers_that_differ_and_vms_that_never_end() -> None:
+    groups = [ServerGroup(20, 4, 16, 4), ServerGroup(50, 8, 16), ServerGroup(9, 8, 12, 3)]
+    cluster = Cluster.of_groups(groups, 16)
+    workload = Workload(random_trace(5, cluster.pairs, 9, endless=0.2), cluster)
+    assert STUCK in assert_same(workload, cluster, [0, 2900])
+
+
+def test_more_kinds_of_vms_than_tournaments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_index, "_LARGEST_TABLE", 4 * 70)
+    cluster = Cluster(70, 8, 16, 16)
+    workload = Workload(random_trace(6, 70, 60), cluster)
+    assert len(server_index.server_index(70, workload.kind).kind_of) == 4 < workload.kind.max()
+    assert_same(workload, cluster, [0])
+
+
+@pytest.mark.parametrize("servers", [33, 70])
+def test_what_is_remembered_is_true(servers: int) -> None:
+    cluster = Cluster(servers, 8, 16, 16)
+    workload = Workload(random_trace(7, servers, 4), cluster)
+    index = server_index.server_index(servers, workload.kind)
+    lane = allocate(1, cluster.slots, VMS, index=index)
+    code, parameters = Heuristic("sbf").compile(workload, servers)
+    ends, (rows, counts) = allocate(1, 0, 0), workload.check_episodes(0, VMS)
+    episodes._run_large_episodes(workload.arrays, lane, code, parameters, rows, counts, np.uint64(0), ends)
+    assert ends.clocks[0, TOTAL_WAIT] > 0  # it was full at times
+    assert index.is_ready.any()
+    kept = index.most.copy()
+    assert (kept[1] >= 0).all()
+    _note_all(index, lane.free, lane.share, 0)
+    np.testing.assert_array_equal(index.most, kept)
+
+
+def test_episodes_are_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster(70, 8, 16, 16)
+    trace = random_trace(8, 70, 12)
+    plain = probe_vm_counts(Workload(trace, cluster), cluster, [0, 300])
+    monkeypatch.setattr(episodes, "SCANNED_SERVERS", 10)
+    assert probe_vm_counts(Workload(trace, cluster), cluster, [0, 300]).tolist() == plain.tolist()
+
+
+def test_who_has_an_index() -> None:
+    few, many = episodes.SCANNED_SERVERS, episodes.SCANNED_SERVERS + 1
+    workload = Workload(random_trace(9, 70, 3), Cluster(few, 8, 16, 16))
+    assert index_for(SBF, workload, workload.cluster) is None
+    large = Cluster(many, 8, 16, 16)
+    assert index_for(SBF, workload, large) is not None
+    assert index_for(FIRST_FIT, workload, large) is None  # ends early
+    assert index_for(SBF, workload.under(parse_queue("skip:16")), large) is None
+    scenario = load_scenario("fading").with_servers(many)
+    allocations = AllocationWorkload(synthesize(vms=100), scenario)
+    assert index_for(SBF, allocations, allocations.cluster) is None
