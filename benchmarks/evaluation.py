@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from benchmarks import plain_baseline
-from benchmarks.clusters import five_server_episodes
+from benchmarks.clusters import five_server_episodes, large_episodes
 from benchmarks.measuring import Row, in_child, seconds
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.policies import NetworkPolicy
@@ -24,4 +26,13 @@ def _measure(quick: bool) -> list[Row]:
     rate = plain_baseline.placements_per_second(plain_episodes, network)
     baseline = float(problem[3].sum()) / rate
     name = f"greedy evaluation of a SPANE model, {episodes:,} episodes"
-    return [Row("evaluation", name, "s", samples, 2.0, 0.7, baseline)]
+    rows = [Row("evaluation", name, "s", samples, 2.0, 0.7, baseline)]
+    for servers, target in ((100, 5.0), (1000, 30.0)):
+        decisions = 200 if quick else 5000
+        workload, cluster, starts, _ = large_episodes(servers, 1)
+        large = (workload, cluster, starts, np.array([decisions]))
+        samples = seconds(lambda: policy.play(*large, seed=0), repeats)  # noqa: B023  # called at once
+        name = f"greedy evaluation of a SPANE model, {servers:,} servers: a decision"
+        samples = tuple(elapsed / decisions * 1e6 for elapsed in samples)
+        rows.append(Row("evaluation", name, "us", samples, target))
+    return rows

@@ -54,8 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (arguments.checkout / "benchmarks" / "kernels.py").is_file():
         raise UserError(f"{arguments.checkout}: no benchmarks/kernels.py; give the folder of a checkout")
     versions = [_Version(arguments.checkout), _Version(ROOT)]
-    progress, rows = Progress("versions", len(GOALS), "kernels", log_every_s=0), []
-    for done, (name, servers) in enumerate(GOALS, start=1):
+    # A version that looks at every server would take a minute for each turn on more of them.
+    kernels = [(name, servers) for name, servers in GOALS if servers <= 1000]
+    progress, rows = Progress("versions", len(kernels), "kernels", log_every_s=0), []
+    for done, (name, servers) in enumerate(kernels, start=1):
         for version in versions:
             version.play(name, servers)  # compiled now, and the episodes made
         turns = [[version.play(name, servers) for version in versions] for _ in range(arguments.rounds)]

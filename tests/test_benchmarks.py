@@ -79,7 +79,7 @@ def test_command_measures_and_writes_the_rows(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
     names = [row["name"] for row in rows]
-    assert "first-fit, 1,000 servers: placements" in names and len(set(names)) == len(names) == 12
+    assert "first-fit, 1,000 servers: placements" in names and len(set(names)) == len(names) == 15
     assert all(float(row["min"]) == float(row["value"]) > 0 and row["repeats"] == "1" for row in rows)
     assert (ROOT / "docs" / "benchmarks.md").read_bytes() == published
 
