@@ -20,6 +20,7 @@ from spane_rllib.experiments.tuning.config import experiment_settings
 from spane_rllib.learning.replay_runs import DqnRun
 from spane_rllib.problems.vm_scheduling.choice_policy import ChoicePolicy
 from spane_rllib.problems.vm_scheduling.choice_rollout import EXPLORING, ChoiceRollout, Record
+from spane_rllib.problems.vm_scheduling.deploying import load_deployed
 from spane_rllib.problems.vm_scheduling.networks.choice import ChoiceNetwork, build_choice
 from spane_rllib.problems.vm_scheduling.networks.choice_kernel import CompiledChoice, rate_choices
 from spane_rllib.problems.vm_scheduling.queue_disciplines import parse_queue
@@ -268,6 +269,8 @@ def test_what_does_not_fit_is_refused(trace: VmTrace, model: Path, tmp_path: Pat
     groups = task_of(trace, server_groups=GROUPS)
     evaluation = groups.evaluation(WAITS.evaluation(episodes=2))
     assert evaluation.refusal(groups.load_policy(str(model)), 2) == "was trained on equal servers"
+    with pytest.raises(UserError, match="neither recorded nor deployed"):
+        load_deployed(str(model))
     text = (model / "model.json").read_text()
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -313,3 +316,33 @@ def test_configurations(trace: VmTrace) -> None:
     assert (name, keywords["choices"], keywords["flat_actions"]) == (ENVIRONMENT, 4, True)
     assert "queue" not in keywords
     assert task_of(trace).environment_of("spane") == task_of(trace).environment
+
+
+@pytest.mark.slow
+def test_an_experiment_from_beginning_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = {
+        "output": tmp_path,
+        "trace.source": "synthetic",
+        "trace.synthetic_vms": 3000,
+        "cluster.servers": 2,
+        "training.gradient_steps": 4,
+        "training.imitation_steps": 3,
+        "training.imitation_decisions": 500,
+        "training.batch_size": 32,
+        "training.warmup_episodes": 4,
+        "training.lanes": 4,
+        "validation.episodes": 5,
+        "validation.every": 2,
+        "evaluation.episodes": 6,
+        "resources.num_cpus": 1,
+    }
+    assert main(["tune", "vm_choice", *(f"--set={key}={value}" for key, value in keys.items())]) == 0
+    episodes = pd.read_csv(tmp_path / "vm_choice" / "episodes.csv")
+    assert episodes["policy"].nunique() == 4 and len(episodes) == 24
+    model = tmp_path / "vm_choice" / "models" / "choice" / "choice-0000"
+    options = ["--trace", "synthetic:vms=3000", "--servers", "2", "--queue", "skip:8", "--seed", "2026"]
+    output = ["--episodes", "6", "--output", str(tmp_path / "again")]
+    assert main(["evaluate", "--policy", str(model), *options, *output]) == 0
+    again = pd.read_csv(tmp_path / "again" / "episodes.csv")
+    same = episodes[episodes["policy"] == "choice-0000"]
+    assert list(again["total_wait_s"]) == list(same["total_wait_s"])

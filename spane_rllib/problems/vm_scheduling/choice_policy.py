@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, NoReturn
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.queue_disciplines import choices_of
@@ -15,6 +13,7 @@ from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     import numpy.typing as npt
 
     from spane_rllib.problems.vm_scheduling.networks.choice import ChoiceNetwork
@@ -52,19 +51,15 @@ class ChoicePolicy:
         from spane_rllib.problems.vm_scheduling.choice_rollout import ChoiceRollout
         from spane_rllib.problems.vm_scheduling.networks.choice_kernel import CompiledChoice
 
-        rollout, network = (
-            ChoiceRollout(workload, cluster, choices_of(self.queue)),
-            CompiledChoice(self.network),
-        )
-        ends = [
-            rollout.end(network, *episode)
-            for episode in zip(starts.tolist(), vm_counts.tolist(), strict=True)
-        ]
-        counters, clocks = zip(*ends, strict=True)
-        return Ends(np.stack(counters), np.stack(clocks))
+        rollout = ChoiceRollout(workload, cluster, choices_of(self.queue))
+        return rollout.ends(CompiledChoice(self.network), starts, vm_counts)
 
     def decider(self, lanes: Lanes, start: int, seed: int) -> Callable[[Lanes], int]:
         """None: raises `UserError`, since lanes ask for slots alone."""
+        self.refuse()
+
+    def refuse(self) -> NoReturn:
+        """Raise a `UserError` where only slots are asked for."""
         raise UserError(
             f"policy {self.name}: chooses whom to place, too; it can be evaluated, but neither recorded nor "
             "deployed"

@@ -18,6 +18,7 @@ from spane_rllib.problems.vm_scheduling.networks.choice_kernel import CompiledCh
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
 from spane_rllib.problems.vm_scheduling.simulator.choice_lane import WAITING_FEATURES, ChoiceLane
 from spane_rllib.problems.vm_scheduling.simulator.choice_rules import act, observe_choice
+from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
@@ -114,22 +115,25 @@ class ChoiceRollout:
             ),
         )
 
-    def end(self, network: CompiledChoice, start: int, vm_count: int) -> tuple[Rows, npt.NDArray[np.float64]]:
-        """The counters and clocks at the end of the episode of `play` with what is rated best; copies."""
-        lane = self.lane
-        lane.reset(start, vm_count)
-        _play(
-            lane.workload.arrays,
-            lane.state,
-            network.weights,
-            network.layout,
-            BEST,
-            0.0,
-            np.random.default_rng(0),
-            False,
-            self._room,
-        )
-        return lane.state.counters[0].copy(), lane.state.clocks[0].copy()
+    def ends(self, network: CompiledChoice, starts: Rows, vm_counts: Rows) -> Ends:
+        """How the episodes of `play` end, each with what is rated best."""
+        lane, counters, clocks = self.lane, [], []
+        for start, vm_count in zip(starts.tolist(), vm_counts.tolist(), strict=True):
+            lane.reset(start, vm_count)
+            _play(
+                lane.workload.arrays,
+                lane.state,
+                network.weights,
+                network.layout,
+                BEST,
+                0.0,
+                np.random.default_rng(0),
+                False,
+                self._room,
+            )
+            counters.append(lane.state.counters[0].copy())
+            clocks.append(lane.state.clocks[0].copy())
+        return Ends(np.stack(counters), np.stack(clocks))
 
     def imitated(self, heuristic: Heuristic, start: int, vm_count: int) -> ChoiceEpisode:
         """What a heuristic sees and does: it places the first VM that fits, as under `skip:K`."""

@@ -11,7 +11,6 @@ from spane_rllib.learning.batch import Batch
 from spane_rllib.learning.imitation import decisions as decisions_to_imitate
 from spane_rllib.learning.rollouts import Episode, Floats
 from spane_rllib.problems.vm_scheduling.choice_rollout import (
-    BEST,
     EXPLORING,
     SAMPLING,
     ChoiceEpisode,
@@ -44,8 +43,9 @@ class ChoiceRollouts(WaitRollouts):
         return self._play(network, starts, SAMPLING, 0.0, random)
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        played = self._play(network, self.validation_starts, BEST, 0.0, np.random.default_rng(0))
-        return self.summary(np.array([episode.measured for episode in played]))
+        assert isinstance(network, ChoiceNetwork)
+        ends = self._rollout.ends(CompiledChoice(network), *self.validation_starts)
+        return self.summary(self.measured(ends))
 
     def demonstrations(self, decisions: int, random: np.random.Generator) -> Batch:
         """Decisions of the heuristic `imitate`, for the first that fits, from random training rows."""
