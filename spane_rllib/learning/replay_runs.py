@@ -173,8 +173,9 @@ class DqnRun(ReplayRun):
         rewards = []
         for episode, baseline in zip(played, baselines, strict=True):
             item = np.arange(len(episode)) if episode.item is None else episode.item
-            shared = item < len(baseline)
-            relative = np.zeros(len(episode))  # where the baseline's own episode has ended before
+            shared = (item >= 0) & (item < len(baseline))
+            # 0 where the baseline's own episode has ended before; what is about nothing stays as it is.
+            relative = np.where(item < 0, episode.reward, 0.0)
             relative[shared] = episode.reward[shared] - baseline[item[shared]]
             rewards.append(self.settings.reward_scale * relative)
         return rewards

@@ -27,7 +27,8 @@ class Episode:
     log_probability: npt.NDArray[np.float32]  # (T,) of actions sampled from a policy, else whatever
     terminated: bool  # it came to its natural end; what was cut off would have had more rewards
     measured: float  # what the problem is measured by
-    item: npt.NDArray[np.int64] | None = None  # (T,) what each decision was about, as baselines number it
+    # (T,) what each decision was about, as baselines number it; -1: about nothing that they have
+    item: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.action)

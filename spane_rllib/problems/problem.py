@@ -213,6 +213,10 @@ class Task(ABC):
     def environment(self) -> tuple[str, dict[str, Any]]:
         """The id of the environment that is trained on, and its keywords as JSON values."""
 
+    def environment_of(self, network: str) -> tuple[str, dict[str, Any]]:
+        """`environment` for a kind of network, where some are trained on another one."""
+        return self.environment
+
     @property
     def shared(self) -> Mapping[str, Any]:
         """Large objects by the names that the keywords of `environment` call them.

@@ -97,7 +97,7 @@ def test_an_experiment_is_not_continued_with_another_scenario_of_the_same_name(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("scenario=null", "training.reward: must be 'log_wait', 'log_wait_hours', 'balance' or 'wait', got"),
+        ("scenario=null", "training.reward: must be 'log_wait', 'log_wait_hours', 'balance', 'wait' or"),
         ("training.reward=log_wait", "training.reward: must be 'allocation' or 'cpu_share', got 'log_wait'"),
         (
             "methods.ppo.training.reward={choice: [allocation, wait]}",

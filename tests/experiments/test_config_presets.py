@@ -39,7 +39,7 @@ def preset_text(name: str) -> str:
 
 def test_the_presets_are_the_expected_ones() -> None:
     stages = [f"{method}_{stage}" for method in METHODS for stage in ("random", "grid", "final")]
-    others = ["fading", "recovering", "pod_migration", "pod_migration_final"]
+    others = ["fading", "recovering", "vm_choice", "pod_migration", "pod_migration_final"]
     others += ["vm_rescheduling", "vm_rescheduling_final", "vmr2l_published"]
     others += ["gpu_jobs", "gpu_jobs_final", "gpu_jobs_published"]
     assert list(presets_of()) == sorted(["quick", "spane_published", *others, *stages])

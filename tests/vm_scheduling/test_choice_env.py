@@ -15,7 +15,6 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
 from spane_rllib.problems.vm_scheduling.waits.choice_env import VMChoiceEnv
-from spane_rllib.problems.vm_scheduling.waits.problem import WAITS
 
 ID = "spane_rllib/VMChoice-v0"
 
@@ -67,6 +66,30 @@ def test_it_is_an_environment(trace: VmTrace) -> None:
     check_env(Feasible(trace=trace, servers=2, choices=3), skip_render_check=True)
 
 
+def test_flat_actions_are_the_same_choices(trace: VmTrace) -> None:
+    env, flat = (
+        gymnasium.make(ID, trace=trace, servers=2, choices=3, flat_actions=flat) for flat in (False, True)
+    )
+    options = {"start": 5, "vm_count": 120}
+    (seen, info), (also, also_info) = env.reset(options=options), flat.reset(options=options)
+    ended, random = False, np.random.default_rng(0)
+    while not ended:
+        assert also in flat.observation_space and info == also_info
+        mask = np.append(seen["slot_mask"], seen["action_mask"][-1])
+        np.testing.assert_array_equal(also["action_mask"], mask)
+        np.testing.assert_array_equal(also["waiting"], seen["waiting"])
+        action = random.choice(np.flatnonzero(mask))
+        seen, reward, ended, _, info = env.step(np.array(divmod(action, 4)))
+        also, also_reward, also_ended, _, also_info = flat.step(action)
+        assert (reward, ended) == (also_reward, also_ended)
+    with pytest.raises(ResetNeeded):
+        flat.step(0)
+    flat.reset(options=options)
+    for action in (-1, 4, 13):
+        with pytest.raises(InfeasibleAction, match="whom"):
+            flat.step(action)
+
+
 class Feasible(VMChoiceEnv):
     """Takes a feasible action in the place of any: the checker knows no masks."""
 
@@ -92,5 +115,3 @@ def test_bad_actions_and_keywords(trace: VmTrace) -> None:
     for keywords, message in (({"choices": 0}, "choices: 0"), ({"queue": "skip"}, "'queue' is not known")):
         with pytest.raises(UserError, match=message):
             gymnasium.make(ID, trace=trace, **keywords)
-    with pytest.raises(UserError, match="nothing here learns on it yet"):
-        WAITS.load_environment(ID, {})

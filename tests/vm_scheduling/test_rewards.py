@@ -22,6 +22,7 @@ SERVERS = np.array(
     [
         ("log_wait", [0, -math.log(2), -math.log(7201)]),
         ("wait", [0, -1 / 3600, -2]),
+        ("fairness", [0, -1 / 3600 - 1 / 3600**2, -6]),
         ("log_wait_hours", [0, -math.log1p(1 / 3600), -math.log(3)]),
         (
             "balance",

@@ -265,7 +265,7 @@ def test_the_settings_refuse_what_does_not_fit() -> None:
         ({"reward_baseline": "lb2"}, "reward_baseline: 'lb2' is not a heuristic; allowed: first-fit"),
         ({"imitation_weight": 1.0}, "imitation_weight needs a heuristic to imitate"),
         ({"augmentation_permutations": 1}, "augmentation_permutations must be 0 (none) or 2 to 120"),
-        ({"reward": "allocation"}, "reward: must be 'log_wait', 'log_wait_hours', 'balance' or 'wait', got"),
+        ({"reward": "allocation"}, "reward: must be 'log_wait', 'log_wait_hours', 'balance', 'wait' or"),
     ):
         with pytest.raises(UserError) as caught:
             validated(DqnSettings, keys)

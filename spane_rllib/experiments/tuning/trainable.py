@@ -47,7 +47,7 @@ def algorithm_config(
 
     Args:
         trial: what to train.
-        environment, env_config: id and keywords of the environment, as of `Task.environment`.
+        environment, env_config: id and keywords of the environment, as of `Task.environment_of`.
         validation: fields of the problem's validation settings.
     """
     return (
@@ -65,9 +65,9 @@ def algorithm_config(
 class TrialTrainable(SchedulingAlgorithm):
     """`SchedulingAlgorithm` built from a small `param_space`, with slim results.
 
-    The param space is {"trial": `TrialSettings` as JSON values, "environment", "env_config", "validation"} as
-    of `algorithm_config`, and "gpus" reserved. Large data arrives through Ray's object store, one copy per
-    node, by `tune.with_parameters(TrialTrainable, shared=...)`, see `Task.shared`.
+    The param space is {"trial": `TrialSettings` as JSON values, "environments": id and keywords by network,
+    "validation" as of `algorithm_config`, and "gpus" reserved}. Large data arrives through Ray's object
+    store, one copy per node, by `tune.with_parameters(TrialTrainable, shared=...)`, see `Task.shared`.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -86,10 +86,11 @@ class TrialTrainable(SchedulingAlgorithm):
         return validated(TrialSettings, self._param_space["trial"], "trial")
 
     def _algorithm_config(self) -> SchedulingConfig:
-        space = self._param_space
-        config = algorithm_config(
-            self._trial(), space["environment"], space["env_config"], space["validation"]
-        ).resources(num_gpus=space.get("gpus", 0))
+        space, trial = self._param_space, self._trial()
+        environment, keywords = space["environments"][trial.network]
+        config = algorithm_config(trial, environment, keywords, space["validation"]).resources(
+            num_gpus=space.get("gpus", 0)
+        )
         config.algo_class = type(self)
         return config
 

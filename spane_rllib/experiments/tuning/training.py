@@ -58,10 +58,8 @@ def train(
     steps = [int(getattr(trial.training, "gradient_steps", 0)) for trial in trials]
     measure = config.about.measure
     suggested = config.search.algorithm == "optuna"
-    environment, keywords = task.environment
     param_space: dict[str, Any] = {
-        "environment": environment,
-        "env_config": keywords,
+        "environments": {trial.network: task.environment_of(trial.network) for trial in trials},
         "validation": config.validation.model_dump(),
         "gpus": config.resources.gpus_per_trial,
     }

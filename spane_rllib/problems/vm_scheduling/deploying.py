@@ -20,6 +20,7 @@ import numpy.typing as npt
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
 from spane_rllib.core.settings import validated
+from spane_rllib.problems.vm_scheduling.choice_policy import ChoicePolicy
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
 from spane_rllib.problems.vm_scheduling.policies import Decide, Policy, ScorePolicy, load_policy
 from spane_rllib.problems.vm_scheduling.pretrained import model_folder
@@ -99,6 +100,8 @@ class DeployedPolicy:
     """
 
     def __init__(self, policy: Policy, cluster: Cluster, trace: VmTrace | None = None) -> None:
+        if isinstance(policy, ChoicePolicy):
+            policy.refuse()
         self.policy, self.cluster, self._trace = policy, cluster, trace
         self._capacity = np.array([cluster.node_cpu, cluster.node_memory])
         sizes = [self._capacity]

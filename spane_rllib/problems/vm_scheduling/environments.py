@@ -7,11 +7,12 @@ from spane_rllib.problems.environments import EnvironmentSpec
 _WAITS = "spane_rllib.problems.vm_scheduling.waits"
 _ALLOCATIONS = "spane_rllib.problems.vm_scheduling.allocations"
 
+CHOICE = "spane_rllib/VMChoice-v0"
 WAITS = {
     "spane_rllib/VMScheduling-v0": EnvironmentSpec(
         f"{_WAITS}.env:VMSchedulingEnv", f"{_WAITS}.vector_env:VMSchedulingVectorEnv"
     ),
-    "spane_rllib/VMChoice-v0": EnvironmentSpec(f"{_WAITS}.choice_env:VMChoiceEnv"),
+    CHOICE: EnvironmentSpec(f"{_WAITS}.choice_env:VMChoiceEnv"),
 }
 
 

@@ -16,6 +16,7 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
 from spane_rllib.core.words import near_miss
 from spane_rllib.problems.acting import ActingPolicy, checked_action, load_acting_policy
+from spane_rllib.problems.vm_scheduling.choice_policy import ChoicePolicy
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS, LIFETIME_HEURISTICS
 from spane_rllib.problems.vm_scheduling.lookahead.options import NAME, is_rollout, parse_rollout
 from spane_rllib.problems.vm_scheduling.lookahead.policy import RolloutPolicy
@@ -207,13 +208,17 @@ class OwnPolicy(_SteppedPolicy):
 def model_policy(name: str, folder: Path) -> Policy:
     """The policy that takes what the model in `folder` rates best; a `UserError` for no valid model."""
     from spane_rllib.learning.models import model_identity
+    from spane_rllib.problems.vm_scheduling.networks.choice import ChoiceNetwork
     from spane_rllib.problems.vm_scheduling.networks.score import ScoreWeights
     from spane_rllib.problems.vm_scheduling.networks.weights import load_model
 
-    model, _ = load_model(folder)
+    model, metadata = load_model(folder)
+    identity = model_identity(folder, model)
     if isinstance(model, ScoreWeights):
-        return ScorePolicy(name, model.score(), model_identity(folder, model))
-    return NetworkPolicy(name, model, model_identity(folder, model))
+        return ScorePolicy(name, model.score(), identity)
+    if isinstance(model, ChoiceNetwork):
+        return ChoicePolicy(name, model, metadata.queue, identity)
+    return NetworkPolicy(name, model, identity)
 
 
 def load_policy(text: str, training_rows: int | None = None, name: str | None = None) -> Policy:

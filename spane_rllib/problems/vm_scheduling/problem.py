@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
+from spane_rllib.core.settings import Settings
 from spane_rllib.problems.problem import Problem
 from spane_rllib.problems.vm_scheduling import arguments
 from spane_rllib.problems.vm_scheduling.heuristic_names import HEURISTICS
@@ -17,7 +19,7 @@ class SlotProblem(Problem):
     """A problem whose tasks are `task.SlotTask`s."""
 
     evaluation = SlotEvaluationSettings
-    networks = NETWORK_OPTIONS
+    networks: Mapping[str, type[Settings]] = NETWORK_OPTIONS
     baselines = HEURISTICS
     viewer = ScheduleViewer()
     case = "servers"

@@ -29,6 +29,9 @@ FORMS: dict[str, str] = {
 
 _MAX_DEPTH = 1_000_000
 
+MAX_CHOICES = 64
+"""Every waiting VM has as many actions as there are slots."""
+
 
 @dataclass(frozen=True)
 class Queue:
@@ -92,6 +95,22 @@ def parse_queue(text: str) -> Queue:
         f"queue: {reprlib.repr(text)} is no queue discipline; allowed are {', '.join(FORMS)} "
         f"(DEPTH: a whole number from 1 to {_MAX_DEPTH:,}, SECONDS: a number of at least 0)"
     )
+
+
+def choices_of(queue: str) -> int:
+    """How many of the first VMs in the queue the network `choice` chooses from under a discipline, `skip:K`.
+
+    Raises:
+        UserError: it is another one.
+    """
+    discipline = parse_queue(queue)
+    depth = discipline.depth
+    if not discipline.text.startswith("skip:") or not 2 <= depth <= MAX_CHOICES:
+        raise UserError(
+            "network choice: chooses among the first K that wait, which needs queue: skip:K with K from 2 to "
+            f"{MAX_CHOICES}, but queue is {discipline.text}"
+        )
+    return int(depth)
 
 
 def _seconds(text: str) -> float | None:

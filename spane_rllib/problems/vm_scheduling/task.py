@@ -21,6 +21,7 @@ from spane_rllib.datasets.vm_traces.splits import (
 from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.parts import array_digest, part_key
 from spane_rllib.problems.problem import Case, Evaluation, Identity, Part, Problem, Task
+from spane_rllib.problems.vm_scheduling.choice_policy import ChoicePolicy
 from spane_rllib.problems.vm_scheduling.instance import SlotInstance
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.networks.weights import (
@@ -159,6 +160,9 @@ class SlotEvaluation(Evaluation):
 
     def refusal(self, policy: Policy, case: Case) -> str:
         cluster = self.cluster_of(case)
+        queue = getattr(policy, "queue", self.task.queue)
+        if queue != self.task.queue:
+            return f"chooses whom to place under queue {queue} alone, and queue is {self.task.queue} here"
         if not policy.accepts(cluster.pairs):
             return f"was made for another number of servers than {cluster.servers}"
         # None of policies that are no networks of ours.
@@ -188,6 +192,8 @@ class SlotEvaluation(Evaluation):
             yield from self._record(policies, case, self.pairs[:most], folder)
 
     def record_pairs(self, policy: Any, case: Case, pairs: Sequence[int], folder: Path) -> Sequence[Path]:
+        if isinstance(policy, ChoicePolicy):
+            return ()
         return list(self._record([policy], case, np.array(pairs, np.int64), folder))
 
     @abstractmethod

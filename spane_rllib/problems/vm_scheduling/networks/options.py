@@ -77,8 +77,39 @@ class MlpOptions(Settings):
     depth: Depth = Field(default=2, description="Hidden layers before the bottleneck of one unit per slot.")
 
 
+class ChoiceOptions(Settings):
+    """Options of the network `choice`, which chooses whom to place as well."""
+
+    server_width: Width = Field(
+        default=16, description="Units per layer of the encoder shared by all servers."
+    )
+    server_depth: Depth = Field(default=2, description="Layers of the encoder shared by all servers.")
+    queue_width: Width = Field(default=16, description="Units per layer of the encoder of waiting VMs.")
+    queue_depth: Depth = Field(default=1, description="Layers of the encoder of waiting VMs.")
+    value_width: Width = Field(
+        default=16, description="Units of the hidden layer of the state value, and of that of waiting."
+    )
+    advantage_width: Width = Field(
+        default=32, description="Units of the hidden layer that rates a waiting VM on a slot."
+    )
+    node_symmetry: bool = Field(
+        default=True, description="Both nodes of a server are exchangeable, too; else only servers are."
+    )
+    may_wait: bool = Field(
+        default=False,
+        description="May wait for the next departure or arrival although a VM fits, as to keep room for a "
+        "large one; else one that fits is placed.",
+    )
+
+
 NetworkOptions = SpaneOptions | MlpOptions
 NETWORK_OPTIONS: dict[str, type[SpaneOptions] | type[MlpOptions]] = {"spane": SpaneOptions, "mlp": MlpOptions}
+CHOICE = "choice"
+"""The network that chooses whom to place as well as where; only where VMs wait."""
+WAIT_NETWORK_OPTIONS: dict[str, type[SpaneOptions] | type[MlpOptions] | type[ChoiceOptions]] = {
+    **NETWORK_OPTIONS,
+    CHOICE: ChoiceOptions,
+}
 
 
 def parse_options(kind: str, options: Mapping[str, object]) -> NetworkOptions:

@@ -13,10 +13,11 @@ from spane_rllib.core.plugins import check_named, is_plugin
 from spane_rllib.core.settings import Settings
 from spane_rllib.learning import models
 from spane_rllib.learning.models import ModelFile, Provenance, model_digest, save_model
+from spane_rllib.problems.vm_scheduling.networks.choice import ChoiceNetwork, choice_skeleton
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network, network_skeleton
 from spane_rllib.problems.vm_scheduling.networks.score import ScoreWeights
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
-from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, QueueText
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, QueueText, choices_of
 from spane_rllib.problems.vm_scheduling.simulator import Cluster
 from spane_rllib.problems.vm_scheduling.simulator.cluster import MAX_NODES, NODES_PER_SERVER, ServerGroup
 
@@ -94,6 +95,10 @@ def _skeleton(file: ModelFile[ModelMetadata]) -> nn.Module:
         check_named(file.kind)
         return build_network(file.kind, file.options, file.metadata.cluster.pairs, seed=0)
     options = file.options
+    if file.kind == ChoiceNetwork.kind:
+        choices_of(file.metadata.queue)  # checks it
+        features = NODES_PER_SERVER * file.metadata.cluster.node_features
+        return choice_skeleton(options, features)
     if file.kind == SpaneNetwork.kind and file.format_version == 1:
         options = _VERSION_1_SPANE | options
     cluster = file.metadata.cluster

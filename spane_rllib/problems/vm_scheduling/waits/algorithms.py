@@ -14,15 +14,16 @@ from spane_rllib.problems.vm_scheduling.heuristic_names import HeuristicName
 MIN_EPISODE_VMS = 41
 """VMs of the shortest episode: it runs 40 VMs past the first that First Fit cannot place."""
 
-RewardName = Literal["log_wait", "log_wait_hours", "balance", "wait"]
+RewardName = Literal["log_wait", "log_wait_hours", "balance", "wait", "fairness"]
 
 
 class _Reward(BaseModel):
     reward: RewardName = Field(
         default="log_wait",
         description="Per decision: `log_wait` = -log(1 + wait in seconds) (reference), `log_wait_hours` = "
-        "-log(1 + wait in hours), `wait` = -wait in hours, `balance` = `log_wait` less the imbalance between "
-        "the two NUMA nodes of a server.",
+        "-log(1 + wait in hours), `wait` = -wait in hours, `fairness` = `wait` less the square of the hours: "
+        "long waits count most, `balance` = `log_wait` less the imbalance between the two NUMA nodes of a "
+        "server.",
     )
 
 

@@ -24,24 +24,21 @@ from spane_rllib.problems.vm_scheduling.reference_cluster import (
     NODE_MEMORY,
     SERVERS,
 )
-from spane_rllib.problems.vm_scheduling.simulator.choice_rules import (
-    REFUSED,
-    act,
-    begin_choice,
-    observe_choice,
+from spane_rllib.problems.vm_scheduling.simulator.choice_lane import (
+    WAITING_FEATURES,
+    ChoiceLane,
+    flattened,
 )
+from spane_rllib.problems.vm_scheduling.simulator.choice_rules import REFUSED
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EXTRA_VMS, EpisodeResults
-from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction, Observations
+from spane_rllib.problems.vm_scheduling.simulator.lanes import InfeasibleAction
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     FIRST,
     RUNNING,
     START,
-    STATUS,
     STUCK,
     WAIT,
     WAITING,
-    LaneState,
-    allocate,
 )
 from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
 from spane_rllib.problems.vm_scheduling.waits.rewards import RewardFunction
@@ -49,10 +46,9 @@ from spane_rllib.problems.vm_scheduling.waits.rewards import RewardFunction
 Observation = dict[str, npt.NDArray[Any]]
 
 _QUEUE = parse_queue("skip")
-_COLUMNS = 4
 
 
-class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
+class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64] | int]):
     """
     ## Description
 
@@ -69,6 +65,10 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     `MultiDiscrete([choices + 1, 2 * servers])`: whom, by the place in the queue, and on which slot, which is
     node `slot % 2` of server `slot // 2`. The last `whom` waits, whatever the slot. `action_mask` has who fits
     somewhere, and `slot_mask` where.
+
+    With `flat_actions` it is `Discrete(2 * servers * choices + 1)`: action `2 * servers * whom + slot`, and the
+    last one waits. `action_mask` then has one entry for each, and there is no `slot_mask`. Learners of one
+    choice of many, those here among them, need this form.
 
     ## Observation Space
 
@@ -105,7 +105,7 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
     ## Arguments
 
     Those of `VMSchedulingEnv` but `queue`, `lifetimes` and `infeasible_action`, and `choices`: how many of the
-    first VMs in the queue the agent chooses from.
+    first VMs in the queue the agent chooses from; `flat_actions`: see above.
 
     ## Version History
 
@@ -128,6 +128,7 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         reward: str | RewardFunction = "log_wait",
         extra_vms: int = EXTRA_VMS,
         choices: int = 8,
+        flat_actions: bool = False,
         render_mode: None = None,
     ) -> None:
         if render_mode is not None:
@@ -147,23 +148,23 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
             queue=_QUEUE.text,
         )
         slots = self.instance.cluster.slots
-        self.choices, self._slots = int(choices), slots
-        self._servers = Observations.empty(1, self.instance.cluster).servers[0]
-        space: Any = spaces.MultiDiscrete([self.choices + 1, slots])
+        self.choices, self.flat_actions = int(choices), bool(flat_actions)
+        self._lane = ChoiceLane(self.instance.workload, self.instance.cluster, self.choices)
+        observed: dict[str, spaces.Space[Any]] = {
+            "servers": spaces.Box(0.0, 1.0, self._lane.servers.shape, np.float32),
+            # A wait of 2^40 s has a logarithm of 28.
+            "waiting": spaces.Box(0.0, 28.0, (self.choices, WAITING_FEATURES), np.float32),
+        }
+        space: Any
+        if self.flat_actions:
+            space = spaces.Discrete(self.choices * slots + 1)
+            observed["action_mask"] = spaces.Box(0, 1, (self.choices * slots + 1,), np.int8)
+        else:
+            space = spaces.MultiDiscrete([self.choices + 1, slots])
+            observed["action_mask"] = spaces.Box(0, 1, (self.choices + 1,), np.int8)
+            observed["slot_mask"] = spaces.Box(0, 1, (self.choices, slots), np.int8)
         self.action_space = space
-        self.observation_space = spaces.Dict(
-            {
-                "servers": spaces.Box(0.0, 1.0, self._servers.shape, np.float32),
-                # A wait of 2^40 s has a logarithm of 28.
-                "waiting": spaces.Box(0.0, 28.0, (self.choices, _COLUMNS), np.float32),
-                "action_mask": spaces.Box(0, 1, (self.choices + 1,), np.int8),
-                "slot_mask": spaces.Box(0, 1, (self.choices, slots), np.int8),
-            }
-        )
-        self._state: LaneState = self._allocate(1024)
-
-    def _allocate(self, longest: int) -> LaneState:
-        return allocate(1, self._slots, longest, queue=self.instance.workload.arrays.queue)
+        self.observation_space = spaces.Dict(observed)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -171,38 +172,39 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         """Begin an episode; `options` are those of `VMSchedulingEnv`."""
         super().reset(seed=seed)
         [start], [vm_count] = self.instance.episodes([self.np_random], options)
-        if vm_count > self._state.slot_of.shape[1]:
-            self._state = self._allocate(2 * int(vm_count))
-        begin_choice(self.instance.workload.arrays, self._state, start, vm_count)
+        self._lane.reset(start, vm_count)
         return self._observe(), self._describe()
 
-    def step(self, action: npt.NDArray[np.int64]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: npt.NDArray[np.int64] | int
+    ) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Place a VM, or wait.
 
         Raises:
             InfeasibleAction: nobody is there in the queue, the slot has no room, or waiting is not allowed.
             ResetNeeded: no episode is running.
         """
-        if self._state.counters[0, STATUS] != RUNNING:
+        lane = self._lane
+        if not lane.running:
             raise ResetNeeded("no episode is running; call reset() first")
-        whom, slot = (int(part) for part in action)
-        status = act(self.instance.workload.arrays, self._state, self.choices, whom, slot)
+        whom, slot = lane.parts_of(int(action)) if self.flat_actions else map(int, np.asarray(action))
+        status = lane.act(whom, slot)
         if status == REFUSED:
             raise InfeasibleAction(self._explain(whom, slot))
         observation = self._observe()
         reward = 0.0
         if whom < self.choices:
-            wait = self._state.clocks[:, WAIT]
+            wait = lane.state.clocks[:, WAIT]
             reward = float(self.instance.reward_function(wait, observation["servers"][None])[0])
         info = self._describe(whom < self.choices)
         return observation, reward, status not in (RUNNING, STUCK), status == STUCK, info
 
     def results(self) -> EpisodeResults:
         """The totals of the episode so far, as if it ended now."""
-        return EpisodeResults.of_state(self._state.counters, self._state.clocks)
+        return EpisodeResults.of_state(self._lane.state.counters, self._lane.state.clocks)
 
     def _explain(self, whom: int, slot: int) -> str:
-        observation = self._observe()
+        observation = self._lane.observe()
         feasible = np.flatnonzero(observation["action_mask"]).tolist()
         if 0 <= whom < self.choices and observation["action_mask"][whom]:
             slots = np.flatnonzero(observation["slot_mask"][whom]).tolist()
@@ -210,19 +212,17 @@ class VMChoiceEnv(gymnasium.Env[Observation, npt.NDArray[np.int64]]):
         return f"whom {whom} is not feasible; feasible are {feasible}, where {self.choices} waits"
 
     def _observe(self) -> Observation:
-        slots = self._slots
-        observation: Observation = {
-            "servers": self._servers.copy(),
-            "waiting": np.zeros((self.choices, _COLUMNS), np.float32),
-            "action_mask": np.zeros(self.choices + 1, np.int8),
-            "slot_mask": np.zeros((self.choices, slots), np.int8),
-        }
-        observe_choice(self.instance.workload.arrays, self._state, *observation.values())
-        return observation
+        observation = self._lane.observe()
+        return flattened(observation) if self.flat_actions else observation
 
     def _describe(self, placed: bool = False) -> dict[str, Any]:
-        (counters,), (clocks,) = self._state.counters.tolist(), self._state.clocks.tolist()
+        state = self._lane.state
+        (counters,), (clocks,) = state.counters.tolist(), state.clocks.tolist()
         info = self.instance.describe(counters, clocks)
         waiting = counters[WAITING]
         vm = counters[START] + counters[FIRST] if waiting else -1
-        return info | {"wait": clocks[WAIT] if placed else 0.0, "waiting": waiting, "vm": vm}
+        return info | {
+            "wait": clocks[WAIT] if placed else 0.0,
+            "waiting": waiting,
+            "vm": vm,
+        }

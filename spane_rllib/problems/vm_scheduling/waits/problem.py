@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -17,8 +18,9 @@ from spane_rllib.problems.search import SearchMethod
 from spane_rllib.problems.studies import OwnStudy
 from spane_rllib.problems.vm_scheduling import arguments, environments
 from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN
+from spane_rllib.problems.vm_scheduling.networks.options import CHOICE, WAIT_NETWORK_OPTIONS
 from spane_rllib.problems.vm_scheduling.problem import SlotProblem, check_fixed_sizes
-from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, choices_of
 from spane_rllib.problems.vm_scheduling.reference_cluster import VM_SIZES
 from spane_rllib.problems.vm_scheduling.score_search.settings import PlacementScoreSearch
 from spane_rllib.problems.vm_scheduling.settings import (
@@ -57,6 +59,7 @@ class WaitProblem(SlotProblem):
     instance = WaitInstanceSettings
     validation = WaitValidationSettings
     algorithms: Mapping[str, type[Settings]] = ALGORITHMS
+    networks: Mapping[str, type[Settings]] = WAIT_NETWORK_OPTIONS
     searches: Mapping[str, SearchMethod] = {"score": PlacementScoreSearch()}
     studies: Mapping[str, OwnStudy] = {"information": InformationStudy()}
     statistics = Statistics(
@@ -112,6 +115,9 @@ class WaitProblem(SlotProblem):
 
     def check(self, config: Any) -> None:
         """Networks of a fixed size can have so many servers, and something is evaluated."""
+        for name, method in config.methods.items():
+            if method.network == CHOICE:
+                _check_choice(name, method, config)
         servers, key = config.cluster.count, "cluster.servers"
         if config.cluster.server_groups is not None:
             key = "servers of cluster.server_groups"
@@ -146,9 +152,15 @@ class WaitProblem(SlotProblem):
         from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
         from spane_rllib.problems.vm_scheduling.waits.task import WaitTask
 
-        if environment != next(iter(self.environments)):
-            raise UserError(f"{environment}: nothing here learns on it yet; networks choose where, not whom")
-        return WaitTask(self, from_keywords(WaitInstance, keywords))
+        if environment != environments.CHOICE:
+            return WaitTask(self, from_keywords(WaitInstance, keywords), environment)
+        from spane_rllib.problems.vm_scheduling.waits.choice_env import VMChoiceEnv
+
+        if not keywords.get("flat_actions"):
+            raise UserError(f"{environment}: what is here learns with flat_actions: true in env_config")
+        choice = from_keywords(VMChoiceEnv, keywords)
+        instance = replace(choice.instance, queue=f"skip:{choice.choices}")
+        return WaitTask(self, instance, environment)
 
     def compile_ahead(self) -> None:
         from spane_rllib.problems.vm_scheduling.compile_ahead import compile_ahead
@@ -217,6 +229,17 @@ class WaitProblem(SlotProblem):
         from spane_rllib.problems.vm_scheduling.waits.report import report
 
         return report(episodes, summary, trials)
+
+
+def _check_choice(name: str, method: Any, config: Any) -> None:
+    """Raise a `ValueError` unless whom to place can be learned by a method."""
+    try:
+        choices_of(config.queue)
+    except UserError as error:
+        raise ValueError(f"methods.{name}: {error}") from error
+    key, shared = "augmentation_permutations", config.training[method.algorithm]
+    if method.training.get(key, getattr(shared, key, 0)) != 0:
+        raise ValueError(f"methods.{name}: {key}: network choice takes equal servers alike; set it to 0")
 
 
 WAITS = WaitProblem()

@@ -27,6 +27,9 @@ RewardFunction = Callable[[Waits, Servers], npt.NDArray[np.float64]]
 BALANCE_WEIGHT = 1.0
 """Weight of the imbalance in `balance`; 1 makes a wholly unbalanced cluster as bad as a wait of 1.7 s."""
 
+FAIRNESS_HOURS = 1.0
+"""The wait, hours, at which the penalty of `fairness` is as large as the wait itself."""
+
 
 @compiled
 def log_wait(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
@@ -47,6 +50,17 @@ def wait_hours(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
 
 
 @compiled
+def fairness(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
+    """`wait_hours` less the square of the wait in hours over `FAIRNESS_HOURS`: long waits count many times.
+
+    A day counts as 25 days, an hour as 2. The sum of squares grows with the longest waits above all, and is a
+    sum over decisions, as rewards have to be; the longest wait itself is not.
+    """
+    hours = wait / 3600.0
+    return -hours - hours * hours / FAIRNESS_HOURS
+
+
+@compiled
 def balance(wait: Waits, servers: Servers) -> npt.NDArray[np.float64]:
     """`log_wait` less `BALANCE_WEIGHT` times the imbalance between the two NUMA nodes of a server.
 
@@ -64,4 +78,5 @@ REWARDS: dict[str, RewardFunction] = {
     "balance": balance,
     "wait": wait_hours,
     "log_wait_hours": log_wait_hours,
+    "fairness": fairness,
 }

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spane_rllib.core.bootstrap import trimmed_mean
 from spane_rllib.core.errors import UserError
-from spane_rllib.problems.problem import Case, Part
+from spane_rllib.problems.problem import Case, Part, Problem
+from spane_rllib.problems.vm_scheduling.environments import CHOICE as CHOICE_ENVIRONMENT
 from spane_rllib.problems.vm_scheduling.lifetimes import UNKNOWN
+from spane_rllib.problems.vm_scheduling.networks.options import CHOICE
 from spane_rllib.problems.vm_scheduling.policies import Policy, Rows
-from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
+from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO, choices_of
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, EpisodeResults, probe_vm_counts
+from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 from spane_rllib.problems.vm_scheduling.task import SlotEvaluation, SlotTask, starts_of
 from spane_rllib.problems.vm_scheduling.waits.evaluation import evaluate_policy
 from spane_rllib.problems.vm_scheduling.waits.instance import WaitInstance
@@ -26,9 +29,18 @@ if TYPE_CHECKING:
 
 
 class WaitTask(SlotTask):
-    """VMs wait until they are placed."""
+    """VMs wait until they are placed.
+
+    Args:
+        problem, instance: see `SlotTask`.
+        environment: the only one that networks are to be built for; None: either.
+    """
 
     instance: WaitInstance
+
+    def __init__(self, problem: Problem, instance: WaitInstance, environment: str | None = None) -> None:
+        super().__init__(problem, instance)
+        self._only = environment
 
     @property
     def queue(self) -> str:
@@ -42,14 +54,37 @@ class WaitTask(SlotTask):
     def _server_keywords(self) -> dict[str, Any]:
         return self.instance.cluster.keywords() | self.known
 
+    def environment_of(self, network: str) -> tuple[str, dict[str, Any]]:
+        if network != CHOICE:
+            return self.environment
+        _, keywords = self.environment
+        choices = choices_of(keywords.pop("queue"))
+        del keywords["lifetimes"]
+        return CHOICE_ENVIRONMENT, keywords | {"choices": choices, "flat_actions": True}
+
+    def build_network(self, kind: str, options: Mapping[str, Any], seed: int) -> nn.Module:
+        if self._only and (kind == CHOICE) != (self._only == CHOICE_ENVIRONMENT):
+            raise UserError(
+                f"network {kind}: cannot learn on {self._only}; {CHOICE} is for {CHOICE_ENVIRONMENT}, and "
+                "others are not"
+            )
+        if kind != CHOICE:
+            return super().build_network(kind, options, seed)
+        from spane_rllib.problems.vm_scheduling.networks.choice import build_choice
+
+        choices_of(self.queue)  # checks it
+        return build_choice(options, seed, NODES_PER_SERVER * self.instance.cluster.node_features)
+
     def begin_run(
         self, network: Any, settings: Any, validation: Any, seed: int, target: nn.Module | None = None
     ) -> Run:
         from spane_rllib.learning.begin import begin_run
+        from spane_rllib.problems.vm_scheduling.networks.choice import ChoiceNetwork
+        from spane_rllib.problems.vm_scheduling.waits.choice_rollouts import ChoiceRollouts
         from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
         instance = self.instance
-        rollouts = WaitRollouts(
+        rollouts = (ChoiceRollouts if isinstance(network, ChoiceNetwork) else WaitRollouts)(
             instance.workload,
             instance.cluster,
             instance.split_rows.train,
