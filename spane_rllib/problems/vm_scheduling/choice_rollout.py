@@ -15,6 +15,7 @@ import numpy.typing as npt
 from spane_rllib.core.compiling import borrowed, compiled, inlined
 from spane_rllib.problems.vm_scheduling.network_actions import random_action, sample_action
 from spane_rllib.problems.vm_scheduling.networks.choice_kernel import CompiledChoice, rate_choices
+from spane_rllib.problems.vm_scheduling.networks.kernels import best_feasible
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
 from spane_rllib.problems.vm_scheduling.simulator.choice_lane import WAITING_FEATURES, ChoiceLane
 from spane_rllib.problems.vm_scheduling.simulator.choice_rules import act, observe_choice
@@ -216,10 +217,7 @@ def _play(
                 action, log_probability = sample_action(q, mask, random)
                 record.log_probability[row] = log_probability
             else:
-                action = -1
-                for other in range(len(q)):
-                    if mask[other] != 0 and (action < 0 or q[other] > q[action]):
-                        action = other
+                action = best_feasible(q, mask)
         act(work, state, places, action // slots, action % slots)
         _note(state, record, row, action, action < places * slots)
         row += recording

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.compiling import inlined
-from spane_rllib.problems.vm_scheduling.networks.kernels import row_q_values
+from spane_rllib.problems.vm_scheduling.networks.kernels import best_feasible, row_q_values
 from spane_rllib.problems.vm_scheduling.simulator.lanes import Observations
 
 Rows = npt.NDArray[np.int64]
@@ -38,12 +38,7 @@ def best_action(
 ) -> int:
     """The feasible action of the highest Q-value in a running lane, the first of equals."""
     evaluate(weights, layout, observations, lane, scratch, q)
-    mask = observations.action_mask[lane]
-    best = -1
-    for action in range(len(q)):
-        if mask[action] and (best < 0 or q[action] > q[best]):
-            best = action
-    return best
+    return best_feasible(q, observations.action_mask[lane])
 
 
 @inlined

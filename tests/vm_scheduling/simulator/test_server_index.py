@@ -61,13 +61,12 @@ def play(
     code, fragmentation = heuristic.compile(workload, cluster.pairs)
     index = server_index.server_index(cluster.pairs, workload.kind) if indexed else None
     lane: LaneState = allocate(1, cluster.slots, VMS, index=index)
-    run = episodes._run_large_episodes if indexed else episodes._run_episodes
     played = []
     for start in starts:
         lane.slot_of[:] = 0
         ends = allocate(1, 0, 0)
         rows, counts = workload.check_episodes(start, VMS)
-        run(workload.arrays, lane, code, fragmentation, rows, counts, np.uint64(3), ends)
+        episodes._run_episodes(workload.arrays, lane, code, fragmentation, rows, counts, np.uint64(3), ends)
         played.append((lane.slot_of[0].copy(), ends.counters[0], ends.clocks[0]))
     return played
 
@@ -118,7 +117,7 @@ def test_what_is_remembered_is_true(servers: int) -> None:
     lane = allocate(1, cluster.slots, VMS, index=index)
     code, parameters = Heuristic("sbf").compile(workload, servers)
     ends, (rows, counts) = allocate(1, 0, 0), workload.check_episodes(0, VMS)
-    episodes._run_large_episodes(workload.arrays, lane, code, parameters, rows, counts, np.uint64(0), ends)
+    episodes._run_episodes(workload.arrays, lane, code, parameters, rows, counts, np.uint64(0), ends)
     assert ends.clocks[0, TOTAL_WAIT] > 0  # it was full at times
     assert index.is_ready.any()
     kept = index.most.copy()

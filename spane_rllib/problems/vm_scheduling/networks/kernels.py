@@ -163,6 +163,16 @@ def batch_q_values(weights, layout, servers, request, q):
         row_q_values(weights, layout, servers[row], request[row], values, q[row])
 
 
+@inlined
+def best_feasible(values, mask):
+    """The action of the highest value whose mask is not 0, the first of equals, -1 without any."""
+    best = -1
+    for action in range(len(values)):
+        if mask[action] != 0 and (best < 0 or values[action] > values[best]):
+            best = action
+    return best
+
+
 @compiled
 def batch_greedy_actions(weights, layout, servers, request, action_mask, actions):
     """The feasible action of the highest Q-value of each row, the first of equals, -1 without any."""
@@ -172,8 +182,4 @@ def batch_greedy_actions(weights, layout, servers, request, action_mask, actions
     q = np.empty(action_mask.shape[1], dtype=np.float32)
     for row in range(len(servers)):
         row_q_values(weights, layout, servers[row], request[row], values, q)
-        best = -1
-        for action in range(len(q)):
-            if action_mask[row, action] and (best < 0 or q[action] > q[best]):
-                best = action
-        actions[row] = best
+        actions[row] = best_feasible(q, action_mask[row])

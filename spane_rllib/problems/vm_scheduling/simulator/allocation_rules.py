@@ -29,6 +29,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     STOP,
     STUCK,
     LaneState,
+    first_after,
     first_fit,
     release_until,
     reset_lane,
@@ -70,7 +71,7 @@ def begin_allocations(work: WorkloadArrays, state: LaneState, lane: int, start: 
     counters = state.counters[lane]
     counters[SERVERS] = 0
     _add_servers(work, state, lane, int(work.growth[INITIAL_SERVERS]))
-    counters[NEXT_END] = np.searchsorted(work.end_time, start, side="right")
+    counters[NEXT_END] = first_after(work.end_time, start)
     settle_allocations(work, state, lane)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, copy_into
+from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
@@ -151,8 +151,7 @@ def play_heuristic(
     index = index_for(code, workload, cluster)
     scratch = allocate(1, cluster.slots, longest, queue=workload.arrays.queue, index=index)
     finished = allocate(len(starts), 0, 0)
-    run = _run_episodes if index is None else _run_large_episodes
-    run(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
+    _run_episodes(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
     return Ends(finished.counters, finished.clocks)
 
 
@@ -183,11 +182,11 @@ def probe_vm_counts(
     known = workload.probed.setdefault(cluster.pairs, np.zeros(len(workload), np.int32))
     missing = np.unique(starts[known[starts] == 0])
     if len(missing):
-        arrays = workload.under(FIFO).arrays
-        longest, index = 4096, index_for(FIRST_FIT, workload.under(FIFO), cluster)
+        fifo = workload.under(FIFO)
+        longest, index = 4096, index_for(FIRST_FIT, fifo, cluster)
         while True:
             scratch = allocate(1, cluster.slots, longest, index=index)
-            placed = _probe(arrays, scratch, missing)
+            placed = _probe(fifo.arrays, scratch, missing)
             unfinished = placed < 0
             known[missing[~unfinished]] = placed[~unfinished]
             missing = missing[unfinished]
@@ -195,6 +194,23 @@ def probe_vm_counts(
                 break
             longest = min(8 * longest, len(workload))
     return known[starts].astype(np.int64) + extra
+
+
+@inlined
+def _choose(
+    index: Any,
+    code: int,
+    work: WorkloadArrays,
+    scratch: LaneState,
+    random: npt.NDArray[np.uint64],
+    fragmentation: FragmentationArrays,
+) -> int:
+    """The slot heuristic `code` chooses in the only lane; `index` is that of `scratch`."""
+    if index is not None:  # by itself, so that nothing is compiled where there is none
+        slot = choose_among_many(code, work, scratch, 0, fragmentation)
+        if slot >= 0:
+            return slot
+    return choose(code, work, scratch, 0, random, fragmentation)
 
 
 @compiled
@@ -217,35 +233,7 @@ def _run_episodes(
         random[0] = (seed << np.uint64(32)) ^ np.uint64(starts[episode])
         begin(work, scratch, 0, starts[episode], vm_counts[episode])
         while counters[STATUS] == RUNNING:
-            place(work, scratch, 0, choose(code, work, scratch, 0, random, fragmentation))
-        copy_into(finished.counters[episode], counters)
-        copy_into(finished.clocks[episode], scratch.clocks[0])
-
-
-@compiled
-def _run_large_episodes(
-    work: WorkloadArrays,
-    scratch: LaneState,
-    code: int,
-    fragmentation: FragmentationArrays,
-    starts: npt.NDArray[np.int64],
-    vm_counts: npt.NDArray[np.int64],
-    seed: np.uint64,
-    finished: LaneState,
-) -> None:
-    """`_run_episodes` with an index in `scratch`; by itself, so that small clusters compile no more."""
-    work, scratch, finished = borrowed(work), borrowed(scratch), borrowed(finished)
-    fragmentation = borrowed(fragmentation)
-    counters = scratch.counters[0]
-    random = np.empty(1, np.uint64)
-    for episode in range(len(starts)):
-        random[0] = (seed << np.uint64(32)) ^ np.uint64(starts[episode])
-        begin(work, scratch, 0, starts[episode], vm_counts[episode])
-        while counters[STATUS] == RUNNING:
-            slot = choose_among_many(code, work, scratch, 0, fragmentation)
-            if slot < 0:
-                slot = choose(code, work, scratch, 0, random, fragmentation)
-            place(work, scratch, 0, slot)
+            place(work, scratch, 0, _choose(scratch.index, code, work, scratch, random, fragmentation))
         copy_into(finished.counters[episode], counters)
         copy_into(finished.clocks[episode], scratch.clocks[0])
 

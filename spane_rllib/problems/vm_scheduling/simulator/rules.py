@@ -194,7 +194,7 @@ def take(work: WorkloadArrays, state: LaneState, lane: int, vm: int, slot: int, 
 
 
 @inlined
-def _first_after(times: npt.NDArray[np.float64], time: float) -> int:
+def first_after(times: npt.NDArray[np.float64], time: float) -> int:
     """`np.searchsorted(times, time, side="right")`, which takes numba a second to compile."""
     low, high = 0, times.shape[0]
     while low < high:
@@ -226,7 +226,7 @@ def reset_lane(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm
     counters[START] = start
     counters[HEAD] = start
     counters[STOP] = min(start + vm_count, work.times.shape[0] - 1)
-    counters[NEXT_END] = _first_after(work.end_time, arrival)
+    counters[NEXT_END] = first_after(work.end_time, arrival)
     counters[DELAYED] = 0
     # A small server may have no room for the first VM.
     counters[FIRST_SLOT] = 0 if equal else first_fit(state.free[lane], work.need[start])

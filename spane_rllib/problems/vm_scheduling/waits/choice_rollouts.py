@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
 from torch import nn
 
-from spane_rllib.learning.batch import Batch
-from spane_rllib.learning.imitation import decisions as decisions_to_imitate
+from spane_rllib.learning.batch import Arrays
 from spane_rllib.learning.rollouts import Episode, Floats
 from spane_rllib.problems.vm_scheduling.choice_rollout import (
     EXPLORING,
@@ -19,8 +19,8 @@ from spane_rllib.problems.vm_scheduling.choice_rollout import (
 from spane_rllib.problems.vm_scheduling.networks.choice import ChoiceNetwork
 from spane_rllib.problems.vm_scheduling.networks.choice_kernel import CompiledChoice
 from spane_rllib.problems.vm_scheduling.queue_disciplines import choices_of
-from spane_rllib.problems.vm_scheduling.slot_rollouts import SlotStarts
-from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
+from spane_rllib.problems.vm_scheduling.simulator import Heuristic
+from spane_rllib.problems.vm_scheduling.slot_rollouts import Rows, SlotStarts
 from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
 
@@ -47,21 +47,13 @@ class ChoiceRollouts(WaitRollouts):
         ends = self._rollout.ends(CompiledChoice(network), *self.validation_starts)
         return self.summary(self.measured(ends))
 
-    def demonstrations(self, decisions: int, random: np.random.Generator) -> Batch:
-        """Decisions of the heuristic `imitate`, for the first that fits, from random training rows."""
-        assert isinstance(self.settings, DqnSettings)
-        heuristic = self._heuristic(self.settings.imitate or "")
-        episodes, seen = [], 0
-        while seen < decisions:
-            rows, vm_counts = self.draw_starts(random, 1)
-            episodes.append(self._episode(self._rollout.imitated(heuristic, int(rows[0]), int(vm_counts[0]))))
-            seen += len(episodes[-1])
-        observation = {
-            name: np.concatenate([episode.observation[name] for episode in episodes])[:decisions]
-            for name in episodes[0].observation
-        }
-        action = np.concatenate([episode.action for episode in episodes])[:decisions]
-        return decisions_to_imitate(action=action, observation=observation)
+    def _demonstrated(
+        self, heuristic: Heuristic, random: np.random.Generator
+    ) -> Iterator[tuple[Arrays, Rows]]:
+        while True:
+            (start,), (vm_count,) = self.draw_starts(random, 1)
+            episode = self._episode(self._rollout.imitated(heuristic, int(start), int(vm_count)))
+            yield episode.observation, episode.action
 
     def _play(
         self, network: nn.Module, starts: SlotStarts, how: int, epsilon: float, random: np.random.Generator

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.bootstrap import trimmed_mean
-from spane_rllib.learning.batch import Batch
+from spane_rllib.learning.batch import Arrays, Batch
 from spane_rllib.learning.imitation import decisions as decisions_to_imitate
 from spane_rllib.learning.rollouts import Episode, Floats
 from spane_rllib.problems.vm_scheduling.rollout import HeuristicRollout, RecordedEpisode
@@ -127,17 +128,25 @@ class WaitRollouts(SlotRollouts):
         """Decisions of the heuristic `imitate` in episodes from random training rows."""
         assert isinstance(self.settings, DqnSettings)
         heuristic = self._heuristic(self.settings.imitate or "")
-        rollout = HeuristicRollout(self.workload, self.cluster, _DEMONSTRATIONS_PER_CALL, heuristic)
-        parts: list[dict[str, npt.NDArray[np.generic]]] = []
+        parts: list[dict[str, npt.NDArray[Any]]] = []
         missing = decisions
-        while missing > 0:
-            starts = self.draw_starts(random, _DEMONSTRATIONS_PER_CALL)
-            for episode in rollout.play(*starts):
-                columns = {**episode.observation, "action": episode.action}
-                parts.append({name: column[:missing].copy() for name, column in columns.items()})
-                missing -= len(parts[-1]["action"])
+        for observation, action in self._demonstrated(heuristic, random):
+            columns = {**observation, "action": action}
+            parts.append({name: column[:missing].copy() for name, column in columns.items()})
+            missing -= len(parts[-1]["action"])
+            if missing == 0:
+                break
         whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return decisions_to_imitate(action=whole.pop("action"), observation=whole)
+
+    def _demonstrated(
+        self, heuristic: Heuristic, random: np.random.Generator
+    ) -> Iterator[tuple[Arrays, Rows]]:
+        """What a heuristic observes and chooses in one training episode after the other, without end."""
+        rollout = HeuristicRollout(self.workload, self.cluster, _DEMONSTRATIONS_PER_CALL, heuristic)
+        while True:
+            for episode in rollout.play(*self.draw_starts(random, _DEMONSTRATIONS_PER_CALL)):
+                yield episode.observation, episode.action
 
     def _rewards(self, recorded: RecordedEpisode) -> Floats:
         return self._reward(recorded.wait, recorded.servers_after)
