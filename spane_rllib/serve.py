@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -94,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_body=arguments.max_body * 2**20,
     ) as address:
         print(f"{arguments.policy} answers at {address}/place (Ctrl-C ends)", flush=True)
-        threading.Event().wait()
+        while True:  # Python handles a signal that comes just before a wait begins only when the wait ends
+            time.sleep(0.5)
     return 0
 
 
