@@ -31,6 +31,7 @@ def measure(quick: bool) -> list[Row]:
     trials = [in_child(train, steps) for _ in range(1 if quick else 3)]
     return [
         *_whole_trial(trials, steps, quick),
+        _gradient_step(quick),
         _memory(trials, quick),
         *_growth(quick),
         *_concurrent(500 if not quick else 30),
@@ -64,6 +65,45 @@ def _whole_trial(trials: list[dict[str, Any]], steps: int, quick: bool) -> list[
         rows.append(Row("training", f"{name}: {part}", "s", tuple(trial[key] for trial in trials)))
     imports = tuple(trial["imports"] for trial in trials)
     return [*rows, Row("training", "imports of a trial process (not in its time)", "s", imports)]
+
+
+def _gradient_step(quick: bool) -> Row:
+    compiled, plain = in_child(_gradient_steps, 20 if quick else 300)
+    name = "gradient step of 1,024 decisions; published: by torch's autograd"
+    return Row("training", name, "ms", compiled, baseline=statistics.median(plain))
+
+
+def _gradient_steps(steps: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Milliseconds of a gradient step, three times and in turns: compiled, and by torch."""
+    import torch
+
+    from spane_rllib.learning.batch import Batch
+    from spane_rllib.learning.dqn import DqnUpdate
+    from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+    from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
+
+    torch.set_num_threads(1)
+    random, rows = np.random.default_rng(0), DqnSettings().batch_size
+
+    def observation() -> dict[str, Any]:
+        return {
+            "servers": random.random((rows, 5, 2, 2), np.float32),
+            "request": random.random((rows, 3), np.float32),
+            "action_mask": np.ones((rows, 10), np.int8),
+        }
+
+    numbers = random.random(rows, np.float32)
+    batch = Batch(observation(), random.integers(10, size=rows), numbers, numbers, observation())
+    updates = [
+        DqnUpdate(build_network("spane", {}, 5, seed=0), DqnSettings(compiled_gradients=compiled))
+        for compiled in (True, False)
+    ]
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(3):
+        for update, taken in zip(updates, times, strict=True):
+            (elapsed,) = seconds(lambda update=update: [update.update(batch) for _ in range(steps)], 1)
+            taken.append(1e3 * elapsed / steps)
+    return tuple(times[0]), tuple(times[1])
 
 
 def _memory(trials: list[dict[str, Any]], quick: bool) -> Row:

@@ -109,6 +109,12 @@ class DqnSettings(Settings):
         "kept in place of the latest weights; 0: none (reference).",
     )
 
+    compiled_gradients: bool = Field(
+        default=True,
+        description="Compute gradient steps by compiled code where there is some (`spane` on a CPU), several "
+        "times as fast; false: by torch. Equal up to rounding, which long trainings magnify.",
+    )
+
     @model_validator(mode="after")
     def _check_combination(self) -> DqnSettings:
         if self.epsilon_final > self.epsilon_initial:

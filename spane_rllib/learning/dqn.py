@@ -17,6 +17,7 @@ from torch import nn
 from spane_rllib.learning.algorithms import DqnSettings, ImitatingDqnSettings
 from spane_rllib.learning.batch import MASK, Batch
 from spane_rllib.learning.imitation import imitation_loss
+from spane_rllib.learning.networks import for_gradients
 from spane_rllib.learning.steps import OptimizerSteps
 from spane_rllib.learning.tensors import chosen, device_of, masked_argmax, to_tensors
 
@@ -37,8 +38,12 @@ class DqnUpdate:
         self.target = copy.deepcopy(network) if target is None else target
         self.target.requires_grad_(False)
         self._device = device_of(network)
+        self.values, self._target_values = network, self.target
+        """What computes the values of `network`, and their gradients."""
+        if settings.compiled_gradients:
+            self.values, self._target_values = map(for_gradients, (network, self.target))
         self._steps = OptimizerSteps(
-            list(network.parameters()),
+            list(self.values.parameters()),
             settings.learning_rate_schedule(),
             settings.grad_clip,
             settings.weight_decay,
@@ -71,8 +76,8 @@ class DqnUpdate:
             for column in (batch.action, batch.n_step_return, batch.discount)
         )
         with torch.no_grad():
-            next_q = self.target(following)
-            preference = self.network(following) if self.settings.double_q else next_q
+            next_q = self._target_values(following)
+            preference = self.values(following) if self.settings.double_q else next_q
             if self.settings.mask_bootstrap:
                 best = masked_argmax(preference, following[MASK])
             else:
@@ -80,11 +85,11 @@ class DqnUpdate:
             # Indexing the unmasked values keeps the product with a discount of 0 finite (-inf * 0 is NaN).
             targets = returns + discount * chosen(next_q, best)
 
-        q = chosen(self.network(observation), action)
+        q = chosen(self.values(observation), action)
         loss = self._loss(q, targets)
         objective = loss
         if demonstrated is not None:
-            objective = loss + self._imitation_weight * imitation_loss(self.network, demonstrated)
+            objective = loss + self._imitation_weight * imitation_loss(self.values, demonstrated)
         grad_norm, learning_rate = self._steps.step(objective, self.updates)
         self.updates += 1
         if self.updates % self.settings.target_sync_every == 0:

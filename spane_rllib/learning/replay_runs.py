@@ -153,7 +153,7 @@ class DqnRun(ReplayRun):
         """The warm start, before the first iteration."""
         with timed(self.seconds, "imitation"):
             self._last["imitation_loss"] = imitate(
-                self.network, self._demonstrations, settings.imitation_steps, settings.batch_size
+                self._update.values, self._demonstrations, settings.imitation_steps, settings.batch_size
             )
         self._update.sync_target()
         if self._average is not None:

@@ -27,7 +27,10 @@ def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
 
         largest |= {"exploring": rollout._play_exploring, "playing": rollout._play_greedily}
         if policies is None:
-            parts = ["exploring", "bounds", "playing", "heuristics"]
+            from spane_rllib.problems.vm_scheduling.networks import gradient_kernel
+
+            largest["gradients"] = gradient_kernel.run_batch
+            parts = ["bounds", "exploring", "heuristics", "playing", "gradients"]
         elif any(map(has_kernels, networks)):
             parts = ["playing", "bounds", "heuristics"]
     return tuple(part for part in parts if not is_compiled(largest[part]))
@@ -44,11 +47,19 @@ def compile_part(part: str) -> None:
     if part == "heuristics":
         HeuristicPolicy("fgd").play(workload, cluster, starts, vms, seed=0)
         return
+    import torch
+
+    from spane_rllib.learning.networks import for_gradients
     from spane_rllib.problems.vm_scheduling import rollout
     from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
     from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
-    network = CompiledQNetwork(build_network("spane", {}, cluster.servers, seed=0))  # type: ignore[arg-type]
+    plain = build_network("spane", {}, cluster.servers, seed=0)
+    if part == "gradients":
+        servers, request = torch.zeros(1, cluster.servers, 2, 2), torch.zeros(1, 3)
+        for_gradients(plain)({"servers": servers, "request": request})
+        return
+    network = CompiledQNetwork(plain)  # type: ignore[arg-type]
     if part == "playing":
         rollout.play_greedily(network, workload, cluster, starts, vms)
     else:

@@ -21,7 +21,7 @@ from spane_rllib.problems.vm_scheduling.networks.dense import BLOCK, dense
 from spane_rllib.problems.vm_scheduling.networks.options import AGGREGATIONS
 from spane_rllib.problems.vm_scheduling.networks.packing import BODY, SPANE
 
-_MEAN, _MAX, _STD = (1 << AGGREGATIONS.index(name) for name in ("mean", "max", "std"))
+MEAN, MAX, STD = (1 << AGGREGATIONS.index(name) for name in ("mean", "max", "std"))
 
 
 @compiled
@@ -64,16 +64,16 @@ def _aggregate(values, embeddings, stride, servers, width, aggregations, correct
     for feature in range(width):
         mean = values[out + feature] / np.float32(servers)
         position = out + feature
-        if aggregations & _MEAN:
+        if aggregations & MEAN:
             values[position] = mean
             position += width
-        if aggregations & _MAX:
+        if aggregations & MAX:
             largest = values[embeddings + feature]
             for server in range(1, servers):
                 largest = max(largest, values[embeddings + server * stride + feature])
             values[position] = largest
             position += width
-        if aggregations & _STD:
+        if aggregations & STD:
             squares = np.float32(0)
             for server in range(servers):
                 difference = values[embeddings + server * stride + feature] - mean

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,7 +13,7 @@ from spane_rllib.learning.networks import linear_layers
 from spane_rllib.problems.vm_scheduling.networks.base import QNetwork
 from spane_rllib.problems.vm_scheduling.networks.dense import BLOCK
 from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork
-from spane_rllib.problems.vm_scheduling.networks.options import AGGREGATIONS
+from spane_rllib.problems.vm_scheduling.networks.options import AGGREGATIONS, Aggregation
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
 
 SPANE, MLP = 0, 1
@@ -45,7 +47,7 @@ class PackedWeights:
         if isinstance(network, SpaneNetwork):
             kind, width = SPANE, network.server_width
             rectified, correction = int(network.encoder_rectified), network.correction
-            aggregations = sum(1 << AGGREGATIONS.index(name) for name in network.aggregations)
+            aggregations = aggregation_bits(network.aggregations)
             value_head = len(linear_layers(network.server))
             advantage_head = value_head + len(linear_layers(network.value))
             weight, bias = layers[advantage_head]
@@ -89,3 +91,8 @@ class PackedWeights:
         flat = nn.utils.parameters_to_vector(self._parameters)
         self._values[1:] = flat.detach().cpu().numpy()
         np.take(self._values, self._source, out=self.weights)
+
+
+def aggregation_bits(names: Iterable[Aggregation]) -> int:
+    """Bit i is set where the aggregation `AGGREGATIONS[i]` is among `names`."""
+    return sum(1 << AGGREGATIONS.index(name) for name in names)

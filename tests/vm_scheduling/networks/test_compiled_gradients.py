@@ -1,0 +1,192 @@
+"""The compiled gradients of SPANE, beside torch's."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from spane_rllib.learning.algorithms import DqnSettings, ImitatingDqnSettings
+from spane_rllib.learning.batch import Batch
+from spane_rllib.learning.dqn import DqnUpdate
+from spane_rllib.learning.networks import for_gradients
+from spane_rllib.problems.vm_scheduling.networks.gradients import MOST_WEIGHTS, CompiledSpane
+from spane_rllib.problems.vm_scheduling.networks.options import SpaneOptions
+from spane_rllib.problems.vm_scheduling.networks.registry import build_network
+from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
+
+widths, depths = st.integers(1, 20), st.integers(1, 4)
+options = st.fixed_dictionaries(
+    {
+        "server_width": widths,
+        "server_depth": depths,
+        "value_width": widths,
+        "value_depth": depths,
+        "advantage_width": widths,
+        "advantage_depth": depths,
+        "aggregations": st.lists(st.sampled_from(["mean", "max", "std"]), min_size=1, unique=True),
+        "encoder_output": st.sampled_from(["linear", "relu"]),
+        "standard_deviation": st.sampled_from(["sample", "population"]),
+    }
+)
+ALL = {"aggregations": ["mean", "max", "std"]}
+
+
+def network_of(chosen: dict[str, Any], servers: int, seed: int, features: int = 4) -> nn.Module:
+    """Random biases: a misplaced one would not show among zeros."""
+    network = build_network("spane", chosen, servers, seed, features)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter.uniform_(-0.5, 0.5, generator=generator)
+    return network
+
+
+def observed(rows: int, servers: int, seed: int, features: int = 4) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    states = torch.rand(rows, servers, 2, features // 2, generator=generator)
+    return {"servers": states, "request": torch.rand(rows, 3, generator=generator)}
+
+
+def assert_equal_to_torch(network: nn.Module, observation: dict[str, Tensor], seed: int = 0) -> None:
+    plain = copy.deepcopy(network)
+    fast = for_gradients(network)
+    assert isinstance(fast, CompiledSpane)
+    expected, q = plain(observation), fast(observation)
+    assert q.shape == expected.shape
+    torch.testing.assert_close(q, expected, rtol=1e-4, atol=1e-5)
+    weighting = torch.randn(q.shape, generator=torch.Generator().manual_seed(seed))
+    slopes = torch.autograd.grad((expected * weighting).sum(), list(plain.parameters()), allow_unused=True)
+    [flat] = torch.autograd.grad((q * weighting).sum(), list(fast.parameters()))
+    wanted = nn.utils.parameters_to_vector([slope for slope in slopes if slope is not None])
+    assert (flat - wanted).abs().max() <= 1e-4 * max(1.0, float(wanted.abs().max()))
+
+
+@settings(max_examples=100)
+@given(options, st.integers(1, 9), st.integers(1, 40), st.sampled_from([4, 8]), st.integers(0, 1000))
+def test_equal_to_torch(chosen: dict[str, Any], servers: int, rows: int, features: int, seed: int) -> None:
+    network = network_of(chosen, servers, seed, features)
+    assert_equal_to_torch(network, observed(rows, servers, seed, features), seed)
+
+
+@pytest.mark.parametrize("encoder_output", ["linear", "relu"])
+def test_equal_servers_share_the_gradient_of_the_largest(encoder_output: str) -> None:
+    observation = observed(rows=20, servers=4, seed=1)
+    observation["servers"][:, 1] = observation["servers"][:, 0]
+    chosen = {"aggregations": ["max"], "encoder_output": encoder_output}
+    assert_equal_to_torch(network_of(chosen, 4, seed=2), observation)
+
+
+def test_one_server_has_no_deviation_and_no_gradient_of_it() -> None:
+    assert_equal_to_torch(network_of(ALL, 1, seed=3), observed(rows=5, servers=1, seed=3))
+
+
+def test_no_rows() -> None:
+    network = network_of({}, 3, seed=0)
+    fast = for_gradients(network)
+    q = fast(observed(rows=0, servers=3, seed=0))
+    assert q.shape == (0, 6)
+    [gradient] = torch.autograd.grad(q.sum(), list(fast.parameters()))
+    assert not gradient.any()
+
+
+def transitions(rows: int, seed: int, masked: bool = True) -> Batch:
+    random = np.random.default_rng(seed)
+
+    def observation(at: int) -> dict[str, Any]:
+        arrays: dict[str, Any] = {name: values.numpy() for name, values in observed(rows, 5, at).items()}
+        mask = random.integers(0, 2, (rows, 10)) if masked else np.ones((rows, 10))
+        mask[:, 0] = 1
+        return arrays | {"action_mask": mask.astype(np.int8)}
+
+    before = observation(seed)
+    action = np.array([random.choice(np.flatnonzero(mask)) for mask in before["action_mask"]])
+    returns, discount = random.random(rows, np.float32), random.random(rows, np.float32)
+    return Batch(before, action, returns, discount, observation(seed + 1))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"double_q": False, "loss": "huber"},
+        {"grad_clip": 0.1, "imitation_weight": 0.3, "imitate": "keep-64"},
+    ],
+    ids=["double", "huber", "clipped and imitating"],
+)
+def test_gradient_steps_are_those_of_torch(chosen: dict[str, Any]) -> None:
+    def make(compiled: bool) -> DqnUpdate:
+        return DqnUpdate(
+            network_of(ALL, 5, seed=4),
+            ImitatingDqnSettings(compiled_gradients=compiled, target_sync_every=3, **chosen),
+        )
+
+    fast, plain = make(True), make(False)
+    assert isinstance(fast.values, CompiledSpane) and plain.values is plain.network
+    for step in range(10):
+        batch = transitions(rows=50, seed=2 * step)
+        demonstrated = batch if "imitation_weight" in chosen else None
+        expected = plain.update(batch, demonstrated)
+        assert fast.update(batch, demonstrated) == pytest.approx(expected, rel=1e-3)
+    for one, other in zip(fast.network.parameters(), plain.network.parameters(), strict=True):
+        # Adam makes steps of the learning rate out of the smallest gradients.
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_a_saved_update_goes_on_exactly() -> None:
+    def make(seed: int) -> DqnUpdate:
+        return DqnUpdate(network_of(ALL, 5, seed), DqnSettings(target_sync_every=3))
+
+    whole, begun, continued = make(1), make(1), make(2)
+    batches = [transitions(rows=30, seed=2 * step) for step in range(8)]
+    for batch in batches:
+        whole.update(batch)
+    for batch in batches[:4]:
+        begun.update(batch)
+    continued.load_state_dict(begun.state_dict())
+    for batch in batches[4:]:
+        continued.update(batch)
+    for one, other in zip(whole.network.parameters(), continued.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_weights_are_the_networks_own() -> None:
+    network, other = network_of({}, 3, seed=1), network_of({}, 3, seed=2)
+    fast, observation = for_gradients(network), observed(rows=4, servers=3, seed=0)
+    network.load_state_dict(other.state_dict())
+    torch.testing.assert_close(fast(observation), other(observation))
+    with torch.no_grad():
+        next(fast.parameters()).zero_()
+    assert not any(parameter.any() for parameter in network.parameters())
+
+
+def test_replaced_weights_are_noticed() -> None:
+    network = network_of({}, 3, seed=1)
+    fast = for_gradients(network)
+    network.to(torch.float64)
+    with pytest.raises(RuntimeError, match="have been replaced"):
+        fast(observed(rows=4, servers=3, seed=0))
+
+
+def test_servers_with_other_features_are_refused() -> None:
+    fast = for_gradients(network_of({}, 3, seed=1))
+    with pytest.raises(ValueError, match="a server has 4 features"):
+        fast(observed(rows=2, servers=3, seed=0, features=8))
+
+
+def test_networks_without_compiled_gradients_stay_themselves() -> None:
+    class Own(SpaneNetwork):
+        pass
+
+    wide = build_network("spane", {"server_width": 200}, 3, 0)
+    assert sum(parameter.numel() for parameter in wide.parameters()) > MOST_WEIGHTS
+    double = build_network("spane", {}, 3, 0).to(torch.float64)
+    for network in (Own(SpaneOptions()), wide, double, build_network("mlp", {}, 3, 0)):
+        assert for_gradients(network) is network
