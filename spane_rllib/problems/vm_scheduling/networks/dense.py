@@ -19,12 +19,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from spane_rllib.core.compiling import inlined
+from spane_rllib.problems.vm_scheduling.networks.vectors import Vectors
 
 BLOCK = 8
 """Outputs computed together; layers are padded to a multiple of it."""
-
-_VECTOR = ir.VectorType(ir.FloatType(), BLOCK)
-_INDEX = ir.IntType(32)
 
 
 @intrinsic
@@ -39,34 +37,16 @@ def _affine_block(
     signature = types.void(start, start_at, weights, weights_at, inputs, lowest, values, source, target)
 
     def generate(context, builder, signature, arguments):
-        def address(array, offset):
-            data = context.make_array(signature.args[array])(context, builder, arguments[array]).data
-            return builder.gep(data, [arguments[offset]])
-
-        def vectors(array, offset):
-            return builder.bitcast(address(array, offset), _VECTOR.as_pointer())
-
-        def load(pointer):
-            vector = builder.load(pointer)
-            vector.align = 4  # the arrays promise no more than the alignment of a float
-            return vector
-
-        def broadcast(number):
-            undefined = ir.Constant(_VECTOR, ir.Undefined)
-            single = builder.insert_element(undefined, number, ir.Constant(_INDEX, 0))
-            return builder.shuffle_vector(
-                single, undefined, ir.Constant(ir.VectorType(_INDEX, BLOCK), [0] * BLOCK)
-            )
-
-        total = cgutils.alloca_once_value(builder, load(vectors(0, 1)))
-        rows, source = vectors(2, 3), address(6, 7)
-        with cgutils.for_range(builder, arguments[4]) as loop:
-            value = broadcast(builder.load(builder.gep(source, [loop.index])))
-            product = builder.fmul(value, load(builder.gep(rows, [loop.index])), flags=("contract",))
-            builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
-        result, lowest = builder.load(total), broadcast(arguments[5])
-        result = builder.select(builder.fcmp_unordered(">", result, lowest), result, lowest)
-        builder.store(result, vectors(6, 8)).align = 4
+        vectors = Vectors(context, builder, signature, arguments, BLOCK)
+        _, start_at, _, weights_at, inputs, lowest, _, source, target = arguments
+        total = cgutils.alloca_once_value(builder, vectors.load(0, start_at))
+        block = ir.Constant(weights_at.type, BLOCK)
+        with cgutils.for_range(builder, inputs) as loop:
+            value = builder.load(vectors.address(6, builder.add(source, loop.index)))
+            row = vectors.load(2, builder.add(weights_at, builder.mul(loop.index, block)))
+            builder.store(vectors.multiply_add(vectors.broadcast(value), row, builder.load(total)), total)
+        result = vectors.at_least(vectors.broadcast(lowest), builder.load(total))
+        vectors.store(result, 6, target)
         return context.get_dummy_value()
 
     return signature, generate

@@ -19,9 +19,9 @@ from spane_rllib.problems.vm_scheduling.networks.lanes import (
     LANES,
     add_products,
     add_rows,
-    affine,
-    continued,
     keep_positive,
+    layer,
+    spread,
 )
 
 # Columns of a layer's row in the table of `gradients.layer_table`; offsets into buffers are in floats.
@@ -49,21 +49,28 @@ def _aggregate(values, facts, servers):
         return
     divisor = np.float32(max(servers - facts[CORRECTION], 1))
     for place in range(stride):
-        total, largest = np.float32(0), np.float32(-np.inf)
-        for server in range(servers):
-            value = values[embeddings + server * stride + place]
-            total += value
-            largest = max(largest, value)
         here = position + place
         if wanted & MAX:
+            largest = values[embeddings + place]
+            for server in range(1, servers):
+                largest = max(largest, values[embeddings + server * stride + place])
             values[here] = largest
             here += stride
         if wanted & STD:
-            mean, squares = total / np.float32(servers), np.float32(0)
+            mean, squares = _mean(values, embeddings + place, stride, servers), np.float32(0)
             for server in range(servers):
                 difference = values[embeddings + server * stride + place] - mean
                 squares += difference * difference
             values[here] = np.sqrt(squares / divisor)
+
+
+@inlined
+def _mean(values, first, stride, servers):
+    """Exact where all are equal: the slope of a deviation that is nothing but rounding would not be small."""
+    total = np.float32(0)
+    for server in range(1, servers):
+        total += values[first + server * stride] - values[first]
+    return values[first] + total / np.float32(servers)
 
 
 @inlined
@@ -91,9 +98,7 @@ def _aggregate_backward(values, slopes, facts, servers):
             largest_slope = slopes[here] / max(equals, np.float32(1))
             here += stride
         if wanted & STD:
-            for server in range(servers):
-                mean += values[embeddings + server * stride + place]
-            mean /= np.float32(servers)
+            mean = _mean(values, embeddings + place, stride, servers)
             if values[here] > 0:  # like torch, no slope where all servers are equal
                 deviation_slope = slopes[here] / (values[here] * divisor)
         for server in range(servers):
@@ -106,31 +111,29 @@ def _aggregate_backward(values, slopes, facts, servers):
 @inlined
 def _forward(weights, table, values, servers):
     facts = table[len(table) - 1]
-    for layer in range(len(table) - 1):
-        if layer == facts[ENCODER_LAYERS]:
+    for number in range(len(table) - 1):
+        if number == facts[ENCODER_LAYERS]:
             _aggregate(values, facts, servers)
-        row = table[layer]
+        row = table[number]
         inputs, outputs = row[INPUTS], row[OUTPUTS]
         lowest = np.float32(0) if row[RECTIFIED] else np.float32(-np.inf)
         for server in range(row[ROWS]):
             source, target = row[SOURCE] + server * LANES * inputs, row[TARGET] + server * LANES * outputs
+            start = row[START]
             if row[BIAS] >= 0:
-                affine(
-                    weights, row[BIAS], row[WEIGHT], 1, row[STRIDE], inputs, outputs,
-                    values, source, lowest, target,
-                )  # fmt: skip
-            else:
-                continued(
-                    weights, row[START], row[WEIGHT], 1, row[STRIDE], inputs, outputs,
-                    values, source, lowest, target,
-                )  # fmt: skip
+                spread(weights, row[BIAS], outputs, values, target)
+                start = target
+            layer(
+                start, weights, row[WEIGHT], 1, row[STRIDE], inputs, outputs,
+                values, source, lowest, target,
+            )  # fmt: skip
 
 
 @inlined
 def _backward(weights, table, values, slopes, totals, servers):
     facts = table[len(table) - 1]
-    for layer in range(len(table) - 2, -1, -1):
-        row = table[layer]
+    for number in range(len(table) - 2, -1, -1):
+        row = table[number]
         inputs, outputs, source, target, rows = row[INPUTS], row[OUTPUTS], row[SOURCE], row[TARGET], row[ROWS]
         source_stride, target_stride = LANES * inputs, LANES * outputs
         if row[RECTIFIED]:
@@ -144,14 +147,14 @@ def _backward(weights, table, values, slopes, totals, servers):
                 totals, LANES * (row[WEIGHT] + row[STRIDE] * output), inputs,
                 values, source, source_stride, slopes, target + LANES * output, target_stride, rows,
             )  # fmt: skip
-        if layer > 0:  # below are the servers' features
+        if number > 0:  # below are the servers' features
             for server in range(rows):
                 below = source + server * source_stride
-                continued(
-                    weights, below, row[WEIGHT], row[STRIDE], 1, outputs, inputs,
+                layer(
+                    below, weights, row[WEIGHT], row[STRIDE], 1, outputs, inputs,
                     slopes, target + server * target_stride, np.float32(-np.inf), below,
                 )  # fmt: skip
-        if layer == facts[ENCODER_LAYERS]:
+        if number == facts[ENCODER_LAYERS]:
             _aggregate_backward(values, slopes, facts, servers)
 
 

@@ -17,86 +17,40 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from spane_rllib.core.compiling import inlined
+from spane_rllib.problems.vm_scheduling.networks.vectors import Vectors
 
 LANES = 16
 """Rows of a buffer."""
 _UNROLLED = 4
 """Sums side by side: one alone would wait for each of its own additions."""
 
-_VECTOR = ir.VectorType(ir.FloatType(), LANES)
-_INDEX = ir.IntType(32)
 
-
-class _Arrays:
-    """Addresses, loads and stores of an intrinsic's array arguments."""
-
-    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        self._context, self._builder, self._signature = context, builder, signature
-        self._arguments = arguments
-
-    def address(self, argument: int, offset: Any) -> Any:
-        data = self._context.make_array(self._signature.args[argument])(
-            self._context, self._builder, self._arguments[argument]
-        ).data
-        return self._builder.gep(data, [offset])
-
-    def load(self, pointer: Any) -> Any:
-        vector = self._builder.load(self._builder.bitcast(pointer, _VECTOR.as_pointer()))
-        vector.align = 4  # the arrays promise no more than the alignment of a float
-        return vector
-
-    def store(self, vector: Any, pointer: Any) -> None:
-        self._builder.store(vector, self._builder.bitcast(pointer, _VECTOR.as_pointer())).align = 4
-
-    def broadcast(self, number: Any) -> Any:
-        undefined = ir.Constant(_VECTOR, ir.Undefined)
-        single = self._builder.insert_element(undefined, number, ir.Constant(_INDEX, 0))
-        return self._builder.shuffle_vector(
-            single, undefined, ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES)
-        )
-
-    def multiply_add(self, left: Any, right: Any, total: Any) -> Any:
-        product = self._builder.fmul(left, right, flags=("contract",))
-        return self._builder.fadd(total, product, flags=("contract",))
-
-
-def _affine(count: int, biased: bool) -> Any:
-    """An intrinsic for `count` outputs side by side; see `affine`, and `continued` where not `biased`."""
+def _layer(count: int) -> Any:
+    """An intrinsic for `count` outputs side by side; see `layer`."""
 
     @intrinsic
     def add(
-        typing_context, start, start_at, weights, at, step, following, inputs, values, source, lowest, target
+        typing_context, start, weights, at, step, following, inputs, values, source, lowest, target
     ) -> Any:
-        signature = types.void(
-            start, start_at, weights, at, step, following, inputs, values, source, lowest, target
-        )
+        signature = types.void(start, weights, at, step, following, inputs, values, source, lowest, target)
 
         def generate(context, builder, signature, arguments):
-            arrays = _Arrays(context, builder, signature, arguments)
-            _, start, _, at, step, following, inputs, _, source, lowest, target = arguments
-            lanes = ir.Constant(source.type, LANES)
-            sums = []
-            for output in range(count):
-                if biased:
-                    number = ir.Constant(source.type, output)
-                    total = arrays.broadcast(builder.load(arrays.address(0, builder.add(start, number))))
-                else:
-                    offset = ir.Constant(source.type, LANES * output)
-                    total = arrays.load(arrays.address(0, builder.add(start, offset)))
-                sums.append(cgutils.alloca_once_value(builder, total))
+            vectors = Vectors(context, builder, signature, arguments, LANES)
+            start, _, at, step, following, inputs, _, source, lowest, target = arguments
+            offsets = [ir.Constant(source.type, LANES * output) for output in range(count)]
+            starts = [vectors.load(6, builder.add(start, offset)) for offset in offsets]
+            sums = [cgutils.alloca_once_value(builder, first) for first in starts]
             with cgutils.for_range(builder, inputs) as loop:
-                value = arrays.load(arrays.address(7, builder.add(source, builder.mul(loop.index, lanes))))
+                feature = builder.mul(loop.index, ir.Constant(source.type, LANES))
+                value = vectors.load(6, builder.add(source, feature))
                 weight = builder.add(at, builder.mul(loop.index, step))
                 for total in sums:
-                    factor = arrays.broadcast(builder.load(arrays.address(2, weight)))
-                    builder.store(arrays.multiply_add(factor, value, builder.load(total)), total)
+                    factor = vectors.broadcast(builder.load(vectors.address(1, weight)))
+                    builder.store(vectors.multiply_add(factor, value, builder.load(total)), total)
                     weight = builder.add(weight, following)
-            lowest = arrays.broadcast(lowest)
-            for output, total in enumerate(sums):
-                result = builder.load(total)
-                result = builder.select(builder.fcmp_unordered(">", result, lowest), result, lowest)
-                offset = ir.Constant(source.type, LANES * output)
-                arrays.store(result, arrays.address(7, builder.add(target, offset)))
+            lowest = vectors.broadcast(lowest)
+            for offset, total in zip(offsets, sums, strict=True):
+                vectors.store(vectors.at_least(lowest, builder.load(total)), 6, builder.add(target, offset))
             return context.get_dummy_value()
 
         return signature, generate
@@ -104,48 +58,48 @@ def _affine(count: int, biased: bool) -> Any:
     return add
 
 
-_affine_one, _affine_some = _affine(1, True), _affine(_UNROLLED, True)
-_continued_one, _continued_some = _affine(1, False), _affine(_UNROLLED, False)
+_one_output, _some_outputs = _layer(1), _layer(_UNROLLED)
 
 
 @inlined
-def affine(weights, bias, at, step, following, inputs, outputs, values, source, lowest, target):
-    """A layer on a buffer: for each j < `outputs`, values[target + j] = max(lowest, weights[bias + j]
+def layer(start, weights, at, step, following, inputs, outputs, values, source, lowest, target):
+    """A layer on a buffer: for each j < `outputs`, values[target + j] = max(lowest, values[start + j]
     + sum over i < `inputs` of weights[at + step i + following j] values[source + i]).
 
-    `source` and `target` are offsets in `values`, of which i and j count features.
+    `start`, `source` and `target` are offsets in `values`, of which i and j count features.
     """
     done = 0
     while done + _UNROLLED <= outputs:
-        _affine_some(
-            weights, bias + done, weights, at + done * following, step, following, inputs,
-            values, source, lowest, target + LANES * done,
+        place = LANES * done
+        _some_outputs(
+            start + place, weights, at + done * following, step, following, inputs,
+            values, source, lowest, target + place,
         )  # fmt: skip
         done += _UNROLLED
     while done < outputs:
-        _affine_one(
-            weights, bias + done, weights, at + done * following, step, following, inputs,
-            values, source, lowest, target + LANES * done,
+        place = LANES * done
+        _one_output(
+            start + place, weights, at + done * following, step, following, inputs,
+            values, source, lowest, target + place,
         )  # fmt: skip
         done += 1
 
 
-@inlined
-def continued(weights, start, at, step, following, inputs, outputs, values, source, lowest, target):
-    """The same, from sums in values[start + j] on in place of biases."""
-    done = 0
-    while done + _UNROLLED <= outputs:
-        _continued_some(
-            values, start + LANES * done, weights, at + done * following, step, following, inputs,
-            values, source, lowest, target + LANES * done,
-        )  # fmt: skip
-        done += _UNROLLED
-    while done < outputs:
-        _continued_one(
-            values, start + LANES * done, weights, at + done * following, step, following, inputs,
-            values, source, lowest, target + LANES * done,
-        )  # fmt: skip
-        done += 1
+@intrinsic
+def spread(typing_context, numbers, first, features, values, target) -> Any:
+    """For each j < `features`: all lanes of values[target + j] = numbers[first + j]."""
+    signature = types.void(numbers, first, features, values, target)
+
+    def generate(context, builder, signature, arguments):
+        vectors = Vectors(context, builder, signature, arguments, LANES)
+        _, first, features, _, target = arguments
+        with cgutils.for_range(builder, features) as loop:
+            number = builder.load(vectors.address(0, builder.add(first, loop.index)))
+            offset = builder.mul(loop.index, ir.Constant(target.type, LANES))
+            vectors.store(vectors.broadcast(number), 3, builder.add(target, offset))
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 def _products(count: int) -> Any:
@@ -160,21 +114,19 @@ def _products(count: int) -> Any:
         )
 
         def generate(context, builder, signature, arguments):
-            arrays = _Arrays(context, builder, signature, arguments)
+            vectors = Vectors(context, builder, signature, arguments, LANES)
             _, target, _, source, source_stride, _, slope, slope_stride, rows = arguments
             offsets = [ir.Constant(source.type, LANES * number) for number in range(count)]
-            pointers = [arrays.address(0, builder.add(target, offset)) for offset in offsets]
-            sums = [cgutils.alloca_once_value(builder, arrays.load(pointer)) for pointer in pointers]
+            targets = [builder.add(target, offset) for offset in offsets]
+            sums = [cgutils.alloca_once_value(builder, vectors.load(0, target)) for target in targets]
             with cgutils.for_range(builder, rows) as row:
-                left = arrays.load(
-                    arrays.address(5, builder.add(slope, builder.mul(row.index, slope_stride)))
-                )
+                left = vectors.load(5, builder.add(slope, builder.mul(row.index, slope_stride)))
                 first = builder.add(source, builder.mul(row.index, source_stride))
                 for offset, total in zip(offsets, sums, strict=True):
-                    right = arrays.load(arrays.address(2, builder.add(first, offset)))
-                    builder.store(arrays.multiply_add(left, right, builder.load(total)), total)
-            for pointer, total in zip(pointers, sums, strict=True):
-                arrays.store(builder.load(total), pointer)
+                    right = vectors.load(2, builder.add(first, offset))
+                    builder.store(vectors.multiply_add(left, right, builder.load(total)), total)
+            for target, total in zip(targets, sums, strict=True):
+                vectors.store(builder.load(total), 0, target)
             return context.get_dummy_value()
 
         return signature, generate
@@ -216,17 +168,17 @@ def add_rows(typing_context, totals, target, features, values, source, stride, r
     signature = types.void(totals, target, features, values, source, stride, rows, factor)
 
     def generate(context, builder, signature, arguments):
-        arrays = _Arrays(context, builder, signature, arguments)
+        vectors = Vectors(context, builder, signature, arguments, LANES)
         _, target, features, _, source, stride, rows, factor = arguments
-        lanes, factor = ir.Constant(source.type, LANES), arrays.broadcast(factor)
+        factor = vectors.broadcast(factor)
         with cgutils.for_range(builder, features) as loop:
-            feature = builder.mul(loop.index, lanes)
-            pointer, first = arrays.address(0, builder.add(target, feature)), builder.add(source, feature)
-            total = cgutils.alloca_once_value(builder, ir.Constant(_VECTOR, [0.0] * LANES))
+            feature = builder.mul(loop.index, ir.Constant(source.type, LANES))
+            place, first = builder.add(target, feature), builder.add(source, feature)
+            total = cgutils.alloca_once_value(builder, vectors.zero())
             with cgutils.for_range(builder, rows) as row:
-                value = arrays.load(arrays.address(3, builder.add(first, builder.mul(row.index, stride))))
+                value = vectors.load(3, builder.add(first, builder.mul(row.index, stride)))
                 builder.store(builder.fadd(builder.load(total), value), total)
-            arrays.store(arrays.multiply_add(factor, builder.load(total), arrays.load(pointer)), pointer)
+            vectors.store(vectors.multiply_add(factor, builder.load(total), vectors.load(0, place)), 0, place)
         return context.get_dummy_value()
 
     return signature, generate
@@ -238,14 +190,13 @@ def keep_positive(typing_context, values, slopes, at, features) -> Any:
     signature = types.void(values, slopes, at, features)
 
     def generate(context, builder, signature, arguments):
-        arrays = _Arrays(context, builder, signature, arguments)
+        vectors = Vectors(context, builder, signature, arguments, LANES)
         _, _, at, features = arguments
-        zero = ir.Constant(_VECTOR, [0.0] * LANES)
+        zero = vectors.zero()
         with cgutils.for_range(builder, features) as loop:
-            offset = builder.add(at, builder.mul(loop.index, ir.Constant(at.type, LANES)))
-            pointer = arrays.address(1, offset)
-            positive = builder.fcmp_ordered(">", arrays.load(arrays.address(0, offset)), zero)
-            arrays.store(builder.select(positive, arrays.load(pointer), zero), pointer)
+            place = builder.add(at, builder.mul(loop.index, ir.Constant(at.type, LANES)))
+            positive = builder.fcmp_ordered(">", vectors.load(0, place), zero)
+            vectors.store(builder.select(positive, vectors.load(1, place), zero), 1, place)
         return context.get_dummy_value()
 
     return signature, generate
