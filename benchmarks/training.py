@@ -267,9 +267,9 @@ def _tune(steps: int) -> float:
     )
     space = {
         "trial": trial.model_dump(mode="json"),
-        "environment": next(iter(problem.environments)),
-        "env_config": {"trace": "benchmark"},
+        "environments": {trial.network: (next(iter(problem.environments)), {"trace": "benchmark"})},
         "validation": {"episodes": 150, "every": 250, "trim": 0.1, "seed": 0},
+        "gpus": 0.0,
     }
     with _ray_on_any_core(), tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
