@@ -69,7 +69,7 @@ def _whole_trial(trials: list[dict[str, Any]], steps: int, quick: bool) -> list[
 
 def _gradient_step(quick: bool) -> Row:
     compiled, plain = in_child(_gradient_steps, 20 if quick else 300)
-    name = "gradient step of 1,024 decisions; published: by torch's autograd"
+    name = "gradient step of 1,024 decisions, beside one by torch"
     return Row("training", name, "ms", compiled, baseline=statistics.median(plain))
 
 
