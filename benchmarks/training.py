@@ -79,6 +79,7 @@ def _gradient_steps(steps: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
     from spane_rllib.learning.batch import Batch
     from spane_rllib.learning.dqn import DqnUpdate
+    from spane_rllib.problems.vm_scheduling.networks.gradients import for_gradients
     from spane_rllib.problems.vm_scheduling.networks.registry import build_network
     from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings
 
@@ -95,8 +96,8 @@ def _gradient_steps(steps: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     numbers = random.random(rows, np.float32)
     batch = Batch(observation(), random.integers(10, size=rows), numbers, numbers, observation())
     updates = [
-        DqnUpdate(build_network("spane", {}, 5, seed=0), DqnSettings(compiled_gradients=compiled))
-        for compiled in (True, False)
+        DqnUpdate(build_network("spane", {}, 5, seed=0), DqnSettings(), for_gradients=faster)
+        for faster in (for_gradients, None)
     ]
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(3):

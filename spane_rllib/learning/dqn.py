@@ -8,7 +8,7 @@ The loss compares y with Q_online(s, a). SPANE's published code differs in one p
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ from torch import nn
 from spane_rllib.learning.algorithms import DqnSettings, ImitatingDqnSettings
 from spane_rllib.learning.batch import MASK, Batch
 from spane_rllib.learning.imitation import imitation_loss
-from spane_rllib.learning.networks import for_gradients
 from spane_rllib.learning.steps import OptimizerSteps
 from spane_rllib.learning.tensors import chosen, device_of, masked_argmax, to_tensors
 
@@ -31,17 +30,25 @@ class DqnUpdate:
         settings: hyper-parameters; those of acting and replay are used elsewhere.
         target: module of the same architecture to use as target network, else a copy of `network`. Either way
             it starts with the weights of `network`.
+        for_gradients: of either network, a module of the same parameters and values to call in its place; see
+            `Rollouts.for_gradients`.
     """
 
-    def __init__(self, network: nn.Module, settings: DqnSettings, target: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        settings: DqnSettings,
+        target: nn.Module | None = None,
+        for_gradients: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> None:
         self.network, self.settings = network, settings
         self.target = copy.deepcopy(network) if target is None else target
         self.target.requires_grad_(False)
         self._device = device_of(network)
         self.values, self._target_values = network, self.target
         """What computes the values of `network`, and their gradients."""
-        if settings.compiled_gradients:
-            self.values, self._target_values = map(for_gradients, (network, self.target))
+        if for_gradients is not None:
+            self.values, self._target_values = for_gradients(network), for_gradients(self.target)
         self._steps = OptimizerSteps(
             list(self.values.parameters()),
             settings.learning_rate_schedule(),

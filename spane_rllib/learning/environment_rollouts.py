@@ -117,6 +117,9 @@ class EnvironmentRollouts:
         """Raises `UserError`: no other policy is known."""
         raise UserError("imitate: this problem has no policy to imitate")
 
+    def for_gradients(self, network: nn.Module) -> nn.Module:
+        return network
+
     def augmentation(self, seed: int) -> Augmentation | None:
         """None: nothing is known to be interchangeable."""
         return None

@@ -100,15 +100,6 @@ def greedy_actions(network: Any, observation: Arrays) -> npt.NDArray[np.int64]:
     return action.cpu().numpy()
 
 
-def for_gradients(network: nn.Module) -> nn.Module:
-    """What gradient steps call in place of `network`: a module of the same parameters, equal up to rounding.
-
-    A network that has something faster than itself for them returns it from a method of this name.
-    """
-    faster = getattr(network, "for_gradients", None)
-    return network if faster is None else faster()
-
-
 def linear_layers(module: nn.Module) -> list[nn.Linear]:
     """The linear layers of `module`, in order."""
     return [layer for layer in module.modules() if isinstance(layer, nn.Linear)]

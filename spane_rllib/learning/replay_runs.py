@@ -113,7 +113,8 @@ class DqnRun(ReplayRun):
         self.seconds = {"imitation": 0.0} | self.seconds
         self._imitation = self._generators[2]
         self._imitating = settings if isinstance(settings, ImitatingDqnSettings) else None
-        self._update: DqnUpdate = DqnUpdate(network, settings, target)
+        faster = rollouts.for_gradients if settings.compiled_gradients else None
+        self._update: DqnUpdate = DqnUpdate(network, settings, target, faster)
         self._average: AveragedModel | None = None
         if settings.weight_averaging:
             self._average = AveragedModel(

@@ -76,6 +76,13 @@ class Rollouts(Protocol):
         """Ways to rename what is interchangeable; None where none are set."""
         ...
 
+    def for_gradients(self, network: nn.Module) -> nn.Module:
+        """What gradient steps call in place of `network`: a module of the same parameters and values.
+
+        `network` itself where there is nothing faster.
+        """
+        ...
+
     def validate(self, network: nn.Module) -> dict[str, float]:
         """`validation_<measure>` of greedy episodes, the same ones at every call, and what else is known."""
         ...

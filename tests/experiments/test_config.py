@@ -60,6 +60,7 @@ def test_defaults_are_the_published_values(tmp_path: Path) -> None:
         "lanes": 16,
         "double_q": True,
         "mask_bootstrap": True,
+        "compiled_gradients": True,
         "loss": "mse",
         "grad_clip": None,
         "reward": "log_wait",

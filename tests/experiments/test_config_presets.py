@@ -126,7 +126,9 @@ def test_the_published_preset_has_the_published_values() -> None:
     assert (len(trials), config.evaluation.top_k, config.keep_weights) == (5, 5, "all")
     for trial in trials:
         assert trial.options == NETWORK_OPTIONS["spane"]().model_dump()
-        assert trial.training == DqnSettings(learning_rate=0.01, gradient_steps=5000)
+        assert trial.training == DqnSettings(
+            learning_rate=0.01, gradient_steps=5000, compiled_gradients=False
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -49,9 +49,9 @@ def compile_part(part: str) -> None:
         return
     import torch
 
-    from spane_rllib.learning.networks import for_gradients
     from spane_rllib.problems.vm_scheduling import rollout
     from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
+    from spane_rllib.problems.vm_scheduling.networks.gradients import for_gradients
     from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
     plain = build_network("spane", {}, cluster.servers, seed=0)

@@ -18,6 +18,7 @@ from spane_rllib.learning.environment_rollouts import EnvironmentRollouts
 from spane_rllib.learning.rollouts import Episode, Floats
 from spane_rllib.problems.vm_scheduling.algorithms import SlotDqnSettings
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork, has_kernels
+from spane_rllib.problems.vm_scheduling.networks.gradients import for_gradients
 from spane_rllib.problems.vm_scheduling.rollout import ExploringRollout, RecordedEpisode, play_greedily
 from spane_rllib.problems.vm_scheduling.server_permutations import ServerPermutations
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
@@ -122,6 +123,9 @@ class SlotRollouts(ABC):
 
     def demonstrations(self, decisions: int, random: np.random.Generator) -> Batch:
         raise UserError("imitate: there is nothing to imitate for this objective")
+
+    def for_gradients(self, network: nn.Module) -> nn.Module:
+        return for_gradients(network)
 
     def augmentation(self, seed: int) -> Augmentation | None:
         """The servers in other orders."""

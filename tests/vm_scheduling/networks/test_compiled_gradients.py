@@ -12,14 +12,23 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.learning.algorithms import DqnSettings, ImitatingDqnSettings
 from spane_rllib.learning.batch import Batch
+from spane_rllib.learning.begin import begin_run
 from spane_rllib.learning.dqn import DqnUpdate
-from spane_rllib.learning.networks import for_gradients
-from spane_rllib.problems.vm_scheduling.networks.gradients import MOST_WEIGHTS, CompiledSpane
+from spane_rllib.learning.replay_runs import DqnRun
+from spane_rllib.problems.vm_scheduling.networks.gradients import (
+    MOST_WEIGHTS,
+    CompiledSpane,
+    for_gradients,
+)
 from spane_rllib.problems.vm_scheduling.networks.options import SpaneOptions
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.networks.spane import SpaneNetwork
+from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
+from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings as WaitSettings
+from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
 widths, depths = st.integers(1, 12), st.integers(1, 3)
 options = st.fixed_dictionaries(
@@ -163,7 +172,8 @@ def test_gradient_steps_are_those_of_torch(chosen: dict[str, Any]) -> None:
     def make(compiled: bool) -> DqnUpdate:
         return DqnUpdate(
             network_of(ALL, 5, seed=4),
-            ImitatingDqnSettings(compiled_gradients=compiled, target_sync_every=3, **chosen),
+            ImitatingDqnSettings(target_sync_every=3, **chosen),
+            for_gradients=for_gradients if compiled else None,
         )
 
     fast, plain = make(True), make(False)
@@ -180,7 +190,8 @@ def test_gradient_steps_are_those_of_torch(chosen: dict[str, Any]) -> None:
 
 def test_a_saved_update_goes_on_exactly() -> None:
     def make(seed: int) -> DqnUpdate:
-        return DqnUpdate(network_of(ALL, 5, seed), DqnSettings(target_sync_every=3))
+        settings = DqnSettings(target_sync_every=3)
+        return DqnUpdate(network_of(ALL, 5, seed), settings, for_gradients=for_gradients)
 
     whole, begun, continued = make(1), make(1), make(2)
     batches = [transitions(rows=30, seed=2 * step) for step in range(8)]
@@ -228,3 +239,14 @@ def test_networks_without_compiled_gradients_stay_themselves() -> None:
     double = build_network("spane", {}, 3, 0).to(torch.float64)
     for network in (Own(SpaneOptions()), wide, double, build_network("mlp", {}, 3, 0)):
         assert for_gradients(network) is network
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_setting_decides(trace: VmTrace, compiled: bool) -> None:
+    settings = WaitSettings(compiled_gradients=compiled)
+    cluster = Cluster(3)
+    rollouts = WaitRollouts(
+        Workload(trace, cluster), cluster, (0, 250), settings, np.array([250, 260]), trim=0.1
+    )
+    run = begin_run(network_of({}, 3, seed=1), settings, rollouts, every=10, seed=0)
+    assert isinstance(run, DqnRun) and isinstance(run._update.values, CompiledSpane) == compiled

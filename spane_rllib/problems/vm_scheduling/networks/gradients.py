@@ -27,15 +27,15 @@ MOST_WEIGHTS = 20_000
 _NOTHING = np.zeros(0, np.float32)
 
 
-def has_gradients(network: nn.Module) -> bool:
-    """Whether `CompiledSpane` computes what `network` does, and faster."""
+def for_gradients(network: nn.Module) -> nn.Module:
+    """The compiled Q-values of `network` where there are some and they are faster, else `network` itself."""
     weights = list(network.parameters())
     # Not isinstance: a subclass may compute anything else.
-    return (
-        type(network) is SpaneNetwork
-        and sum(weight.numel() for weight in weights) <= MOST_WEIGHTS
-        and all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in weights)
-    )
+    if type(network) is not SpaneNetwork or sum(weight.numel() for weight in weights) > MOST_WEIGHTS:
+        return network
+    if any(weight.device.type != "cpu" or weight.dtype != torch.float32 for weight in weights):
+        return network
+    return CompiledSpane(network)
 
 
 class CompiledSpane(nn.Module):

@@ -51,12 +51,6 @@ class SpaneNetwork(QNetwork):
             nn.Linear(options.advantage_width, NODES_PER_SERVER),
         )
 
-    def for_gradients(self) -> nn.Module:
-        """Compiled Q-values and gradients, of few float32 weights on a CPU; else the network itself."""
-        from spane_rllib.problems.vm_scheduling.networks.gradients import CompiledSpane, has_gradients
-
-        return CompiledSpane(self) if has_gradients(self) else self
-
     def value_and_advantage(self, observation: Tensors) -> tuple[Tensor, Tensor]:
         servers, request = observation["servers"], observation["request"]
         embedding = self.server(servers.flatten(2))
