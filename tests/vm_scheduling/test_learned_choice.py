@@ -325,6 +325,7 @@ def test_an_experiment_from_beginning_to_end(tmp_path: Path, capsys: pytest.Capt
         "trace.source": "synthetic",
         "trace.synthetic_vms": 3000,
         "cluster.servers": 2,
+        "methods.choice.seeds": 2,
         "training.gradient_steps": 4,
         "training.imitation_steps": 3,
         "training.imitation_decisions": 500,
