@@ -118,6 +118,7 @@ class EnvironmentRollouts:
         raise UserError("imitate: this problem has no policy to imitate")
 
     def for_gradients(self, network: nn.Module) -> nn.Module:
+        """`network`: nothing faster is known."""
         return network
 
     def augmentation(self, seed: int) -> Augmentation | None:

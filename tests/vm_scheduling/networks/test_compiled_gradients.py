@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from random_networks import ALL, spane_options, with_random_biases
 from torch import Tensor, nn
 
 from spane_rllib.datasets.vm_traces.trace import VmTrace
@@ -30,32 +31,9 @@ from spane_rllib.problems.vm_scheduling.simulator import Cluster, Workload
 from spane_rllib.problems.vm_scheduling.waits.algorithms import DqnSettings as WaitSettings
 from spane_rllib.problems.vm_scheduling.waits.rollouts import WaitRollouts
 
-widths, depths = st.integers(1, 12), st.integers(1, 3)
-options = st.fixed_dictionaries(
-    {
-        "server_width": widths,
-        "server_depth": depths,
-        "value_width": widths,
-        "value_depth": depths,
-        "advantage_width": widths,
-        "advantage_depth": depths,
-        "aggregations": st.lists(st.sampled_from(["mean", "max", "std"]), min_size=1, unique=True),
-        "encoder_output": st.sampled_from(["linear", "relu"]),
-        "standard_deviation": st.sampled_from(["sample", "population"]),
-    }
-)
-ALL = {"aggregations": ["mean", "max", "std"]}
-
 
 def network_of(chosen: dict[str, Any], servers: int, seed: int, features: int = 4) -> nn.Module:
-    """Random biases: a misplaced one would not show among zeros."""
-    network = build_network("spane", chosen, servers, seed, features)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("bias"):
-                parameter.uniform_(-0.5, 0.5, generator=generator)
-    return network
+    return with_random_biases(build_network("spane", chosen, servers, seed, features), seed)
 
 
 def observed(rows: int, servers: int, seed: int, features: int = 4) -> dict[str, Tensor]:
@@ -109,7 +87,9 @@ def assert_equal_to_torch(network: nn.Module, observation: dict[str, Tensor], se
 
 
 @settings(max_examples=100, derandomize=True)
-@given(options, st.integers(1, 9), st.integers(1, 20), st.sampled_from([4, 8]), st.integers(0, 1000))
+@given(
+    spane_options(12, 3), st.integers(1, 9), st.integers(1, 20), st.sampled_from([4, 8]), st.integers(0, 1000)
+)
 def test_equal_to_torch(chosen: dict[str, Any], servers: int, rows: int, features: int, seed: int) -> None:
     network = network_of(chosen, servers, seed, features)
     observation = observed(rows, servers, seed, features)
@@ -144,12 +124,12 @@ def test_no_rows() -> None:
     assert not gradient.any()
 
 
-def transitions(rows: int, seed: int, masked: bool = True) -> Batch:
+def transitions(rows: int, seed: int) -> Batch:
     random = np.random.default_rng(seed)
 
     def observation(at: int) -> dict[str, Any]:
         arrays: dict[str, Any] = {name: values.numpy() for name, values in observed(rows, 5, at).items()}
-        mask = random.integers(0, 2, (rows, 10)) if masked else np.ones((rows, 10))
+        mask = random.integers(0, 2, (rows, 10))
         mask[:, 0] = 1
         return arrays | {"action_mask": mask.astype(np.int8)}
 

@@ -6,45 +6,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
+from random_networks import ALL, spane_options, with_random_biases
 
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.kernels import row_q_values, scratch_size
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
-widths, depths = st.integers(1, 40), st.integers(1, 5)
-spane_options = st.fixed_dictionaries(
-    {
-        "server_width": widths,
-        "server_depth": depths,
-        "value_width": widths,
-        "value_depth": depths,
-        "advantage_width": widths,
-        "advantage_depth": depths,
-        "aggregations": st.lists(st.sampled_from(["mean", "max", "std"]), min_size=1, unique=True),
-        "encoder_output": st.sampled_from(["linear", "relu"]),
-        "standard_deviation": st.sampled_from(["sample", "population"]),
-    }
+mlp_options = st.fixed_dictionaries({"width": st.integers(1, 40), "depth": st.integers(1, 5)})
+networks = st.one_of(
+    st.tuples(st.just("spane"), spane_options(40, 5)), st.tuples(st.just("mlp"), mlp_options)
 )
-mlp_options = st.fixed_dictionaries({"width": widths, "depth": depths})
-networks = st.one_of(st.tuples(st.just("spane"), spane_options), st.tuples(st.just("mlp"), mlp_options))
-ALL = {"aggregations": ["mean", "max", "std"]}
 
 
 def observations(rows, servers, seed=0):
     generator = np.random.default_rng(seed)
     states = generator.random((rows, servers, 2, 2), dtype=np.float32)
     return states, generator.random((rows, 3), dtype=np.float32)
-
-
-def with_random_biases(network, seed):
-    """Kaiming starts with zero biases, under which a misplaced bias would not show."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if name.endswith("bias"):
-                parameter.uniform_(-0.5, 0.5, generator=generator)
-    return network
 
 
 def torch_q_values(network, states, request):
