@@ -8,6 +8,9 @@ al., arXiv 1704.03732), which has a margin in place of the cross-entropy.
 
 from __future__ import annotations
 
+import math
+from itertools import accumulate, pairwise
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spane_rllib.learning.batch import MASK, Arrays, Augmentation, Batch
+from spane_rllib.learning.steps import OptimizerSteps
 from spane_rllib.learning.tensors import chosen, device_of, masked, to_tensors
 
 TEMPERATURE = 0.1
@@ -72,16 +76,21 @@ def imitate(network: nn.Module, demonstrations: Demonstrations, steps: int, batc
 
     Returns the cross-entropy of the last batch before its step, nats.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    rates = _falling_rates(steps)
+    optimizer = OptimizerSteps(list(network.parameters()), rates.__getitem__, grad_clip=None)
     loss = torch.zeros(())
-    for _ in range(steps):
+    for step in range(steps):
         loss, values = _loss_and_values(network, demonstrations.sample(batch_size))
-        optimizer.zero_grad()
-        (loss + _VALUE_WEIGHT * values.square().mean()).backward()
-        optimizer.step()
-        schedule.step()
+        optimizer.step(loss + _VALUE_WEIGHT * values.square().mean(), step)
     return float(loss.detach())
+
+
+def _falling_rates(steps: int) -> list[float]:
+    """The learning rates of `steps` steps, each from the one before, as of torch's `CosineAnnealingLR`."""
+    heights = [1 + math.cos(math.pi * step / steps) for step in range(steps)]
+    return list(
+        accumulate(pairwise(heights), lambda rate, pair: pair[1] / pair[0] * rate, initial=_LEARNING_RATE)
+    )
 
 
 def _loss_and_values(network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from spane_rllib.core.plugins import is_plugin, plugin_identity
 from spane_rllib.core.reading import read_bytes, reading
 from spane_rllib.core.settings import Settings, user_error
 from spane_rllib.core.version import __version__
-from spane_rllib.learning.networks import built_from
+from spane_rllib.learning.networks import built_from, with_memory
 
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
@@ -165,7 +165,7 @@ def _load(network: nn.Module, weights_path: Path) -> None:
     state = safetensors.torch.load(data)
     _check_finite(state, weights_path)
     if any(tensor.is_meta for tensor in expected.values()):
-        network.to_empty(device="cpu")
+        with_memory(network)
     network.load_state_dict(state)
 
 

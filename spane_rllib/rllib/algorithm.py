@@ -25,9 +25,10 @@ from spane_rllib.core.settings import Settings, validated
 from spane_rllib.core.words import suggestion
 from spane_rllib.problems.problem import Problem, Task, ValidationSettings
 from spane_rllib.problems.registry import DEFAULT, find_problem, network_options, problem_of_environment
-from spane_rllib.rllib.factored_policy import FactoredPolicy
 from spane_rllib.rllib.models import MODEL
+from spane_rllib.rllib.policies import FactoredPolicy, ValuePolicy
 from spane_rllib.rllib.registration import register_with_ray
+from spane_rllib.rllib.seeding import seeding_lightly
 
 MODEL_FOLDER = "model"
 """Where a checkpoint keeps the best weights in a form that loads without Ray."""
@@ -278,9 +279,7 @@ class SchedulingAlgorithm(DQN):
     @classmethod
     def get_default_policy_class(cls, config: AlgorithmConfig) -> type[Policy] | None:
         """RLlib's DQN policy, whatever trains the network; another one where actions have several parts."""
-        if config.problem.factored_actions:
-            return FactoredPolicy
-        return super().get_default_policy_class(config)
+        return FactoredPolicy if config.problem.factored_actions else ValuePolicy
 
     def __init__(self, config: AlgorithmConfig | dict[str, Any] | None = None, **kwargs: Any) -> None:
         register_with_ray()
@@ -292,7 +291,8 @@ class SchedulingAlgorithm(DQN):
 
     def setup(self, config: AlgorithmConfig) -> None:
         """Build RLlib's parts, then the training run around the policy's networks."""
-        super().setup(config)
+        with seeding_lightly():
+            super().setup(config)
         policy = self.get_policy()
         targets = getattr(policy, "target_models", {})  # DQN's policy has them
         # Not one of RLlib's attributes.

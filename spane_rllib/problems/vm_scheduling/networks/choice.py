@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from spane_rllib.core.settings import validated
 from spane_rllib.learning.batch import MASK
-from spane_rllib.learning.networks import CategoricalPolicy, initialise
+from spane_rllib.learning.networks import CategoricalPolicy, initialise, with_memory
 from spane_rllib.learning.tensors import Tensors
 from spane_rllib.problems.vm_scheduling.networks.base import NODES_PER_SERVER, SERVER_FEATURES, hidden_layers
 from spane_rllib.problems.vm_scheduling.networks.options import CHOICE, ChoiceOptions
@@ -115,7 +115,7 @@ def build_choice(
     Waiting begins as worse than all else, whatever is seen: heuristics never do it, and what imitates them
     would otherwise wait where they have not shown anything.
     """
-    network = choice_skeleton(options, server_features).to_empty(device="cpu")
+    network = with_memory(choice_skeleton(options, server_features))
     initialise(network, seed)
     last = network.waiting[-1]
     assert isinstance(last, nn.Linear)

@@ -27,6 +27,7 @@ from torch import Tensor
 from spane_rllib.core.errors import UserError, one_line
 from spane_rllib.core.reading import read_bytes
 from spane_rllib.datasets.catalog import find_dataset
+from spane_rllib.learning.networks import with_memory
 from spane_rllib.problems.vm_scheduling.networks.base import REQUEST_FEATURES, QNetwork
 from spane_rllib.problems.vm_scheduling.networks.options import AGGREGATIONS
 from spane_rllib.problems.vm_scheduling.networks.registry import network_skeleton
@@ -197,5 +198,5 @@ def _renamed(state: State, network: QNetwork, names: Mapping[str, str]) -> dict[
 
 
 def _filled(network: QNetwork, state: State) -> QNetwork:
-    network.to_empty(device="cpu").load_state_dict(state)
+    with_memory(network).load_state_dict(state)
     return network

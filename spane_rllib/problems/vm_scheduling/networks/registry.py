@@ -10,7 +10,7 @@ from torch import nn
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin, plugin_options
 from spane_rllib.core.settings import validated
-from spane_rllib.learning.networks import build_own, initialise
+from spane_rllib.learning.networks import build_own, initialise, with_memory
 from spane_rllib.problems.vm_scheduling.networks.base import SERVER_FEATURES, QNetwork
 from spane_rllib.problems.vm_scheduling.networks.mlp import MlpNetwork
 from spane_rllib.problems.vm_scheduling.networks.options import MAX_MLP_SERVERS, MlpOptions, parse_options
@@ -58,6 +58,6 @@ def build_network(
     if is_plugin(kind):
         where = f"options of network {kind}"
         return build_own(kind, validated(plugin_options(kind), options, where), servers, seed)
-    network = network_skeleton(kind, options, servers, server_features).to_empty(device="cpu")
+    network = with_memory(network_skeleton(kind, options, servers, server_features))
     initialise(network, seed)
     return network

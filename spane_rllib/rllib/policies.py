@@ -1,10 +1,14 @@
-"""RLlib's policy for actions of several parts, where what is allowed of the second depends on the first."""
+"""RLlib's policies, which act; training runs train their networks.
+
+Neither has an optimizer: the first that a process makes imports torch's compiler, 70 MB, for nothing.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from ray.rllib.algorithms.dqn.dqn_torch_policy import DQNTorchPolicy
 from ray.rllib.models.catalog import ModelCatalog
 from ray.rllib.models.modelv2 import restore_original_dimensions
 from ray.rllib.policy.sample_batch import SampleBatch
@@ -14,10 +18,19 @@ from torch import Tensor
 from spane_rllib.rllib.models import NetworkModel
 
 
-class FactoredPolicy(TorchPolicyV2):
-    """Acts as the network draws (`sample`), or takes what is likeliest (`greedy`); training runs train it.
+class ValuePolicy(DQNTorchPolicy):
+    """Takes the action that the network values most, as RLlib's DQN policy."""
 
-    RLlib's own distributions draw the parts of an action apart, and do not know masks.
+    def optimizer(self) -> list[torch.optim.Optimizer]:
+        """None."""
+        return []
+
+
+class FactoredPolicy(TorchPolicyV2):
+    """For actions of several parts, where what is allowed of the second depends on the first.
+
+    It acts as the network draws (`sample`), or takes what is likeliest (`greedy`). RLlib's own distributions
+    draw the parts of an action apart, and do not know masks.
     """
 
     def __init__(self, observation_space: Any, action_space: Any, config: dict[str, Any]) -> None:
@@ -31,6 +44,10 @@ class FactoredPolicy(TorchPolicyV2):
         return ModelCatalog.get_model_v2(
             self.observation_space, self.action_space, 1, self.config["model"], framework="torch"
         )
+
+    def optimizer(self) -> list[torch.optim.Optimizer]:
+        """None."""
+        return []
 
     def action_sampler_fn(
         self,
