@@ -8,17 +8,34 @@ The loss compares y with Q_online(s, a). SPANE's published code differs in one p
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spane_rllib.learning.algorithms import DqnSettings, ImitatingDqnSettings
 from spane_rllib.learning.batch import MASK, Batch
 from spane_rllib.learning.imitation import imitation_loss
 from spane_rllib.learning.steps import OptimizerSteps
 from spane_rllib.learning.tensors import chosen, device_of, masked_argmax, to_tensors
+
+
+@runtime_checkable
+class QLearning(Protocol):
+    """A network of one parameter that computes the gradient of the loss by itself."""
+
+    def q_learning(
+        self, target: Any, batch: Batch, double_q: bool, mask_bootstrap: bool, loss: Literal["mse", "huber"]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss, mean Q value of the actions taken, and the gradient of the loss.
+
+        Args:
+            target: the target network, of the same class.
+            batch: transitions.
+            double_q, mask_bootstrap, loss: as in `DqnSettings`.
+        """
+        ...
 
 
 class DqnUpdate:
@@ -49,6 +66,7 @@ class DqnUpdate:
         """What computes the values of `network`, and their gradients."""
         if for_gradients is not None:
             self.values, self._target_values = for_gradients(network), for_gradients(self.target)
+        self._fast = self.values if isinstance(self.values, QLearning) else None
         self._steps = OptimizerSteps(
             list(self.values.parameters()),
             settings.learning_rate_schedule(),
@@ -75,6 +93,28 @@ class DqnUpdate:
             grad_norm: L2 norm of the whole gradient, before clipping.
             learning_rate: what the step was made with.
         """
+        loss, mean_q, gradients = self._gradients(batch)
+        if demonstrated is not None:
+            also = self._steps.gradients(self._imitation_weight * imitation_loss(self.values, demonstrated))
+            gradients = tuple(map(_sum, gradients, also))
+        grad_norm, learning_rate = self._steps.step_along(gradients, self.updates)
+        self.updates += 1
+        if self.updates % self.settings.target_sync_every == 0:
+            self.sync_target()
+        # One transfer for all three: each .item() would wait for the device.
+        numbers = torch.stack([loss, mean_q, grad_norm]).tolist()
+        return dict(zip(("loss", "mean_q", "grad_norm"), numbers, strict=True)) | {
+            "learning_rate": learning_rate
+        }
+
+    def _gradients(self, batch: Batch) -> tuple[Tensor, Tensor, Sequence[Tensor | None]]:
+        """Loss, mean Q value of the actions taken, and the gradient of the loss for each parameter."""
+        settings = self.settings
+        if self._fast is not None:
+            loss, mean_q, gradient = self._fast.q_learning(
+                self._target_values, batch, settings.double_q, settings.mask_bootstrap, settings.loss
+            )
+            return loss, mean_q, [gradient]
         observation, following = (
             to_tensors(arrays, self._device) for arrays in (batch.observation, batch.next_observation)
         )
@@ -84,28 +124,16 @@ class DqnUpdate:
         )
         with torch.no_grad():
             next_q = self._target_values(following)
-            preference = self.values(following) if self.settings.double_q else next_q
-            if self.settings.mask_bootstrap:
+            preference = self.values(following) if settings.double_q else next_q
+            if settings.mask_bootstrap:
                 best = masked_argmax(preference, following[MASK])
             else:
                 best = preference.argmax(dim=1)
             # Indexing the unmasked values keeps the product with a discount of 0 finite (-inf * 0 is NaN).
             targets = returns + discount * chosen(next_q, best)
-
         q = chosen(self.values(observation), action)
         loss = self._loss(q, targets)
-        objective = loss
-        if demonstrated is not None:
-            objective = loss + self._imitation_weight * imitation_loss(self.values, demonstrated)
-        grad_norm, learning_rate = self._steps.step(objective, self.updates)
-        self.updates += 1
-        if self.updates % self.settings.target_sync_every == 0:
-            self.sync_target()
-        # One transfer for all three: each .item() would wait for the device.
-        numbers = torch.stack([loss.detach(), q.detach().mean(), grad_norm]).tolist()
-        return dict(zip(("loss", "mean_q", "grad_norm"), numbers, strict=True)) | {
-            "learning_rate": learning_rate
-        }
+        return loss.detach(), q.detach().mean(), self._steps.gradients(loss)
 
     def sync_target(self) -> None:
         """Copy the online network's weights to the target network."""
@@ -128,3 +156,9 @@ class DqnUpdate:
         self.target.load_state_dict(state["target"])
         self._steps.load_state_dict(state["optimizer"])
         self.updates = state["updates"]
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other

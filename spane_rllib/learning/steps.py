@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,8 +40,15 @@ class OptimizerSteps:
 
         Parameters that the loss does not depend on stay as they are.
         """
+        return self.step_along(self.gradients(loss), step)
+
+    def gradients(self, loss: Tensor) -> tuple[Tensor | None, ...]:
+        """That of `loss` for each parameter, None where it does not depend on it."""
         # Not backward(): losses of other parameters may reach these too.
-        given = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        return torch.autograd.grad(loss, self._parameters, allow_unused=True)
+
+    def step_along(self, given: Sequence[Tensor | None], step: int) -> tuple[Tensor, float]:
+        """The same for a gradient of each parameter, which clipping changes."""
         for parameter, gradient in zip(self._parameters, given, strict=True):
             parameter.grad = gradient
         numbers = [number for number, gradient in enumerate(given) if gradient is not None]

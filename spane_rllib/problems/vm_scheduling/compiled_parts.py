@@ -29,7 +29,7 @@ def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
         if policies is None:
             from spane_rllib.problems.vm_scheduling.networks import gradient_kernel
 
-            largest["gradients"] = gradient_kernel.run_batch
+            largest["gradients"] = gradient_kernel.q_learning_batch
             parts = ["bounds", "exploring", "heuristics", "playing", "gradients"]
         elif any(map(has_kernels, networks)):
             parts = ["playing", "bounds", "heuristics"]
@@ -47,8 +47,9 @@ def compile_part(part: str) -> None:
     if part == "heuristics":
         HeuristicPolicy("fgd").play(workload, cluster, starts, vms, seed=0)
         return
-    import torch
-
+    from spane_rllib.learning.algorithms import DqnSettings
+    from spane_rllib.learning.batch import MASK, Batch
+    from spane_rllib.learning.dqn import DqnUpdate
     from spane_rllib.problems.vm_scheduling import rollout
     from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
     from spane_rllib.problems.vm_scheduling.networks.gradients import for_gradients
@@ -56,8 +57,15 @@ def compile_part(part: str) -> None:
 
     plain = build_network("spane", {}, cluster.servers, seed=0)
     if part == "gradients":
-        servers, request = torch.zeros(1, cluster.servers, 2, 2), torch.zeros(1, 3)
-        for_gradients(plain)({"servers": servers, "request": request})
+        observation: dict[str, Any] = {
+            "servers": np.zeros((1, cluster.servers, 2, 2), np.float32),
+            "request": np.zeros((1, 3), np.float32),
+            MASK: np.ones((1, cluster.slots), np.int8),
+        }
+        nothing = np.zeros(1, np.float32)
+        batch = Batch(observation, np.zeros(1, np.int64), nothing, nothing, observation)
+        # Imitation asks for values and their gradients, everything else for those of the loss.
+        DqnUpdate(plain, DqnSettings(), for_gradients=for_gradients).update(batch, batch)
         return
     network = CompiledQNetwork(plain)  # type: ignore[arg-type]
     if part == "playing":

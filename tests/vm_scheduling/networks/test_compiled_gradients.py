@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -166,6 +167,42 @@ def test_gradient_steps_are_those_of_torch(chosen: dict[str, Any]) -> None:
     for one, other in zip(fast.network.parameters(), plain.network.parameters(), strict=True):
         # Adam makes steps of the learning rate out of the smallest gradients.
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+class Alone(nn.Module):
+    """Compiled Q-values without the compiled loss."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.values = for_gradients(network)
+
+    def forward(self, observation: Mapping[str, Tensor]) -> Tensor:
+        q: Tensor = self.values(observation)
+        return q
+
+
+@pytest.mark.parametrize("loss", ["mse", "huber"])
+@pytest.mark.parametrize("double_q", [True, False])
+@pytest.mark.parametrize("mask_bootstrap", [True, False])
+def test_the_compiled_loss_is_that_of_autograd_bit_for_bit(
+    loss: Literal["mse", "huber"], double_q: bool, mask_bootstrap: bool
+) -> None:
+    chosen = DqnSettings(
+        loss=loss, double_q=double_q, mask_bootstrap=mask_bootstrap, target_sync_every=2, learning_rate=0.05
+    )
+    fast, plain = (
+        DqnUpdate(network_of(ALL, 5, seed=4), chosen, for_gradients=faster)
+        for faster in (for_gradients, Alone)
+    )
+    for step in range(5):
+        batch = transitions(rows=37, seed=2 * step)
+        batch.n_step_return[:9] = [-9, -3, -1, -0.5, 0, 0.5, 1, 3, 9]
+        batch.next_observation["action_mask"][:4] = 0  # episodes that have ended
+        batch.next_observation["action_mask"][4:8, 0] = 0
+        batch.discount[:8] = 0
+        assert fast.update(batch) == pytest.approx(plain.update(batch), rel=1e-6)
+        for one, other in zip(fast.network.parameters(), plain.network.parameters(), strict=True):
+            assert torch.equal(one, other)
 
 
 def test_a_saved_update_goes_on_exactly() -> None:

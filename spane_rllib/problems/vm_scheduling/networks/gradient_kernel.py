@@ -178,37 +178,135 @@ def run_batch(weights, table, servers, request, q, gradient):
     )
     q, gradient = borrowed(q), borrowed(gradient)
     facts, backward = table[len(table) - 1], len(gradient) > 0
-    value_at, advantage_at = facts[VALUE], facts[ADVANTAGE]
-    slots, features = q.shape[1], servers.shape[1]
-    count, share = slots // NODES_PER_SERVER, np.float32(1) / np.float32(slots)
+    count = q.shape[1] // NODES_PER_SERVER
     values, slopes = np.zeros(facts[SIZE], np.float32), np.zeros(facts[SIZE], np.float32)
     totals = np.zeros(LANES * len(gradient), np.float32)
     for first in range(0, len(servers), LANES):
         rows = min(LANES, len(servers) - first)  # of the last ones what lies in other lanes is not read
-        for lane in range(rows):
-            for feature in range(features):
-                values[FEATURES + LANES * feature + lane] = servers[first + lane, feature]
-            for feature in range(REQUEST_FEATURES):
-                values[facts[REQUEST] + LANES * feature + lane] = request[first + lane, feature]
+        _observe(values, facts, servers, request, first, rows)
         _forward(weights, table, values, count)
-        if backward:
-            for place in range(len(slopes)):
-                slopes[place] = np.float32(0)
-        for lane in range(rows):  # `base.combine`, and its gradient
-            total = np.float32(0)
+        if not backward:
+            for lane in range(rows):
+                _combine(values, facts, lane, q[first + lane])
+            continue
+        for place in range(len(slopes)):
+            slopes[place] = np.float32(0)
+        for lane in range(rows):
+            _combine_backward(slopes, facts, lane, q[first + lane])
+        _backward(weights, table, values, slopes, totals, count)
+    _add_lanes(totals, gradient)
+
+
+@compiled
+def q_learning_batch(
+    weights, target, table, servers, request, action, returns, discount, next_servers, next_request,
+    next_mask, double_q, mask_bootstrap, huber, gradient,
+):  # fmt: skip
+    """The loss of `learning.dqn`, the mean Q-value of the actions taken, and the gradient of the loss.
+
+    Args:
+        weights, target: (P,) float32 of the network and of the target network.
+        table: as of `run_batch`.
+        servers, next_servers: (B, F N) float32 features.
+        request, next_request: (B, 3) float32.
+        action: (B,) int64.
+        returns, discount: (B,) float32.
+        next_mask: (B, 2N) int8.
+        double_q, mask_bootstrap: as in `DqnSettings`.
+        huber: whether the loss is Huber's, else it is the squared error.
+        gradient: (P,) float32, written.
+    """
+    weights, target, table, gradient = (
+        borrowed(weights),
+        borrowed(target),
+        borrowed(table),
+        borrowed(gradient),
+    )
+    servers, request, next_servers = borrowed(servers), borrowed(request), borrowed(next_servers)
+    next_request, next_mask = borrowed(next_request), borrowed(next_mask)
+    action, returns, discount = borrowed(action), borrowed(returns), borrowed(discount)
+    facts = table[len(table) - 1]
+    batch, slots = next_mask.shape
+    count = slots // NODES_PER_SERVER
+    values, slopes = np.zeros(facts[SIZE], np.float32), np.zeros(facts[SIZE], np.float32)
+    totals = np.zeros(LANES * len(gradient), np.float32)
+    q = np.empty((3, LANES, slots), np.float32)  # of the next state by target and network; of this state
+    of_mean = np.float32(1) / np.float32(batch)
+    losses, taken = 0.0, 0.0
+    for first in range(0, batch, LANES):
+        rows = min(LANES, batch - first)
+        for stage in range(3):
+            if stage == 1 and not double_q:
+                continue
+            if stage < 2:
+                _observe(values, facts, next_servers, next_request, first, rows)
+            else:
+                _observe(values, facts, servers, request, first, rows)
+            _forward(target if stage == 0 else weights, table, values, count)
+            for lane in range(rows):
+                _combine(values, facts, lane, q[stage, lane])
+        for place in range(len(slopes)):
+            slopes[place] = np.float32(0)
+        for lane in range(rows):
+            row, preference, best = first + lane, q[1 if double_q else 0, lane], 0
             for slot in range(slots):
-                total += q[first + lane, slot] if backward else values[advantage_at + LANES * slot + lane]
-            if backward:
-                slopes[value_at + lane] = total
-            mean, value = total * share, values[value_at + lane]
+                if next_mask[row, slot] != 0 or not mask_bootstrap:
+                    is_first = mask_bootstrap and next_mask[row, best] == 0
+                    if is_first or preference[slot] > preference[best]:
+                        best = slot
+            error = q[2, lane, action[row]] - (returns[row] + discount[row] * q[0, lane, best])
+            taken += q[2, lane, action[row]]
+            if huber:
+                size = abs(np.float64(error))
+                losses += 0.5 * size * size if size < 1 else size - 0.5
+                slope = of_mean * min(max(error, np.float32(-1)), np.float32(1))
+            else:
+                losses += np.float64(error) * np.float64(error)
+                slope = np.float32(2) * of_mean * error
+            taken_slopes = q[2, lane]
             for slot in range(slots):
-                place = advantage_at + LANES * slot + lane
-                if backward:
-                    slopes[place] = q[first + lane, slot] - mean
-                else:
-                    q[first + lane, slot] = value + values[place] - mean
-        if backward:
-            _backward(weights, table, values, slopes, totals, count)
+                taken_slopes[slot] = slope if slot == action[row] else np.float32(0)
+            _combine_backward(slopes, facts, lane, taken_slopes)
+        _backward(weights, table, values, slopes, totals, count)
+    _add_lanes(totals, gradient)
+    return losses / batch, taken / batch
+
+
+@inlined
+def _observe(values, facts, servers, request, first, rows):
+    """Lay `rows` observations from row `first` on into the lanes of a buffer."""
+    for lane in range(rows):
+        for feature in range(servers.shape[1]):
+            values[FEATURES + LANES * feature + lane] = servers[first + lane, feature]
+        for feature in range(REQUEST_FEATURES):
+            values[facts[REQUEST] + LANES * feature + lane] = request[first + lane, feature]
+
+
+@inlined
+def _combine(values, facts, lane, q):
+    """The Q-values of a lane, as `base.combine` makes them of value and advantages."""
+    advantages, total = facts[ADVANTAGE] + lane, np.float32(0)
+    for slot in range(len(q)):
+        total += values[advantages + LANES * slot]
+    mean, value = total * (np.float32(1) / np.float32(len(q))), values[facts[VALUE] + lane]
+    for slot in range(len(q)):
+        q[slot] = value + values[advantages + LANES * slot] - mean
+
+
+@inlined
+def _combine_backward(slopes, facts, lane, q):
+    """The slopes of value and advantages of a lane, from those of its Q-values."""
+    advantages, total = facts[ADVANTAGE] + lane, np.float32(0)
+    for slot in range(len(q)):
+        total += q[slot]
+    slopes[facts[VALUE] + lane] = total
+    mean = total * (np.float32(1) / np.float32(len(q)))
+    for slot in range(len(q)):
+        slopes[advantages + LANES * slot] = q[slot] - mean
+
+
+@inlined
+def _add_lanes(totals, gradient):
     for weight in range(len(gradient)):
         total = np.float32(0)
         for lane in range(LANES):

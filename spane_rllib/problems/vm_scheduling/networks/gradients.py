@@ -5,14 +5,16 @@ These networks are so small that torch spends most of a gradient step around its
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from spane_rllib.learning.batch import MASK, Arrays, Batch
 from spane_rllib.learning.networks import linear_layers
 from spane_rllib.learning.tensors import Tensors
 from spane_rllib.problems.vm_scheduling.networks import gradient_kernel
@@ -59,14 +61,52 @@ class CompiledSpane(nn.Module):
 
     def forward(self, observation: Tensors) -> Tensor:
         """As `QNetwork.forward`; differentiable in `flat` alone."""
+        servers, request = observation["servers"].flatten(1).contiguous(), observation["request"].contiguous()
+        q: Tensor = _QValues.apply(self._table(observation["servers"].shape), servers, request, self.flat)
+        return q
+
+    def q_learning(
+        self,
+        target: CompiledSpane,
+        batch: Batch,
+        double_q: bool,
+        mask_bootstrap: bool,
+        loss: Literal["mse", "huber"],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As `learning.dqn.QLearning`."""
+        gradient = torch.empty_like(self.flat, requires_grad=False)
+        losses, taken = gradient_kernel.q_learning_batch(
+            self.flat.detach().numpy(),
+            target.flat.detach().numpy(),
+            self._table(batch.observation["servers"].shape),
+            *_flat(batch.observation),
+            batch.action,
+            batch.n_step_return,
+            batch.discount,
+            *_flat(batch.next_observation),
+            batch.next_observation[MASK],
+            double_q,
+            mask_bootstrap,
+            loss == "huber",
+            gradient.numpy(),
+        )
+        return torch.tensor(losses), torch.tensor(taken), gradient
+
+    def _table(self, shape: tuple[int, ...]) -> Table:
+        """The layers for servers of `shape`, (B, N, ...)."""
         if self._views[0].data_ptr() != self.flat.data_ptr():
             raise RuntimeError("the network's weights have been replaced; make its compiled gradients anew")
-        servers, request = observation["servers"], observation["request"]
-        if servers[:, 0].numel() != self._features * len(servers):
-            raise ValueError(f"a server has {self._features} features, got servers {tuple(servers.shape)}")
-        table = self._table_for(servers.shape[1])
-        q: Tensor = _QValues.apply(table, servers.flatten(1).contiguous(), request.contiguous(), self.flat)
-        return q
+        if math.prod(shape[2:]) != self._features:
+            raise ValueError(f"a server has {self._features} features, got servers {tuple(shape)}")
+        return self._table_for(shape[1])
+
+
+def _flat(observation: Arrays) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    servers, request = observation["servers"], observation["request"]
+    return (
+        np.ascontiguousarray(servers.reshape(len(servers), -1), np.float32),
+        np.ascontiguousarray(request, np.float32),
+    )
 
 
 class _QValues(torch.autograd.Function):
