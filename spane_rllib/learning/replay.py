@@ -106,12 +106,18 @@ class EpisodeReplay:
         rows = (self._position + np.arange(kept)) % self.capacity
         columns["successor"] = (rows + steps[-kept:]) % self.capacity
         self._make_columns(observations, actions)
-        self._transitions -= int(np.count_nonzero(self._columns["is_transition"][rows]))
-        for name, values in columns.items():
-            self._columns[name][rows] = values[-kept:]
-        for name, values in observations.items():
-            self._observations[name][rows] = values[-kept:]
-        self._transitions += int(np.count_nonzero(columns["is_transition"][-kept:]))
+        # One slice, or two where the ring begins anew: far faster than by numbers of rows.
+        before_end = min(kept, self.capacity - self._position)
+        for piece, ring in (
+            (slice(0, before_end), slice(self._position, self._position + before_end)),
+            (slice(before_end, kept), slice(0, kept - before_end)),
+        ):
+            self._transitions -= int(np.count_nonzero(self._columns["is_transition"][ring]))
+            for name, values in columns.items():
+                self._columns[name][ring] = values[-kept:][piece]
+            for name, values in observations.items():
+                self._observations[name][ring] = values[-kept:][piece]
+            self._transitions += int(np.count_nonzero(self._columns["is_transition"][ring]))
         self._position = (self._position + kept) % self.capacity
         self._rows = min(self._rows + kept, self.capacity)
 
