@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.record_episodes is not None and arguments.record is None:
         parser.error("argument --record-episodes: only allowed with argument --record")
     from spane_rllib.core.files import check_writable
-    from spane_rllib.experiments.compiling_ahead import compile_for
+    from spane_rllib.experiments.compiling_ahead import compiling_beside
     from spane_rllib.experiments.results.parts import PartStore, joined, parts_of, play_parts
     from spane_rllib.experiments.results.tables import write_results
     from spane_rllib.problems.registry import find_problem
@@ -70,15 +70,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if folder is not None:
             check_writable(folder)
     problem = find_problem(arguments.problem)
-    evaluation = problem.evaluation_of(arguments)
-    policies = [evaluation.task.load_policy(name) for name in dict.fromkeys(arguments.policy or ())]
-    parts = parts_of(evaluation, policies or evaluation.policies, strict=bool(policies))
-    if not parts:
-        parser.error("the following arguments are required: --policy")
-    print(evaluation.description, file=sys.stderr)
-    folder = arguments.parts or (arguments.output and Path(arguments.output) / "parts")
-    store = PartStore(Path(folder), evaluation) if folder else None
-    compile_for(arguments.problem, policies or evaluation.policies)
+    names = list(dict.fromkeys(arguments.policy or ()))
+    with compiling_beside(arguments.problem, names) as compile_rest:
+        evaluation = problem.evaluation_of(arguments)
+        policies = [evaluation.task.load_policy(name) for name in names]
+        parts = parts_of(evaluation, policies or evaluation.policies, strict=bool(policies))
+        if not parts:
+            parser.error("the following arguments are required: --policy")
+        print(evaluation.description, file=sys.stderr)
+        folder = arguments.parts or (arguments.output and Path(arguments.output) / "parts")
+        store = PartStore(Path(folder), evaluation) if folder else None
+        compile_rest(policies or evaluation.policies)
     played = play_parts(evaluation, parts, workers=arguments.workers, store=store, label="evaluated")
     episodes = joined(parts, store.read if store else lambda part: played[part.key])
     summary = problem.summarize(episodes)

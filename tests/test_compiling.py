@@ -4,12 +4,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numba
+import numpy as np
 import pytest
 from calling import from_python
 
 import spane_rllib.core.compiling
-from spane_rllib.core.compiling import compiled, inlined
+from spane_rllib.core.compiling import borrowed, compiled, flat, inlined
 
 PACKAGE = Path(spane_rllib.__file__).parent
 # A package as a third party writes it.
@@ -145,7 +148,7 @@ def test_what_is_inlined_refuses_python() -> None:
         return 2 * x
 
     for _ in range(2):
-        with pytest.raises(TypeError, match=r"double is inlined: call it from a compiled function"):
+        with pytest.raises(TypeError, match=r"double is part of others: call it from a compiled function"):
             double(21)
         assert from_python(double)(21) == 42
 
@@ -172,6 +175,62 @@ def test_what_is_inlined_is_compiled_once_for_all_constants() -> None:
 
     assert compiled(lambda x: power(x) + power(x, 3) + power(x, 4) + power(x, x))(3) == 9 + 27 + 81 + 27
     assert len(power.overloads) == 2  # with and without the default
+
+
+def test_what_is_inlined_is_compiled_once_for_whole_numbers_of_all_sizes() -> None:
+    @inlined
+    def halves(x: int, y: int) -> float:
+        return x * y / 2
+
+    numbers = np.array([2**31 - 1], np.int32)
+    assert compiled(lambda x: halves(x[0], 3) + halves(3, len(x)) + halves(x[0], x[0]))(numbers) == (
+        (3 * (2**31 - 1) + 3 + (2**31 - 1) ** 2) / 2
+    )
+    assert len(halves.overloads) == 1
+
+
+class Inner(NamedTuple):
+    flag: bool
+    rows: np.ndarray
+
+
+class Outer(NamedTuple):
+    numbers: np.ndarray
+    weight: float
+    nothing: Any
+    inner: Inner
+
+
+@inlined
+def scale(outer: Any) -> None:
+    if outer.nothing is None:
+        for index in range(len(outer.numbers)):
+            outer.numbers[index] *= outer.weight
+        if outer.inner.flag:
+            outer.inner.rows[1, 0] = len(outer.numbers)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_borrowed_tuple_reads_and_writes_what_was_lent(flag: bool) -> None:
+    numbers, rows = np.array([1.0, 2.0, 4.0]), np.zeros((2, 2), np.int32)
+    before = sys.getrefcount(numbers)
+    compiled(lambda outer: scale(borrowed(outer)))(Outer(numbers, 0.5, None, Inner(flag, rows)))
+    assert numbers.tolist() == [0.5, 1.0, 2.0]
+    assert rows.tolist() == [[0, 0], [3 if flag else 0, 0]]
+    assert sys.getrefcount(numbers) == before
+
+
+def test_a_borrowed_tuple_has_no_other_items() -> None:
+    with pytest.raises(numba.TypingError, match="missing"):
+        compiled(lambda inner: borrowed(inner).missing)(Inner(True, np.zeros((1, 1))))
+
+
+def test_a_flat_array_is_the_same_memory() -> None:
+    numbers = np.arange(12.0).reshape(3, 2, 2)
+    assert compiled(lambda x: flat(x[1]))(numbers).tolist() == [4.0, 5.0, 6.0, 7.0]
+    assert np.shares_memory(compiled(lambda x: flat(x))(numbers), numbers)
+    with pytest.raises(numba.TypingError):
+        compiled(lambda x: flat(x))(numbers[:, 0])
 
 
 def test_it_is_known_whether_a_function_is_in_the_cache(plugin: Path) -> None:

@@ -1,4 +1,4 @@
-"""Compiling in several processes side by side, while this one starts Ray or reads data."""
+"""Compiling in other processes, while this one starts Ray, reads data or compiles too."""
 
 from __future__ import annotations
 
@@ -17,34 +17,60 @@ from spane_rllib.problems.registry import find_problem
 _PROGRAM = f"from {__name__} import compile_parts; compile_parts()"
 
 
-def compile_for(problem: str, policies: Sequence[Any]) -> None:
-    """Compile side by side what the evaluation of `policies` needs and the cache lacks."""
-    with compiling_ahead(problem, policies) as wait:
-        if wait:
-            with waiting("compilation", "once after an installation"):
-                wait()
+@contextmanager
+def compiling_beside(problem: str, names: Sequence[str]) -> Iterator[Callable[[Sequence[Any]], None]]:
+    """Begin to compile what an evaluation of the policies `names` needs and the cache lacks.
+
+    Other processes begin at once with what is needed whoever decides. What is yielded takes the policies once
+    they are loaded, compiles in this process what they need besides, and waits for the others. On one core
+    nothing is compiled ahead.
+    """
+    about = find_problem(problem)
+    others = _cores() - 1
+    ahead = list(about.missing_parts(())) if others else []
+    if ahead and about.baselines.keys() >= set(names):
+        ahead.pop()  # this process has nothing else to compile
+    with _compiling(problem, ahead, min(others, len(ahead))) as wait:
+
+        def compile_rest(policies: Sequence[Any]) -> None:
+            rest = [part for part in about.missing_parts(policies) if part not in ahead] if others else []
+            if ahead or rest:
+                with waiting("compilation", "once after an installation"):
+                    for part in rest:
+                        about.compile_part(part)
+                    wait()
+
+        yield compile_rest
 
 
 @contextmanager
-def compiling_ahead(
-    problem: str, policies: Sequence[Any] | None = None
-) -> Iterator[Callable[[], None] | None]:
-    """Begin to compile what the cache lacks for a problem, called as in YAML.
+def compiling_ahead(problem: str) -> Iterator[Callable[[], None] | None]:
+    """Begin to compile what the cache lacks for training in a problem, called as in YAML.
 
-    Takes one process for each core. They print nothing, fail without a word (this process then compiles by
-    itself what it needs), and end with this one. Yields what waits for them, or None where there are none:
-    on one core, or with less than two parts to compile.
-
-    `policies`: as `Problem.missing_parts` takes them.
+    Takes one process for each core. Yields what waits for them, or None where there are none: on one core, or
+    with less than two parts to compile.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parts = find_problem(problem).missing_parts(policies)
-    count = min(cores, len(parts))
+    parts = find_problem(problem).missing_parts()
+    count = min(_cores(), len(parts))
+    with _compiling(problem, parts, count if count > 1 else 0) as wait:
+        yield wait if count > 1 else None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _compiling(problem: str, parts: Sequence[str], count: int) -> Iterator[Callable[[], None]]:
+    """Deal `parts` out to `count` processes; yields what waits for them.
+
+    They print nothing, fail without a word (this process then compiles by itself what it needs), and end with
+    this one.
+    """
     processes: list[Popen[bytes]] = []
     try:
-        if count > 1:
-            processes += (_start(problem, parts[first::count]) for first in range(count))
-        yield (lambda: _wait(processes)) if processes else None
+        processes += (_start(problem, parts[first::count]) for first in range(count))
+        yield lambda: _wait(processes)
     finally:
         for process in processes:
             process.kill()  # what it has written to the cache is whole

@@ -352,7 +352,7 @@ class Problem(ABC):
         They are dealt out to processes in this order.
 
         Args:
-            policies: who is evaluated; None where it is trained.
+            policies: who is evaluated, empty for what is needed whoever it is; None where it is trained.
         """
         return ()
 

@@ -11,7 +11,7 @@ import pytest
 import ray  # noqa: F401
 
 import spane_rllib
-from spane_rllib.experiments.compiling_ahead import compiling_ahead
+from spane_rllib.experiments.compiling_ahead import compiling_ahead, compiling_beside
 
 import psutil  # isort: skip  (Ray brings it along, and finds it when it is imported)
 
@@ -21,19 +21,19 @@ import os, time
 from pathlib import Path
 from spane_rllib.problems.registry import find_problem
 
-HERE = Path(__file__).parent
-
 class Parts(type(find_problem("pod_migration"))):
     name = "parts"
+    baselines = {"simple": "decides nothing"}
 
     def missing_parts(self, policies=None):
-        return ("a", "b", "c", "failing", "endless")[:self.count]
+        parts = ("a", "b", "c", "failing", "endless")[:self.count]
+        return (*parts, "learned") if policies else parts
 
     def compile_part(self, part):
         print("noise")
         if part == "failing":
             raise ValueError("noise")
-        (HERE / part).write_text(str(os.getpid()))
+        (Path(os.environ["PARTS_FOLDER"]) / part).write_text(str(os.getpid()))
         while part == "endless":
             time.sleep(0.01)
 
@@ -51,6 +51,7 @@ THREE, ALL = Three(), All()
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "some_parts.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PARTS_FOLDER", str(tmp_path))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0, 1}, raising=False)
     return tmp_path
 
@@ -61,6 +62,27 @@ def test_every_part_is_compiled_and_nothing_printed(plugin: Path, capfd: pytest.
         wait()
         assert {file.name for file in plugin.iterdir() if not file.suffix} >= {"a", "b", "c"}
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("names", [["simple"], ["simple", "model"], []])
+def test_an_evaluation_compiles_a_part_itself(plugin: Path, names: list[str]) -> None:
+    with compiling_beside("some_parts:THREE", names) as compile_rest:
+        compile_rest(["a policy"] if "model" in names else [])
+    by_process = {part: (plugin / part).read_text() for part in "abc"}
+    here = str(os.getpid())
+    assert by_process["a"] == by_process["b"] != here
+    if "model" in names:
+        assert (plugin / "learned").read_text() == here
+        assert by_process["c"] == by_process["a"]
+    else:
+        assert by_process["c"] == here
+
+
+def test_on_one_core_nothing_is_compiled_ahead(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: {0}, raising=False)
+    with compiling_beside("some_parts:THREE", ["simple"]) as compile_rest:
+        compile_rest([])
+    assert not (plugin / "a").exists()
 
 
 def test_what_fails_is_left_and_what_goes_on_is_ended(plugin: Path) -> None:

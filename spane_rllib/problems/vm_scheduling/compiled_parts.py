@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spane_rllib.core import bootstrap
 from spane_rllib.core.compiling import is_compiled
 from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy
@@ -16,28 +17,44 @@ from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Wor
 def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
     """Parts that the cache lacks for training, or for the evaluation of `policies`.
 
-    In turns they make two halves that take about as long.
+    Those of an evaluation are needed whoever decides, but for "playing", which takes as long as the others.
+    Of those for training every second ones take about as long as the rest.
     """
-    networks = [policy.network for policy in policies or () if isinstance(policy, NetworkPolicy)]
-    largest: dict[str, Any] = {"bounds": lower_bound._bounds, "heuristics": episodes._run_episodes}
-    parts = ["bounds", "heuristics"]
-    if policies is None or networks:
+    parts: dict[str, Any]
+    if policies is None:
         from spane_rllib.problems.vm_scheduling import rollout
-        from spane_rllib.problems.vm_scheduling.networks.compiled import has_kernels
+        from spane_rllib.problems.vm_scheduling.networks import gradient_kernel
 
-        largest |= {"exploring": rollout._play_exploring, "playing": rollout._play_greedily}
-        if policies is None:
-            from spane_rllib.problems.vm_scheduling.networks import gradient_kernel
+        parts = {
+            "bounds": lower_bound._bounds,
+            "exploring": rollout._play_exploring,
+            "heuristics": episodes._run_episodes,
+            "playing": rollout._play_greedily,
+            "gradients": gradient_kernel.q_learning_batch,
+        }
+    else:
+        parts = {
+            "statistics": bootstrap._kept_sums,
+            "bounds": lower_bound._bounds,
+            "heuristics": episodes._run_episodes,
+        }
+        networks = [policy.network for policy in policies if isinstance(policy, NetworkPolicy)]
+        if networks:
+            from spane_rllib.problems.vm_scheduling import rollout
+            from spane_rllib.problems.vm_scheduling.networks.compiled import has_kernels
 
-            largest["gradients"] = gradient_kernel.q_learning_batch
-            parts = ["bounds", "exploring", "heuristics", "playing", "gradients"]
-        elif any(map(has_kernels, networks)):
-            parts = ["playing", "bounds", "heuristics"]
-    return tuple(part for part in parts if not is_compiled(largest[part]))
+            if any(map(has_kernels, networks)):
+                parts["playing"] = rollout._play_greedily
+    return tuple(part for part, largest in parts.items() if not is_compiled(largest))
 
 
 def compile_part(part: str) -> None:
     """Run a part on a tiny problem."""
+    if part == "statistics":
+        resamples = bootstrap.Resamples.draw([0, 5_000], resamples=2)
+        resamples.trimmed_means(np.zeros(2), (0.1,))
+        resamples.quantiles(np.zeros(2), 0.5)
+        return
     cluster = Cluster(servers=2)
     workload, starts, vms = Workload(synthesize(vms=2_000), cluster), np.array([0, 1]), np.array([50, 50])
     if part == "bounds":

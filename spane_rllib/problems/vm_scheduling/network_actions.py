@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import inlined
+from spane_rllib.core.compiling import flat, inlined
 from spane_rllib.problems.vm_scheduling.networks.kernels import best_feasible, row_q_values
 from spane_rllib.problems.vm_scheduling.simulator.lanes import Observations
 
@@ -23,8 +23,7 @@ def evaluate(
     q: Float32Array,
 ) -> None:
     """Write the Q-values of the lane's observation to `q`."""
-    servers = observations.servers[lane].reshape(observations.servers[lane].size)
-    row_q_values(weights, layout, servers, observations.request[lane], scratch, q)
+    row_q_values(weights, layout, flat(observations.servers[lane]), observations.request[lane], scratch, q)
 
 
 @inlined

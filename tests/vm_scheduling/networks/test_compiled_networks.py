@@ -3,6 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from calling import from_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
@@ -139,7 +140,7 @@ def test_scratch_is_large_enough(kind, servers):
     size, guard = scratch_size(packed.layout, servers), np.float32(12345)
     values = np.full(size + 64, guard)
     q = np.full(2 * servers + 64, guard)
-    row_q_values(
+    from_python(row_q_values)(
         packed.weights, packed.layout, states.ravel(), request.ravel(), values[:size], q[: 2 * servers]
     )
     assert (values[size:] == guard).all() and (q[2 * servers :] == guard).all()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiling import borrowed, compiled, included, inlined
 from spane_rllib.problems.vm_scheduling.networks.base import (
     NODES_PER_SERVER,
     REQUEST_FEATURES,
@@ -51,7 +51,7 @@ def _layers(
         source, source_stride = out, stride
 
 
-@compiled
+@inlined
 def _aggregate(values, embeddings, stride, servers, width, aggregations, correction, out):
     """Write the cluster embedding, mean, max and standard deviation in this order if wanted, at `out`."""
     divisor = np.float32(max(servers - correction, 1))
@@ -81,7 +81,7 @@ def _aggregate(values, embeddings, stride, servers, width, aggregations, correct
             values[position] = np.sqrt(squares / divisor)
 
 
-@compiled
+@included
 def row_q_values(weights, layout, servers, request, values, q):
     """Q-values of one observation.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
+from spane_rllib.core.compiling import borrowed, compiled, copy_into, included, inlined
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.simulator.any_order_bound import any_order_bounds
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
@@ -190,7 +190,7 @@ def _packable(
     return _search_packing(items, flavours, nodes, bins)
 
 
-@compiled
+@included
 def _search_packing(
     items: npt.NDArray[np.int64],
     flavours: npt.NDArray[np.int32],
