@@ -20,10 +20,15 @@ from spane_rllib.problems.vm_scheduling.network_actions import (
     random_action,
     sample_action,
 )
+from spane_rllib.problems.vm_scheduling.network_among_many import (
+    RememberedServers,
+    best_action_among_many,
+    remembers_servers,
+)
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.kernels import scratch_size
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
-from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends
+from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends, index_beyond
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
 from spane_rllib.problems.vm_scheduling.simulator.lanes import Observations, observe
@@ -44,6 +49,9 @@ from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 Rows = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 
+FEW_SERVERS = 64
+"""Up to so many, greedy play looks at every server: twice as slow from 20 on, but compiled ahead."""
+
 
 def play_greedily(
     network: CompiledQNetwork,
@@ -61,8 +69,13 @@ def play_greedily(
     workload.check_cluster(cluster)
     network.check_cluster(cluster)
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
-    longest = int(vm_counts.max(initial=1))
-    state = allocate(1, cluster.slots, longest, queue=workload.arrays.queue)
+    longest, layout = int(vm_counts.max(initial=1)), network.packed.layout
+    index = remembered = None
+    if remembers_servers(layout):
+        index = index_beyond(FEW_SERVERS, workload, cluster, np.zeros(0, np.int32))
+    if index is not None:
+        remembered = RememberedServers.empty(layout, cluster.pairs)
+    state = allocate(1, cluster.slots, longest, queue=workload.arrays.queue, index=index)
     finished = allocate(len(starts), 0, 0)
     for first in range(0, len(starts), episodes_per_call):
         chunk = slice(first, first + episodes_per_call)
@@ -71,7 +84,8 @@ def play_greedily(
             state,
             Observations.empty(1, cluster),
             network.packed.weights,
-            network.packed.layout,
+            layout,
+            remembered,
             starts[chunk],
             vm_counts[chunk],
             finished.counters[chunk],
@@ -259,6 +273,7 @@ def _play_greedily(
     observations: Observations,
     weights: Float32Array,
     layout: Rows,
+    remembered: RememberedServers | None,
     starts: Rows,
     vm_counts: Rows,
     counters: Rows,
@@ -266,17 +281,35 @@ def _play_greedily(
 ) -> None:
     """Play one episode after the other in the one lane of `state`; keep its final counters and clocks."""
     work, state, observations = borrowed(work), borrowed(state), borrowed(observations)
-    weights, layout = borrowed(weights), borrowed(layout)
+    weights, layout, remembered = borrowed(weights), borrowed(layout), borrowed(remembered)
     scratch = np.empty(scratch_size(layout, observations.servers.shape[1]), np.float32)
     q = np.empty(observations.action_mask.shape[1], np.float32)
     for episode in range(len(starts)):
         begin(work, state, 0, starts[episode], vm_counts[episode])
-        observe(work, state, observations, 0)
         while state.counters[0, STATUS] == RUNNING:
-            place(work, state, 0, best_action(weights, layout, observations, 0, scratch, q))
-            observe(work, state, observations, 0)
+            action = _best_action(weights, layout, work, state, observations, remembered, scratch, q)
+            place(work, state, 0, action)
         copy_into(counters[episode], state.counters[0])
         copy_into(clocks[episode], state.clocks[0])
+
+
+@inlined
+def _best_action(
+    weights: Float32Array,
+    layout: Rows,
+    work: WorkloadArrays,
+    state: LaneState,
+    observations: Observations,
+    remembered: Any,
+    scratch: Float32Array,
+    q: Float32Array,
+) -> int:
+    """The best action in the only lane, by a look at all servers unless they are `remembered`."""
+    if remembered is None:
+        observe(work, state, observations, 0)
+        return best_action(weights, layout, observations, 0, scratch, q)
+    else:  # by itself, so that nothing is compiled where they are not
+        return best_action_among_many(weights, layout, work, state, observations, remembered)
 
 
 @compiled

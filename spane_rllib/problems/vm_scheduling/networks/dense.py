@@ -10,6 +10,7 @@ is about three times as fast on AVX2 and correct on any processor.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,50 @@ def _affine_block(
         return context.get_dummy_value()
 
     return signature, generate
+
+
+def _over_rows(begin: Callable[..., Any], combine: Callable[..., Any]) -> Any:
+    """An intrinsic that combines the same eight columns of many rows, from the first row to the last:
+    values[target + j] of rows[source + stride r + j] and means[mean + j], with j = 0..7.
+    """
+
+    @intrinsic
+    def over_rows(typing_context, rows, source, stride, count, means, mean, values, target) -> Any:
+        signature = types.void(rows, source, stride, count, means, mean, values, target)
+
+        def generate(context, builder, signature, arguments):
+            vectors = Vectors(context, builder, signature, arguments, BLOCK)
+            _, source, stride, count, _, mean, _, target = arguments
+            middle = vectors.load(4, mean)
+            total = cgutils.alloca_once_value(builder, begin(builder, vectors.load(0, source), middle))
+            with cgutils.for_range(builder, builder.sub(count, count.type(1))) as loop:
+                row = builder.mul(builder.add(loop.index, loop.index.type(1)), stride)
+                value = vectors.load(0, builder.add(source, row))
+                builder.store(combine(builder, builder.load(total), value, middle), total)
+            vectors.store(builder.load(total), 6, target)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return over_rows
+
+
+def _squared(builder: Any, value: Any, middle: Any) -> Any:
+    difference = builder.fsub(value, middle)
+    return builder.fmul(difference, difference)
+
+
+def _larger(builder: Any, total: Any, value: Any, _middle: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(">", value, total), value, total)
+
+
+sum_of_rows = _over_rows(
+    lambda _builder, value, _middle: value, lambda builder, total, value, _middle: builder.fadd(total, value)
+)
+largest_of_rows = _over_rows(lambda _builder, value, _middle: value, _larger)
+squares_of_rows = _over_rows(
+    _squared, lambda builder, total, value, middle: builder.fadd(total, _squared(builder, value, middle))
+)
 
 
 @inlined

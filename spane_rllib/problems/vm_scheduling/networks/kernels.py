@@ -17,7 +17,13 @@ from spane_rllib.problems.vm_scheduling.networks.base import (
     REQUEST_FEATURES,
     SERVER_FEATURES,
 )
-from spane_rllib.problems.vm_scheduling.networks.dense import BLOCK, dense
+from spane_rllib.problems.vm_scheduling.networks.dense import (
+    BLOCK,
+    dense,
+    largest_of_rows,
+    squares_of_rows,
+    sum_of_rows,
+)
 from spane_rllib.problems.vm_scheduling.networks.options import AGGREGATIONS
 from spane_rllib.problems.vm_scheduling.networks.packing import BODY, SPANE
 
@@ -35,7 +41,7 @@ def scratch_size(layout, servers):
 
 
 @inlined
-def _layers(
+def layers(
     weights, layout, first, count, rectify_last,
     values, source, source_stride, target, target_stride, rows, spare,
 ):  # fmt: skip
@@ -52,33 +58,59 @@ def _layers(
 
 
 @inlined
-def _aggregate(values, embeddings, stride, servers, width, aggregations, correction, out):
-    """Write the cluster embedding, mean, max and standard deviation in this order if wanted, at `out`."""
-    divisor = np.float32(max(servers - correction, 1))
-    for feature in range(width):
-        values[out + feature] = values[embeddings + feature]
-    for server in range(1, servers):
-        row = embeddings + server * stride
+def aggregate(rows, first, stride, servers, width, aggregations, correction, values, spare, out):
+    """The cluster embedding: mean, max and standard deviation of servers, in this order, if wanted.
+
+    Args:
+        rows, first, stride: array of the embeddings, offset of the first one, and from one to the next.
+        servers, width: number of embeddings, of `width` features each.
+        aggregations, correction: of the layout.
+        values: where to write.
+        spare: offset there of room for `width` features in whole blocks.
+        out: offset there of the result.
+    """
+    for block in range(0, width, BLOCK):
+        sum_of_rows(rows, first + block, stride, servers, rows, first, values, spare + block)
+    for feature in range(spare, spare + width):
+        values[feature] /= np.float32(servers)
+    # What a last block writes beyond its features is overwritten by what comes after.
+    if aggregations & MEAN:
         for feature in range(width):
-            values[out + feature] += values[row + feature]
-    for feature in range(width):
-        mean = values[out + feature] / np.float32(servers)
-        position = out + feature
-        if aggregations & MEAN:
-            values[position] = mean
-            position += width
-        if aggregations & MAX:
-            largest = values[embeddings + feature]
-            for server in range(1, servers):
-                largest = max(largest, values[embeddings + server * stride + feature])
-            values[position] = largest
-            position += width
-        if aggregations & STD:
-            squares = np.float32(0)
-            for server in range(servers):
-                difference = values[embeddings + server * stride + feature] - mean
-                squares += difference * difference
-            values[position] = np.sqrt(squares / divisor)
+            values[out + feature] = values[spare + feature]
+        out += width
+    if aggregations & MAX:
+        for block in range(0, width, BLOCK):
+            largest_of_rows(rows, first + block, stride, servers, rows, first, values, out + block)
+        out += width
+    if aggregations & STD:
+        divisor = np.float32(max(servers - correction, 1))
+        for block in range(0, width, BLOCK):
+            squares_of_rows(rows, first + block, stride, servers, values, spare + block, values, out + block)
+        for feature in range(out, out + width):
+            values[feature] = np.sqrt(values[feature] / divisor)
+
+
+@inlined
+def summarize(
+    weights, layout, rows, first, stride, servers, request, values, spare, shared, sums, value
+):  # fmt: skip
+    """What all servers have in common, of their embeddings as in `aggregate` and of the request: what the
+    first advantage layer begins with, at `sums` of `values`, and the state value at `value`.
+    """
+    value_head, advantage_head = layout[0, 1], layout[0, 2]
+    aggregate(rows, first, stride, servers, layout[1, 0], layout[1, 1], layout[1, 3], values, spare, shared)
+    request_at = shared + layout[value_head, 0] - REQUEST_FEATURES
+    for i in range(REQUEST_FEATURES):
+        values[request_at + i] = request[i]
+    layers(
+        weights, layout, value_head, advantage_head - value_head, False,
+        values, shared, 0, value, 0, 1, spare,
+    )  # fmt: skip
+    # The advantage head's first layer: the shared features once, each server's own added to that.
+    dense(
+        weights, layout[advantage_head], weights, layout[advantage_head, 2], False,
+        values, shared, 0, sums, 0, 1,
+    )  # fmt: skip
 
 
 @included
@@ -96,7 +128,7 @@ def row_q_values(weights, layout, servers, request, values, q):
     weights, layout, servers = borrowed(weights), borrowed(layout), borrowed(servers)
     request, values, q = borrowed(request), borrowed(values), borrowed(q)
     kind, value_head, advantage_head = layout[0, 0], layout[0, 1], layout[0, 2]
-    width, aggregations, widest, correction = layout[1, 0], layout[1, 1], layout[1, 2], layout[1, 3]
+    width, widest = layout[1, 0], layout[1, 2]
     slots = len(q)
     count = slots // NODES_PER_SERVER
     features = len(servers) // count
@@ -110,23 +142,13 @@ def row_q_values(weights, layout, servers, request, values, q):
     for i in range(len(servers)):
         values[i] = servers[i]
     if kind == SPANE:
-        _layers(
+        layers(
             weights, layout, BODY, value_head - BODY, layout[0, 3] != 0,
             values, 0, features, embeddings, widest, count, spare,
         )  # fmt: skip
-        _aggregate(values, embeddings, widest, count, width, aggregations, correction, shared)
-        request_at = shared + layout[value_head, 0] - REQUEST_FEATURES
-        for i in range(REQUEST_FEATURES):
-            values[request_at + i] = request[i]
-        _layers(
-            weights, layout, value_head, advantage_head - value_head, False,
-            values, shared, 0, value, 0, 1, spare,
-        )  # fmt: skip
-        # The advantage head's first layer: the shared features once, each server's own added to that.
-        dense(
-            weights, layout[advantage_head], weights, layout[advantage_head, 2], False,
-            values, shared, 0, sums, 0, 1,
-        )  # fmt: skip
+        summarize(
+            weights, layout, values, embeddings, widest, count, request, values, spare, shared, sums, value
+        )
         own = advantage_head + 1
         hidden = spare + (own & 1) * count * widest  # the buffer that layer own + 1 does not write
         dense(
@@ -134,16 +156,16 @@ def row_q_values(weights, layout, servers, request, values, q):
             values, embeddings, widest, hidden, widest, count,
         )  # fmt: skip
         # Two advantages a server: what pads one server's block is overwritten by the next server's.
-        _layers(
+        layers(
             weights, layout, own + 1, len(layout) - own - 1, False,
             values, hidden, widest, advantages, NODES_PER_SERVER, count, spare,
         )  # fmt: skip
     else:
         for i in range(REQUEST_FEATURES):
             values[len(servers) + i] = request[i]
-        _layers(weights, layout, BODY, value_head - BODY, True, values, 0, 0, embeddings, 0, 1, spare)
-        _layers(weights, layout, value_head, 1, False, values, embeddings, 0, value, 0, 1, spare)
-        _layers(weights, layout, advantage_head, 1, False, values, embeddings, 0, advantages, 0, 1, spare)
+        layers(weights, layout, BODY, value_head - BODY, True, values, 0, 0, embeddings, 0, 1, spare)
+        layers(weights, layout, value_head, 1, False, values, embeddings, 0, value, 0, 1, spare)
+        layers(weights, layout, advantage_head, 1, False, values, embeddings, 0, advantages, 0, 1, spare)
 
     total = np.float32(0)
     for slot in range(slots):

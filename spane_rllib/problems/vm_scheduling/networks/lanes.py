@@ -17,6 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from spane_rllib.core.compiling import inlined
+from spane_rllib.problems.vm_scheduling.networks.dense import BLOCK
 from spane_rllib.problems.vm_scheduling.networks.vectors import Vectors
 
 LANES = 16
@@ -83,6 +84,20 @@ def layer(start, weights, at, step, following, inputs, outputs, values, source, 
             values, source, lowest, target + place,
         )  # fmt: skip
         done += 1
+
+
+@inlined
+def packed_layer(start, weights, at, inputs, outputs, values, source, lowest, target):
+    """`layer` with weights of a `PackedWeights`, at `at`; `outputs` is a multiple of four.
+
+    `start` may be `target`.
+    """
+    for done in range(0, outputs, _UNROLLED):
+        within = done % BLOCK
+        _some_outputs(
+            start + LANES * done, weights, at + (done - within) * inputs + within, BLOCK, 1, inputs,
+            values, source, lowest, target + LANES * done,
+        )  # fmt: skip
 
 
 @intrinsic

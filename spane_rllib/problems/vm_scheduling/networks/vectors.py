@@ -1,4 +1,4 @@
-"""Vector instructions for numba: what the intrinsics of `dense` and `lanes` are written with."""
+"""Vector instructions for numba: what the intrinsics of the modules beside this one are written with."""
 
 # mypy: disable-error-code="no-untyped-call"
 
@@ -12,11 +12,11 @@ _INDEX = ir.IntType(32)
 
 
 class Vectors:
-    """Loads, stores and arithmetic of vectors of `width` floats from the array arguments of an intrinsic.
+    """Loads, stores and arithmetic of vectors of `width` numbers from the array arguments of an intrinsic.
 
     Args:
         context, builder, signature, arguments: what numba gives to the intrinsic.
-        width: floats of a vector.
+        width: numbers of a vector.
     """
 
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any, width: int) -> None:
@@ -26,15 +26,19 @@ class Vectors:
             context.make_array(kind)(context, builder, argument).data if hasattr(kind, "ndim") else None
             for kind, argument in zip(signature.args, arguments, strict=True)
         ]
+        self._kinds: list[Any] = [
+            ir.VectorType(context.get_data_type(kind.dtype), width) if hasattr(kind, "ndim") else None
+            for kind in signature.args
+        ]
 
     def address(self, argument: int, offset: Any) -> Any:
-        """Of one float of an array argument."""
+        """Of one number of an array argument."""
         return self._builder.gep(self._data[argument], [offset])
 
     def load(self, argument: int, offset: Any) -> Any:
         """The vector from `offset` of an array argument on."""
         vector = self._builder.load(self._vectors(argument, offset))
-        vector.align = 4  # the arrays promise no more than the alignment of a float
+        vector.align = 4  # the arrays promise no more than the alignment of a number
         return vector
 
     def store(self, vector: Any, argument: int, offset: Any) -> None:
@@ -43,7 +47,7 @@ class Vectors:
 
     def broadcast(self, number: Any) -> Any:
         """A vector of equal numbers."""
-        undefined = ir.Constant(self._type, ir.Undefined)
+        undefined = ir.Constant(ir.VectorType(number.type, self._width), ir.Undefined)
         single = self._builder.insert_element(undefined, number, ir.Constant(_INDEX, 0))
         zeros = ir.Constant(ir.VectorType(_INDEX, self._width), [0] * self._width)
         return self._builder.shuffle_vector(single, undefined, zeros)
@@ -63,4 +67,4 @@ class Vectors:
         return self._builder.select(larger, vector, lowest)
 
     def _vectors(self, argument: int, offset: Any) -> Any:
-        return self._builder.bitcast(self.address(argument, offset), self._type.as_pointer())
+        return self._builder.bitcast(self.address(argument, offset), self._kinds[argument].as_pointer())

@@ -161,10 +161,18 @@ def index_for(code: int, workload: Workload, cluster: Cluster) -> ServerIndex | 
     Other rules than first come, first served look at what is reserved, or have servers that come later.
     """
     ends_early = code in (FIRST_FIT, MOVE_TO_FRONT, RANDOM)
-    few = cluster.pairs <= SCANNED_SERVERS * (2 if ends_early else 1)
-    if few or workload.arrays.queue is not None or workload.arrays.growth is not None:
+    if ends_early:
+        return index_beyond(2 * SCANNED_SERVERS, workload, cluster, np.zeros(0, np.int32))
+    return index_beyond(SCANNED_SERVERS, workload, cluster, workload.kind)
+
+
+def index_beyond(
+    few: int, workload: Workload, cluster: Cluster, kind: npt.NDArray[np.int32]
+) -> ServerIndex | None:
+    """An index of more than `few` servers, if the rules allow for one; `kind` as in `server_index`."""
+    if cluster.pairs <= few or workload.arrays.queue is not None or workload.arrays.growth is not None:
         return None
-    return server_index(cluster.pairs, np.zeros(0, np.int32) if ends_early else workload.kind)
+    return server_index(cluster.pairs, kind)
 
 
 def probe_vm_counts(

@@ -214,6 +214,33 @@ def _observe_lifetimes(
 
 
 @inlined
+def observe_slot(
+    free: npt.NDArray[np.int32],
+    servers: npt.NDArray[np.float32],
+    slot: int,
+    capacity_cpu: np.float32,
+    capacity_memory: np.float32,
+) -> None:
+    """Write what is seen of a slot; `free` and `servers` are those of its lane, capacities of the largest."""
+    servers[slot >> 1, slot & 1, CPU] = np.float32(free[CPU, slot]) / capacity_cpu
+    servers[slot >> 1, slot & 1, MEMORY] = np.float32(free[MEMORY, slot]) / capacity_memory
+
+
+@inlined
+def observe_request(
+    need: npt.NDArray[np.int32],
+    request: npt.NDArray[np.float32],
+    capacity_cpu: np.float32,
+    capacity_memory: np.float32,
+) -> None:
+    """Write what is seen of a VM of `need`."""
+    nodes = 1 + need[DOUBLE]
+    request[CPU] = np.float32(need[CPU] * nodes) / capacity_cpu
+    request[MEMORY] = np.float32(need[MEMORY] * nodes) / capacity_memory
+    request[DOUBLE] = need[DOUBLE]
+
+
+@inlined
 def observe(work: WorkloadArrays, state: LaneState, observations: Observations, lane: int) -> None:
     """Write what the lane's policy sees now."""
     _observe_lifetimes(observations.lifetime, work, state, observations, lane)
@@ -221,17 +248,13 @@ def observe(work: WorkloadArrays, state: LaneState, observations: Observations, 
     servers, request = observations.servers[lane], observations.request[lane]
     capacity_cpu, capacity_memory = np.float32(work.capacity[0, CPU]), np.float32(work.capacity[0, MEMORY])
     for slot in range(free.shape[1]):
-        servers[slot >> 1, slot & 1, CPU] = np.float32(free[CPU, slot]) / capacity_cpu
-        servers[slot >> 1, slot & 1, MEMORY] = np.float32(free[MEMORY, slot]) / capacity_memory
+        observe_slot(free, servers, slot, capacity_cpu, capacity_memory)
     if state.counters[lane, STATUS] != RUNNING:
         request[:] = 0.0
         mask[:] = 0
         return
     need = work.need[state.counters[lane, HEAD]]
-    nodes = 1 + need[DOUBLE]
-    request[CPU] = np.float32(need[CPU] * nodes) / capacity_cpu
-    request[MEMORY] = np.float32(need[MEMORY] * nodes) / capacity_memory
-    request[DOUBLE] = need[DOUBLE]
+    observe_request(need, request, capacity_cpu, capacity_memory)
     room = room_of(state.room, state.free, state.counters[lane], lane)
     for slot in range(free.shape[1]):
         mask[slot] = fits_slot(room, need, slot)
