@@ -33,6 +33,8 @@ GOALS = {
     ("fgd", 1000): (3.0, None),
     ("balance-fit", 10_000): (None, None),
     ("sbf", 10_000): (None, None),
+    ("keep-64", 10_000): (None, None),
+    ("fgd", 10_000): (None, None),
 }
 """Target and moonshot, million placements per second, by heuristic and number of servers."""
 

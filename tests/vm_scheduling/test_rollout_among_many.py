@@ -10,7 +10,7 @@ import torch
 
 from spane_rllib.datasets.vm_traces.trace import VmTrace
 from spane_rllib.problems.vm_scheduling import rollout
-from spane_rllib.problems.vm_scheduling.network_among_many import RememberedServers
+from spane_rllib.problems.vm_scheduling.network_among_many import RememberedServers, remembering_index
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 from spane_rllib.problems.vm_scheduling.queue_disciplines import parse_queue
@@ -25,7 +25,6 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     TOTAL_WAIT,
     allocate,
 )
-from spane_rllib.problems.vm_scheduling.simulator.server_index import server_index
 
 VMS = 1_500
 ALL = {"aggregations": ["mean", "max", "std"], "server_depth": 3, "advantage_depth": 2, "server_width": 11}
@@ -44,7 +43,7 @@ def busy_trace(seed: int, servers: int, endless: float = 0.0) -> VmTrace:
 def play(network: CompiledQNetwork, workload: Workload, cluster: Cluster, remembers: bool) -> list[Any]:
     """Slots of all VMs, counters and clocks of each episode; they share what is remembered."""
     layout = network.packed.layout
-    index = server_index(cluster.pairs, np.zeros(0, np.int32)) if remembers else None
+    index = remembering_index(cluster.pairs) if remembers else None
     remembered = RememberedServers.empty(layout, cluster.pairs) if remembers else None
     lane, played = allocate(1, cluster.slots, VMS, index=index), []
     for start in (0, 700, 0):

@@ -38,6 +38,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     MEMORY,
     LaneState,
 )
+from spane_rllib.problems.vm_scheduling.simulator.server_index import ServerIndex, StaleServers, tree_of
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 Rows = npt.NDArray[np.int64]
@@ -48,7 +49,6 @@ _EVEN = 0x55555555  # bits of the first nodes of servers
 class RememberedServers(NamedTuple):
     """The servers of the only lane, as they were at its last decision."""
 
-    seen: Rows  # (1,) `ServerIndex.changes` of that moment
     free: npt.NDArray[np.int32]  # (2, slots of whole groups) as LaneState.free, -1 where there is no slot
     embedded: EmbeddedServers
 
@@ -56,12 +56,17 @@ class RememberedServers(NamedTuple):
     def empty(cls, layout: Rows, servers: int) -> RememberedServers:
         """Nothing yet; `layout` is that of the network's `PackedWeights`."""
         free = np.full((2, SLOTS * groups_of(servers)), -1, np.int32)
-        return cls(np.zeros(1, np.int64), free, EmbeddedServers.empty(layout, servers))
+        return cls(free, EmbeddedServers.empty(layout, servers))
 
 
 def remembers_servers(layout: Rows) -> bool:
     """Whether the network of `layout` embeds each server by itself."""
     return bool(layout[0, 0] == SPANE)
+
+
+def remembering_index(servers: int) -> ServerIndex:
+    """The index by which so many servers can be remembered."""
+    return ServerIndex(tree_of(servers), None, StaleServers.none_of(servers))
 
 
 @inlined
@@ -95,12 +100,10 @@ def _catch_up(
     capacity_memory: np.float32,
 ) -> None:
     """Observe and embed again the servers that have changed since the last decision."""
-    index, free, known = state.index, state.free[0], remembered.free
-    listed, changes, seen = len(index.changed), index.changes[0], remembered.seen[0]
-    remembered.seen[0] = changes
-    is_late = changes - seen > listed
-    for at in range(0 if is_late else seen, len(servers) if is_late else changes):
-        server = at if is_late else int(index.changed[at & (listed - 1)])
+    stale, free, known = state.index.stale, state.free[0], remembered.free
+    for at in range(stale.count[0]):
+        server = int(stale.servers[at])
+        stale.is_stale[server] = False
         is_other = False
         for slot in range(2 * server, 2 * server + 2):
             is_other |= (free[CPU, slot] != known[CPU, slot]) | (free[MEMORY, slot] != known[MEMORY, slot])
@@ -108,6 +111,7 @@ def _catch_up(
             observe_slot(free, servers, slot, capacity_cpu, capacity_memory)
         if is_other:
             embed(weights, layout, servers[server], remembered.embedded, server)
+    stale.count[0] = 0
 
 
 @inlined

@@ -23,12 +23,13 @@ from spane_rllib.problems.vm_scheduling.network_actions import (
 from spane_rllib.problems.vm_scheduling.network_among_many import (
     RememberedServers,
     best_action_among_many,
+    remembering_index,
     remembers_servers,
 )
 from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
 from spane_rllib.problems.vm_scheduling.networks.kernels import scratch_size
 from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload
-from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends, index_beyond
+from spane_rllib.problems.vm_scheduling.simulator.episodes import Ends, is_indexed
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import choose
 from spane_rllib.problems.vm_scheduling.simulator.lanes import Observations, observe
@@ -71,9 +72,8 @@ def play_greedily(
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
     longest, layout = int(vm_counts.max(initial=1)), network.packed.layout
     index = remembered = None
-    if remembers_servers(layout):
-        index = index_beyond(FEW_SERVERS, workload, cluster, np.zeros(0, np.int32))
-    if index is not None:
+    if remembers_servers(layout) and is_indexed(FEW_SERVERS, workload, cluster):
+        index = remembering_index(cluster.pairs)
         remembered = RememberedServers.empty(layout, cluster.pairs)
     state = allocate(1, cluster.slots, longest, queue=workload.arrays.queue, index=index)
     finished = allocate(len(starts), 0, 0)

@@ -21,19 +21,24 @@ from spane_rllib.problems.vm_scheduling.simulator import (
     Workload,
     episodes,
     probe_vm_counts,
+    rankings,
     server_index,
 )
 from spane_rllib.problems.vm_scheduling.simulator.cluster import ServerGroup
-from spane_rllib.problems.vm_scheduling.simulator.episodes import index_for
-from spane_rllib.problems.vm_scheduling.simulator.heuristic_codes import FIRST_FIT, SBF
+from spane_rllib.problems.vm_scheduling.simulator.episodes import index_for, index_of
+from spane_rllib.problems.vm_scheduling.simulator.fragmentation import NO_FRAGMENTATION
+from spane_rllib.problems.vm_scheduling.simulator.heuristic_codes import BALANCE_FIT, FIRST_FIT, SBF
+from spane_rllib.problems.vm_scheduling.simulator.rankings import ranking_of
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     FINISHED,
+    FIRST_SLOT,
     STATUS,
     STUCK,
     TOTAL_WAIT,
     LaneState,
     allocate,
 )
+from spane_rllib.problems.vm_scheduling.simulator.server_index import KNOWN, STALE, ServerIndex
 
 _note_all = from_python(server_index.note_all)
 
@@ -59,7 +64,7 @@ def play(
 ) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
     """Slots of all VMs, counters and clocks of each episode, one after the other in the same lane."""
     code, fragmentation = heuristic.compile(workload, cluster.pairs)
-    index = server_index.server_index(cluster.pairs, workload.kind) if indexed else None
+    index = index_of(code, workload, cluster, fragmentation) if indexed else None
     lane: LaneState = allocate(1, cluster.slots, VMS, index=index)
     played = []
     for start in starts:
@@ -67,6 +72,8 @@ def play(
         ends = allocate(1, 0, 0)
         rows, counts = workload.check_episodes(start, VMS)
         episodes._run_episodes(workload.arrays, lane, code, fragmentation, rows, counts, np.uint64(3), ends)
+        # Where servers are ranked, what is no longer asked for is not the first slot but the best.
+        ends.counters[0, FIRST_SLOT] = 0
         played.append((lane.slot_of[0].copy(), ends.counters[0], ends.clocks[0]))
     return played
 
@@ -101,29 +108,91 @@ def test_servers_that_differ_and_vms_that_never_end() -> None:
     assert STUCK in assert_same(workload, cluster, [0, 2900])
 
 
-def test_more_kinds_of_vms_than_tournaments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_index, "_LARGEST_TABLE", 4 * 70)
+def test_more_kinds_of_vms_than_are_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rankings, "RANKED_KINDS", 4)
     cluster = Cluster(70, 8, 16, 16)
     workload = Workload(random_trace(6, 70, 60), cluster)
-    assert len(server_index.server_index(70, workload.kind).kind_of) == 4 < workload.kind.max()
+    ranking = ranking_of(70, workload, SBF, NO_FRAGMENTATION)
+    counts = np.bincount(workload.kind)
+    assert len(ranking.need) == 4
+    assert counts[ranking.column >= 0].min() >= counts[ranking.column < 0].max()
     assert_same(workload, cluster, [0])
+
+
+@pytest.mark.parametrize("units", [0, 600])
+def test_places_that_are_scores_and_places_that_are_exact(
+    units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rankings, "_MOST_UNITS", units)
+    cluster = Cluster(70, 40, 90, 8)
+    workload = Workload(random_trace(10, 70, 12), cluster)
+    code, fragmentation = Heuristic("keep-64").compile(workload, 70)
+    for ranking in (
+        ranking_of(70, workload, SBF, NO_FRAGMENTATION),
+        ranking_of(70, workload, code, fragmentation),
+    ):
+        assert ranking.is_exact == (units > 0)
+    assert_same(workload, cluster, [0])
+
+
+def test_places_have_the_order_of_scores() -> None:
+    workload = Workload(random_trace(11, 70, 3), Cluster(70, 40, 90, 8))
+    shares, pairs, sums = rankings._exact_ranks(workload, SBF, NO_FRAGMENTATION)
+    cpu, memory = workload.arrays.capacity[0]
+    exact = np.concatenate([np.arange(cpu + 1) / cpu, np.arange(memory + 1) / memory])
+    rank = np.concatenate([shares[0, : cpu + 1], shares[1, : memory + 1]])
+    places = pairs[rank[:, None], rank].ravel()
+    order = np.argsort(places, kind="stable")
+    steps, rises = np.diff(places[order]), np.diff((exact[:, None] + exact).ravel()[order])
+    np.testing.assert_array_equal(steps > 0, rises > 0)
+    assert (rises >= 0).all()
+    assert places.max() == sums - 1
+
+
+def _played(heuristic: str, servers: int) -> tuple[LaneState, ServerIndex]:
+    cluster = Cluster(servers, 8, 16, 16)
+    workload = Workload(random_trace(7, servers, 4), cluster)
+    code, parameters = Heuristic(heuristic, GRADIENT).compile(workload, servers)
+    index = index_of(code, workload, cluster, parameters)
+    lane = allocate(1, cluster.slots, VMS, index=index)
+    ends, (rows, counts) = allocate(1, 0, 0), workload.check_episodes(0, VMS)
+    episodes._run_episodes(workload.arrays, lane, code, parameters, rows, counts, np.uint64(0), ends)
+    assert ends.clocks[0, TOTAL_WAIT] > 0  # it was full at times
+    return lane, index
 
 
 @pytest.mark.parametrize("servers", [33, 70])
 def test_what_is_remembered_is_true(servers: int) -> None:
-    cluster = Cluster(servers, 8, 16, 16)
-    workload = Workload(random_trace(7, servers, 4), cluster)
-    index = server_index.server_index(servers, workload.kind)
-    lane = allocate(1, cluster.slots, VMS, index=index)
-    code, parameters = Heuristic("sbf").compile(workload, servers)
-    ends, (rows, counts) = allocate(1, 0, 0), workload.check_episodes(0, VMS)
-    episodes._run_episodes(workload.arrays, lane, code, parameters, rows, counts, np.uint64(0), ends)
-    assert ends.clocks[0, TOTAL_WAIT] > 0  # it was full at times
-    assert index.is_ready.any()
+    lane, index = _played("balance-fit", servers)
     kept = index.most.copy()
     assert (kept[1] >= 0).all()
     _note_all(index, lane.free, lane.share, 0)
     np.testing.assert_array_equal(index.most, kept)
+
+
+@pytest.mark.parametrize("servers", [33, 70])
+@pytest.mark.parametrize("heuristic", ["sbf", "fgd"])
+def test_servers_are_ranked_by_what_is_free(
+    heuristic: str, servers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rankings, "_FEWEST_ROWS", 1)  # more is seen than there is room for
+    lane, index = _played(heuristic, servers)
+    ranking = index.ranking
+    forgets_at = 3 * len(ranking.known_free) // 4
+    known = (ranking.known_free[:, 0] >= 0).sum()
+    assert ranking.counts[KNOWN] == known <= forgets_at
+    leaves = len(ranking.least) // 2
+    for node in range(1, leaves):
+        if node.bit_length() % 2 == 1:  # others are on no level of the tree
+            np.testing.assert_array_equal(
+                ranking.least[node], ranking.least[4 * node : 4 * node + 4].min(axis=0)
+            )
+    fresh = np.setdiff1d(np.arange(servers), ranking.stale[: ranking.counts[STALE]])
+    free = lane.free[0].reshape(2, servers, 2).transpose(1, 0, 2).reshape(servers, 4)
+    np.testing.assert_array_equal(ranking.known_free[ranking.row[fresh]], free[fresh])
+    np.testing.assert_array_equal(
+        ranking.least[leaves : leaves + servers][fresh], ranking.known_least[ranking.row[fresh]]
+    )
 
 
 def test_episodes_are_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +208,10 @@ def test_who_has_an_index() -> None:
     workload = Workload(random_trace(9, 70, 3), Cluster(few, 8, 16, 16))
     assert index_for(SBF, workload, workload.cluster) is None
     large = Cluster(many, 8, 16, 16)
-    assert index_for(SBF, workload, large) is not None
+    indexed = index_for(SBF, workload, large)
+    assert indexed is not None and indexed.most is None
+    indexed = index_for(BALANCE_FIT, workload, large)
+    assert indexed is not None and indexed.ranking is None
     assert index_for(FIRST_FIT, workload, large) is None  # ends early
     assert index_for(SBF, workload.under(parse_queue("skip:16")), large) is None
     scenario = load_scenario("fading").with_servers(many)

@@ -10,20 +10,30 @@ import numpy.typing as npt
 
 from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
+from spane_rllib.problems.vm_scheduling.simulator.balance_search import most_unbalanced
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
-from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays
+from spane_rllib.problems.vm_scheduling.simulator.fragmentation import NO_FRAGMENTATION, FragmentationArrays
 from spane_rllib.problems.vm_scheduling.simulator.heuristic_codes import (
+    BALANCE_FIT,
+    BEST_FIT,
+    BEST_FIT_VMAGENT,
+    FGD,
     FIRST_FIT,
     MOVE_TO_FRONT,
     RANDOM,
+    SBF,
+    WORST_FIT,
 )
 from spane_rllib.problems.vm_scheduling.simulator.heuristics import Heuristic, choose
 from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place
+from spane_rllib.problems.vm_scheduling.simulator.rankings import ranking_of
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     ARRIVAL,
     CLOCKS,
     COUNTERS,
+    DOUBLE,
     FINISHED,
+    FIRST_SLOT,
     HEAD,
     MAX_WAIT,
     MOST_PASSES,
@@ -45,8 +55,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     release_until,
     reset_lane,
 )
-from spane_rllib.problems.vm_scheduling.simulator.server_index import ServerIndex, server_index
-from spane_rllib.problems.vm_scheduling.simulator.tournaments import choose_among_many
+from spane_rllib.problems.vm_scheduling.simulator.server_index import ServerIndex, StaleServers, tree_of
 from spane_rllib.problems.vm_scheduling.simulator.workload import Workload, WorkloadArrays
 
 # An episode goes on for this many VMs after First Fit first meets a full cluster (SPANE reference).
@@ -148,31 +157,45 @@ def play_heuristic(
     starts, vm_counts = workload.check_episodes(starts, vm_counts)
     code, fragmentation = heuristic.compile(workload, cluster.pairs)
     longest = int(vm_counts.max(initial=1))
-    index = index_for(code, workload, cluster)
+    index = index_for(code, workload, cluster, fragmentation)
     scratch = allocate(1, cluster.slots, longest, queue=workload.arrays.queue, index=index)
     finished = allocate(len(starts), 0, 0)
     _run_episodes(workload.arrays, scratch, code, fragmentation, starts, vm_counts, np.uint64(seed), finished)
     return Ends(finished.counters, finished.clocks)
 
 
-def index_for(code: int, workload: Workload, cluster: Cluster) -> ServerIndex | None:
+def index_for(
+    code: int,
+    workload: Workload,
+    cluster: Cluster,
+    fragmentation: FragmentationArrays = NO_FRAGMENTATION,
+) -> ServerIndex | None:
     """What heuristic `code` needs not to look at every server; None where it must, or is faster to.
 
     Other rules than first come, first served look at what is reserved, or have servers that come later.
     """
     ends_early = code in (FIRST_FIT, MOVE_TO_FRONT, RANDOM)
-    if ends_early:
-        return index_beyond(2 * SCANNED_SERVERS, workload, cluster, np.zeros(0, np.int32))
-    return index_beyond(SCANNED_SERVERS, workload, cluster, workload.kind)
-
-
-def index_beyond(
-    few: int, workload: Workload, cluster: Cluster, kind: npt.NDArray[np.int32]
-) -> ServerIndex | None:
-    """An index of more than `few` servers, if the rules allow for one; `kind` as in `server_index`."""
-    if cluster.pairs <= few or workload.arrays.queue is not None or workload.arrays.growth is not None:
+    if not is_indexed(SCANNED_SERVERS * (2 if ends_early else 1), workload, cluster):
         return None
-    return server_index(cluster.pairs, kind)
+    return index_of(code, workload, cluster, fragmentation)
+
+
+def is_indexed(few: int, workload: Workload, cluster: Cluster) -> bool:
+    """Whether there are more than `few` servers, and rules by which nothing else may matter."""
+    arrays = workload.arrays
+    return cluster.pairs > few and arrays.queue is None and arrays.growth is None
+
+
+def index_of(
+    code: int, workload: Workload, cluster: Cluster, fragmentation: FragmentationArrays
+) -> ServerIndex:
+    """The same for a cluster of any size."""
+    # Siblings and exits make a server worth more or less although it has not changed.
+    by_server = fragmentation.siblings == 0.0 and fragmentation.exits == 0.0
+    if code in (BEST_FIT, WORST_FIT, BEST_FIT_VMAGENT, SBF) or (code == FGD and by_server):
+        ranking = ranking_of(cluster.pairs, workload, code, fragmentation)
+        return ServerIndex(None, ranking, StaleServers.none_of(cluster.pairs))
+    return ServerIndex(tree_of(cluster.pairs), None, None)
 
 
 def probe_vm_counts(
@@ -215,10 +238,25 @@ def _choose(
 ) -> int:
     """The slot heuristic `code` chooses in the only lane; `index` is that of `scratch`."""
     if index is not None:  # by itself, so that nothing is compiled where there is none
-        slot = choose_among_many(code, work, scratch, 0, fragmentation)
+        slot = _choose_by_index(index.most, index.ranking, code, work, scratch)
         if slot >= 0:
             return slot
     return choose(code, work, scratch, 0, random, fragmentation)
+
+
+@inlined
+def _choose_by_index(most: Any, ranking: Any, code: int, work: WorkloadArrays, scratch: LaneState) -> int:
+    """The same where the index knows, -1 where every server is to be looked at."""
+    vm = scratch.counters[0, HEAD]
+    need = work.need[vm]
+    if ranking is not None:  # noqa: SIM102  # by itself, so that nothing is compiled where there is none
+        # The first VM has not come there by `settle`, which finds the slot.
+        if ranking.column[ranking.kind[vm]] >= 0 and vm > scratch.counters[0, START]:
+            return scratch.counters[0, FIRST_SLOT]
+    if most is not None:  # noqa: SIM102
+        if code == BALANCE_FIT and not need[DOUBLE]:
+            return most_unbalanced(most, scratch.free[0], scratch.share[0], need, work.capacity[0])
+    return -1
 
 
 @compiled

@@ -359,25 +359,3 @@ def next_end(work: WorkloadArrays, state: LaneState, lane: int) -> float:
             return work.end_time[position]
         position += 1
     return heap_end
-
-
-@inlined
-def settle(work: WorkloadArrays, state: LaneState, lane: int) -> None:
-    """Bring the lane to its next decision (rules 2 and 3): the end, or a head VM that fits somewhere now."""
-    counters, clocks = state.counters[lane], state.clocks[lane]
-    head = counters[HEAD]
-    if head >= counters[STOP]:
-        counters[STATUS] = FINISHED
-        return
-    need, arrival = work.need[head], work.times[head, ARRIVAL]
-    release_until(work, state, lane, arrival)
-    while True:
-        counters[FIRST_SLOT] = lowest_slot(state.index, state.free[lane], need, work.capacity)
-        if counters[FIRST_SLOT] >= 0:
-            break
-        end = next_end(work, state, lane)
-        if end == np.inf:
-            counters[STATUS] = STUCK
-            return
-        release_until(work, state, lane, end)
-    clocks[NOW] = max(clocks[NOW], arrival)

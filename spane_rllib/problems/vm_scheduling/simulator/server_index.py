@@ -1,11 +1,10 @@
 """What is remembered of the servers of a large cluster, so that a decision need not look at every one.
 
-Three trees hold the most free cpu, the most free memory and the largest imbalance of a server among ever
-larger groups of neighbours: a search leaves out groups in which nothing can be found. A tree of n leaves is
-an array of 2 n: node k has the children 2 k and 2 k + 1, and the leaves come last, in the order of servers.
-
-For heuristics whose order of preference depends on the VM, each kind of VM has a tournament of its own; see
-`tournaments`. These are brought up to date when a VM of the kind is placed, by the list of what has changed.
+By who decides, some of three things. A tree holds the most free cpu, the most free memory and
+the largest imbalance of a server among ever larger groups of neighbours: a search leaves out groups in which
+nothing can be found. A tree of n leaves is an array of 2 n: node k has the children 2 k and 2 k + 1, and the
+leaves come last, in the order of servers. For heuristics whose order of preference depends on the VM, there is
+a `Ranking`. Whoever remembers servers is told which ones have changed since.
 """
 
 from __future__ import annotations
@@ -19,50 +18,41 @@ from spane_rllib.core.compiling import inlined
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODES_PER_SERVER
 
 SLOTS_OF_LEAF = 4 * NODES_PER_SERVER
-"""Slots that are a leaf of the three trees."""
+"""Slots that are a leaf of the tree."""
 SHARE, IMBALANCE = 2, 3  # columns of `ServerIndex.most`, after those of cpu and memory
 COLUMNS = 4
-_LARGEST_TABLE = 2**21  # places of servers in tournaments
+
+
+class StaleServers(NamedTuple):
+    """Servers of the N of a lane that have changed since they were last looked at, each once."""
+
+    servers: npt.NDArray[np.int32]  # (N,) of which the first are used
+    is_stale: npt.NDArray[np.bool_]  # (N,)
+    count: npt.NDArray[np.int64]  # (1,) how many are
+
+    @classmethod
+    def none_of(cls, servers: int) -> StaleServers:
+        """None, of so many servers."""
+        return cls(np.zeros(servers, np.int32), np.zeros(servers, np.bool_), np.zeros(1, np.int64))
 
 
 class ServerIndex(NamedTuple):
-    """What is remembered of the N servers of a lane; K kinds of VMs, R tournaments."""
+    """What is remembered of the servers of a lane; what nobody asks for is None."""
 
-    # (nodes, COLUMNS) of a NUMA node the most free units of cpu, and of memory, and the largest free share;
-    # the largest difference of the free shares of a server's nodes. -1 where there are no servers.
-    most: npt.NDArray[np.float64]
-    changes: npt.NDArray[np.int64]  # (1,) how often a server has changed
-    changed: npt.NDArray[np.int32]  # (C,) which ones, the k-th change at k modulo C
-    # Kind k has tournament k modulo R.
-    kind: npt.NDArray[np.int32]  # (n,) as Workload.kind
-    kind_of: npt.NDArray[np.int32]  # (R,) whose tournament it is
-    seen: npt.NDArray[np.int64]  # (R,) `changes` at the last decision for that kind
-    is_ready: npt.NDArray[np.bool_]  # (R,) whether the tournament is of that moment
-    slot: npt.NDArray[np.int32]  # (R, N) the best slot of each server, -1 if the VM does not fit
-    score: npt.NDArray[np.float64]  # (R, N, 3) of that slot; the least wins, the first number counts first
-    winner: npt.NDArray[np.int32]  # (R, tournament) the server that wins, -1 if the VM fits none
+    # (nodes, COLUMNS) float64, of a NUMA node the most free units of cpu, and of memory, and the largest free
+    # share; the largest difference of the free shares of a server's nodes. -1 where there are no servers.
+    most: Any
+    ranking: Any  # Ranking
+    stale: Any  # StaleServers
 
 
-def server_index(servers: int, kind: npt.NDArray[np.int32]) -> ServerIndex:
-    """An index for one lane; `kind` is that of the workload, empty for no tournaments."""
-    nodes = 2 * _power_of_two(NODES_PER_SERVER * servers // SLOTS_OF_LEAF + 1)
-    kinds = int(kind.max(initial=-1)) + 1
-    rows = min(kinds, max(1, _LARGEST_TABLE // servers))
-    return ServerIndex(
-        np.full((nodes, COLUMNS), -1.0),
-        np.zeros(1, np.int64),
-        np.zeros(_power_of_two(servers // 4), np.int32),
-        kind,
-        np.full(rows, -1, np.int32),
-        np.zeros(rows, np.int64),
-        np.zeros(rows, np.bool_),
-        np.zeros((rows, servers), np.int32),
-        np.zeros((rows, servers, 3)),
-        np.full((rows, 2 * _power_of_two(servers)), -1, np.int32),
-    )
+def tree_of(servers: int) -> npt.NDArray[np.float64]:
+    """`ServerIndex.most` for so many servers."""
+    return np.full((2 * power_of_two(NODES_PER_SERVER * servers // SLOTS_OF_LEAF + 1), COLUMNS), -1.0)
 
 
-def _power_of_two(least: int) -> int:
+def power_of_two(least: int) -> int:
+    """The smallest one that is at least `least`."""
     return 1 << max(0, least - 1).bit_length()
 
 
@@ -76,7 +66,7 @@ def after_subtree(node: int) -> int:
 
 @inlined
 def _summarize(
-    index: ServerIndex, free: npt.NDArray[np.int32], share: npt.NDArray[np.float64], leaf: int
+    tree: npt.NDArray[np.float64], free: npt.NDArray[np.int32], share: npt.NDArray[np.float64], leaf: int
 ) -> None:
     cpu, memory = free[0], free[1]
     most_cpu = most_memory = most_share = imbalance = -1.0
@@ -88,14 +78,14 @@ def _summarize(
             most_memory = max(most_memory, np.float64(max(memory[slot], memory[slot + 1])))
             most_share = max(most_share, share[slot], share[slot + 1])
             imbalance = max(imbalance, abs(share[slot] - share[slot + 1]))
-    most = index.most[(len(index.most) >> 1) + leaf]
+    most = tree[(len(tree) >> 1) + leaf]
     most[0], most[1], most[SHARE], most[IMBALANCE] = most_cpu, most_memory, most_share, imbalance
 
 
 @inlined
-def _combine(index: ServerIndex, node: int) -> bool:
+def _combine(tree: npt.NDArray[np.float64], node: int) -> bool:
     """Bring a node that is no leaf up to date; whether it has changed."""
-    left, right, most = index.most[2 * node], index.most[2 * node + 1], index.most[node]
+    left, right, most = tree[2 * node], tree[2 * node + 1], tree[node]
     has_changed = False
     for column in range(COLUMNS):
         new = max(left[column], right[column])
@@ -128,23 +118,52 @@ def may_fit(most: npt.NDArray[np.float64], least: tuple[float, float, float]) ->
 def note_change(index: Any, free: npt.NDArray[np.int32], share: npt.NDArray[np.float64], slot: int) -> None:
     """After a change on the server of `slot`; `free` and `share` are those of the lane."""
     if index is not None:
-        changes = index.changes[0]
-        index.changed[changes & (len(index.changed) - 1)] = slot >> 1
-        index.changes[0] = changes + 1
+        _climb(index.most, free, share, slot)
+        _note_stale(index.stale, slot >> 1)
+
+
+@inlined
+def _climb(most: Any, free: npt.NDArray[np.int32], share: npt.NDArray[np.float64], slot: int) -> None:
+    if most is not None:
         leaf = slot // SLOTS_OF_LEAF
-        _summarize(index, free, share, leaf)
-        node = ((len(index.most) >> 1) + leaf) >> 1
-        while node > 0 and _combine(index, node):
+        _summarize(most, free, share, leaf)
+        node = ((len(most) >> 1) + leaf) >> 1
+        while node > 0 and _combine(most, node):
             node >>= 1
+
+
+@inlined
+def _note_stale(stale: Any, server: int) -> None:
+    if stale is not None:  # noqa: SIM102  # by itself, so that nothing is compiled where there is none
+        if not stale.is_stale[server]:
+            stale.is_stale[server] = True
+            stale.servers[stale.count[0]] = server
+            stale.count[0] += 1
 
 
 @inlined
 def note_all(index: Any, free: npt.NDArray[np.int32], share: npt.NDArray[np.float64], lane: int) -> None:
     """The same after all servers of a lane have changed; `free` and `share` are those of all lanes."""
     if index is not None:
-        index.changes[0] += len(index.changed) + 1  # more than a tournament can catch up with
-        leaves = len(index.most) >> 1
+        _summarize_all(index.most, free, share, lane)
+        note_all_stale(index.stale)
+
+
+@inlined
+def _summarize_all(most: Any, free: npt.NDArray[np.int32], share: npt.NDArray[np.float64], lane: int) -> None:
+    if most is not None:
+        leaves = len(most) >> 1
         for leaf in range(leaves):
-            _summarize(index, free[lane], share[lane], leaf)
+            _summarize(most, free[lane], share[lane], leaf)
         for node in range(leaves - 1, 0, -1):
-            _combine(index, node)
+            _combine(most, node)
+
+
+@inlined
+def note_all_stale(stale: Any) -> None:
+    """All servers are to be looked at anew."""
+    if stale is not None:
+        for server in range(len(stale.servers)):
+            stale.servers[server] = server
+            stale.is_stale[server] = True
+        stale.count[0] = len(stale.servers)

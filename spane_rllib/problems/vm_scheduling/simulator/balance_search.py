@@ -1,0 +1,68 @@
+"""Balance Fit on large clusters, by the tree of a `ServerIndex`: slot for slot the scan of `heuristics`."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from spane_rllib.core.compiling import inlined
+from spane_rllib.problems.vm_scheduling.simulator.rules import fits_slot
+from spane_rllib.problems.vm_scheduling.simulator.server_index import (
+    IMBALANCE,
+    SLOTS_OF_LEAF,
+    after_subtree,
+    least_of,
+    may_fit,
+)
+
+
+@inlined
+def most_unbalanced(
+    most: npt.NDArray[np.float64],
+    free: npt.NDArray[np.int32],
+    share: npt.NDArray[np.float64],
+    need: npt.NDArray[np.int32],
+    capacity: npt.NDArray[np.int32],
+) -> int:
+    """The slot that Balance Fit chooses, by the tree; `capacity` (2,) is that of the largest node."""
+    leaves = len(most) >> 1
+    node = 1
+    while node < leaves:
+        node = 2 * node + (most[2 * node + 1, IMBALANCE] > most[2 * node, IMBALANCE])
+    # Nearly always, the VM fits the most unbalanced server.
+    chosen, largest = _most_unbalanced_of_leaf(free, share, need, node - leaves, -1, -1.0)
+    if largest == most[1, IMBALANCE]:
+        return chosen
+    # Of equals, one before it may be found.
+    chosen, largest, node = -1, largest - 1e-9, 1
+    least = least_of(need, capacity)
+    while node > 0:
+        if (most[node, IMBALANCE] > largest) & may_fit(most[node], least):
+            if node < leaves:
+                node *= 2
+                continue
+            chosen, largest = _most_unbalanced_of_leaf(free, share, need, node - leaves, chosen, largest)
+        node = after_subtree(node)
+    return chosen
+
+
+@inlined
+def _most_unbalanced_of_leaf(
+    free: npt.NDArray[np.int32],
+    share: npt.NDArray[np.float64],
+    need: npt.NDArray[np.int32],
+    leaf: int,
+    chosen: int,
+    largest: float,
+) -> tuple[int, float]:
+    """The slot that Balance Fit chooses of a leaf, and its imbalance, if this is larger than `largest`."""
+    begin = leaf * SLOTS_OF_LEAF
+    for first in range(begin, min(begin + SLOTS_OF_LEAF, len(share)), 2):
+        difference = share[first] - share[first + 1]
+        if abs(difference) > largest:
+            fits_0, fits_1 = fits_slot(free, need, first), fits_slot(free, need, first + 1)
+            if fits_0 or fits_1:
+                largest = abs(difference)
+                roomier = first if difference >= 0 else first + 1
+                chosen = roomier if (fits_0 and fits_1) else (first if fits_0 else first + 1)
+    return chosen, largest
