@@ -244,7 +244,8 @@ def _choose_by_index(most: Any, ranking: Any, code: int, work: WorkloadArrays, s
     vm = scratch.counters[0, HEAD]
     need = work.need[vm]
     if ranking is not None:  # noqa: SIM102  # by itself, so that nothing is compiled where there is none
-        if ranking.column[ranking.kind[vm]] >= 0:
+        # The first VM has not come there by `settle`, which finds the slot.
+        if ranking.column[ranking.kind[vm]] >= 0 and vm > scratch.counters[0, START]:
             return scratch.counters[0, FIRST_SLOT]
     if most is not None:  # noqa: SIM102
         if code == BALANCE_FIT and not need[DOUBLE]:

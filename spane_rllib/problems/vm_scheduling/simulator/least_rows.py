@@ -1,9 +1,9 @@
-"""The tree of a `ServerIndex` brought up to date, as vector instructions.
+"""The tree of a `Ranking` brought up to date, as vector instructions.
 
 Numba does not find them: written as loops, it takes three times as long.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, call-arg"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, no-any-return"
 # Types here are numba's and inferred by it.
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 CHILDREN = 4
+"""Of a node; those of node k are nodes 4 k to 4 k + 3."""
 WIDTH = 16
 """Columns that are compared together."""
 _ALIGNED = 4  # bytes
 
 
-@intrinsic
-def climb(typing_context, least, node) -> Any:
-    """Bring all nodes above `node` up to date, each of which is the least of its two children.
+def _climb(_typing_context, least, node):
+    """Bring all nodes above `node` up to date, each of which is the least of its children.
 
     `least` is (nodes, K) int32, and K a multiple of `WIDTH`.
     """
@@ -61,3 +61,6 @@ def climb(typing_context, least, node) -> Any:
         return context.get_dummy_value()
 
     return signature, generate
+
+
+climb: Any = intrinsic(_climb)

@@ -1,4 +1,4 @@
-"""First come, first served: how a lane begins, and comes to its next decision.
+"""First come, first served: how a lane comes to its next decision.
 
 `rules` has what all objectives share; here a `ServerIndex`, if there is one, is asked where a VM goes.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from spane_rllib.core.compiling import inlined
 from spane_rllib.problems.vm_scheduling.simulator.ranked_choices import catch_up, ranked_slot
@@ -25,45 +26,47 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     lowest_slot,
     next_end,
     release_until,
-    reset_lane,
 )
+from spane_rllib.problems.vm_scheduling.simulator.server_index import ServerIndex
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 
 @inlined
-def _slot_with_room(index: Any, work: WorkloadArrays, state: LaneState, lane: int, vm: int) -> int:
+def _slot_with_room(
+    index: Any,
+    free: npt.NDArray[np.int32],
+    share: npt.NDArray[np.float64],
+    need: npt.NDArray[np.int32],
+    capacity: npt.NDArray[np.int32],
+    vm: int,
+) -> int:
     """A slot with room for `vm`, -1 without: the choice of a `Ranking`, if there is one, else the lowest."""
     if index is None:
-        return first_fit(state.free[lane], work.need[vm])
+        return first_fit(free, need)
     else:  # by itself, so that nothing is compiled where there is no index
-        return _indexed_slot(index.most, index.ranking, work, state, lane, vm)
+        return _indexed_slot(index.most, index.ranking, index, free, share, need, capacity, vm)
 
 
 @inlined
-def _indexed_slot(most: Any, ranking: Any, work: WorkloadArrays, state: LaneState, lane: int, vm: int) -> int:
-    free, share, need = state.free[lane], state.share[lane], work.need[vm]
+def _indexed_slot(
+    most: Any,
+    ranking: Any,
+    index: ServerIndex,
+    free: npt.NDArray[np.int32],
+    share: npt.NDArray[np.float64],
+    need: npt.NDArray[np.int32],
+    capacity: npt.NDArray[np.int32],
+    vm: int,
+) -> int:
     # Numba leaves out what is for an argument that is None, and nothing else.
     if most is not None:
-        return lowest_slot(state.index, free, need, work.capacity)
+        return lowest_slot(index, free, need, capacity)
     if ranking is not None:
-        catch_up(ranking, work.capacity[0], free, share)
+        catch_up(ranking, capacity[0], free, share)
         column = ranking.column[ranking.kind[vm]]
         if column >= 0:
             return ranked_slot(ranking, share, column)
     return first_fit(free, need)
-
-
-@inlined
-def begin_line(work: WorkloadArrays, state: LaneState, lane: int, start: int, vm_count: int) -> None:
-    """Begin an episode of `vm_count` VMs at row `start` on empty servers."""
-    reset_lane(work, state, lane, start, vm_count)
-    _rank_at_first(state.index, work, state, lane, start)
-
-
-@inlined
-def _rank_at_first(index: Any, work: WorkloadArrays, state: LaneState, lane: int, start: int) -> None:
-    if index is not None:
-        state.counters[lane, FIRST_SLOT] = _slot_with_room(index, work, state, lane, start)
 
 
 @inlined
@@ -74,10 +77,11 @@ def settle(work: WorkloadArrays, state: LaneState, lane: int) -> None:
     if head >= counters[STOP]:
         counters[STATUS] = FINISHED
         return
-    arrival = work.times[head, ARRIVAL]
+    need, arrival = work.need[head], work.times[head, ARRIVAL]
+    free, share = state.free[lane], state.share[lane]
     release_until(work, state, lane, arrival)
     while True:
-        counters[FIRST_SLOT] = _slot_with_room(state.index, work, state, lane, head)
+        counters[FIRST_SLOT] = _slot_with_room(state.index, free, share, need, work.capacity, head)
         if counters[FIRST_SLOT] >= 0:
             break
         end = next_end(work, state, lane)

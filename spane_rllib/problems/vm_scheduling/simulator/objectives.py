@@ -14,9 +14,9 @@ from spane_rllib.problems.vm_scheduling.simulator.allocation_rules import (
     begin_allocations,
     settle_allocations,
 )
-from spane_rllib.problems.vm_scheduling.simulator.line_rules import begin_line, settle
+from spane_rllib.problems.vm_scheduling.simulator.line_rules import settle
 from spane_rllib.problems.vm_scheduling.simulator.queue_rules import begin_queue, leave_queue, settle_queue
-from spane_rllib.problems.vm_scheduling.simulator.rules import LaneState, occupy
+from spane_rllib.problems.vm_scheduling.simulator.rules import LaneState, occupy, reset_lane
 from spane_rllib.problems.vm_scheduling.simulator.workload import WorkloadArrays
 
 Rule = npt.NDArray[np.float64] | None
@@ -31,7 +31,7 @@ def _begin(
     elif queue is not None:
         begin_queue(work, state, lane, start, vm_count)
     else:
-        begin_line(work, state, lane, start, vm_count)
+        reset_lane(work, state, lane, start, vm_count)
 
 
 @inlined

@@ -27,20 +27,20 @@ def ranked_slot(ranking: Ranking, share: npt.NDArray[np.float64], column: int) -
     if place == NOWHERE:
         return -1
     leaves = len(least) >> 1
-    node, has_equals = 1, False
+    node, equals = 1, 0
     while node < leaves:
         node *= CHILDREN
         # Counted without branches, since nobody could predict them.
-        not_0 = np.int64(least[node, column] != place)
-        not_1 = np.int64(least[node + 1, column] != place)
-        not_2 = np.int64(least[node + 2, column] != place)
-        not_3 = np.int64(least[node + 3, column] != place)
-        has_equals |= not_0 + not_1 + not_2 + not_3 < CHILDREN - 1
+        not_0 = int(least[node, column] != place)
+        not_1 = int(least[node + 1, column] != place)
+        not_2 = int(least[node + 2, column] != place)
+        not_3 = int(least[node + 3, column] != place)
+        equals += CHILDREN - 1 - not_0 - not_1 - not_2 - not_3
         node += not_0 + (not_0 & not_1) + (not_0 & not_1 & not_2)
-    if has_equals and not ranking.is_exact:
+    if equals > 0 and not ranking.is_exact:
         node = _best_of_equals(ranking, share, column, node)
     server = node - leaves
-    return 2 * server + ((ranking.second[server] >> column) & 1)
+    return 2 * server + int((ranking.second[server] >> column) & 1)
 
 
 @inlined
@@ -92,7 +92,7 @@ def catch_up(
         note_all_in_ranking(ranking)
     least = ranking.least
     for at in range(ranking.counts[STALE]):
-        server = np.int64(ranking.stale[at])
+        server = int(ranking.stale[at])
         ranking.is_stale[server] = False
         row = _known_row(ranking, capacity, free, share, 2 * server)
         leaf = (len(least) >> 1) + server
@@ -121,7 +121,7 @@ def _known_row(
     while True:
         known = ranking.known_free[row]
         if (known[0] == cpu_0) & (known[1] == cpu_1) & (known[2] == memory_0) & (known[3] == memory_1):
-            return row
+            return int(row)
         if known[0] < 0:
             break
         row = (row + 1) & (len(ranking.known_free) - 1)
@@ -137,7 +137,7 @@ def _known_row(
             ranking.known_second[row] |= np.int64(node) << column
             if not ranking.is_exact:
                 ranking.known_score[row, column] = score
-    return row
+    return int(row)
 
 
 @inlined
@@ -146,15 +146,15 @@ def _place(ranking: Ranking, free: npt.NDArray[np.int32], first: int, node: int,
     if not ranking.is_exact:
         # The bits of positive numbers have their order, those of negative ones the reverse; 0.0 is not -0.0.
         bits = np.float32(score + 0.0).view(np.int32)
-        return np.int64(bits ^ ((bits >> 31) & 0x7FFFFFFF))
+        return int(bits ^ ((bits >> 31) & 0x7FFFFFFF))
     shares = ranking.shares
     share_0 = min(shares[CPU, free[CPU, first]], shares[MEMORY, free[MEMORY, first]])
     share_1 = min(shares[CPU, free[CPU, first + 1]], shares[MEMORY, free[MEMORY, first + 1]])
-    rank = np.int64(ranking.pairs[share_0, share_1])
+    rank = int(ranking.pairs[share_0, share_1])
     if ranking.code == FGD:
-        rank += np.int64(score) * ranking.sums
+        rank += int(score) * ranking.sums
     kinds = len(ranking.pairs)
-    return rank * kinds + kinds - 1 - (share_1 if node else share_0)
+    return rank * kinds + kinds - 1 - int(share_1 if node else share_0)
 
 
 @inlined
@@ -173,10 +173,10 @@ def _score(
         return -1, 0.0
     share_0, share_1 = share[first], share[first + 1]
     if code in (SBF, FGD):
-        roomier = np.int64(share_0 < share_1)
+        roomier = int(share_0 < share_1)
         of_server = share_0 + share_1
         if code == SBF:
-            return roomier if fits_0 and fits_1 else np.int64(fits_1), of_server
+            return roomier if fits_0 and fits_1 else int(fits_1), of_server
         full = fragmentation.fullness * of_server
         cost_0 = cost_1 = np.inf
         if fits_0:
@@ -185,7 +185,7 @@ def _score(
             return roomier, cost_0
         if fits_1:
             cost_1 = capacity_lost(free, need, first + 1, fragmentation) + full
-        return roomier if cost_0 == cost_1 else np.int64(cost_1 < cost_0), min(cost_0, cost_1)
+        return roomier if cost_0 == cost_1 else int(cost_1 < cost_0), min(cost_0, cost_1)
     if code == BEST_FIT_VMAGENT:
         score_0 = -_left(free, need, capacity, first)
         score_1 = np.inf if need[DOUBLE] else -_left(free, need, capacity, first + 1)
