@@ -1,10 +1,10 @@
 """What is remembered of the servers of a large cluster, so that a decision need not look at every one.
 
-By who decides, some of three things. A tree holds the most free cpu, the most free memory and
-the largest imbalance of a server among ever larger groups of neighbours: a search leaves out groups in which
-nothing can be found. A tree of n leaves is an array of 2 n: node k has the children 2 k and 2 k + 1, and the
-leaves come last, in the order of servers. For heuristics whose order of preference depends on the VM, there is
-a `Ranking`. Whoever remembers servers is told which ones have changed since.
+By who decides, some of three things. A tree holds the most free cpu, the most free memory and the largest
+imbalance of a server among ever larger groups of neighbours: a search leaves out groups in which nothing can
+be found. A tree of n leaves is an array of 2 n: node k has the children 2 k and 2 k + 1, and the leaves come
+last, in the order of servers. For heuristics whose order of preference depends on the VM, there is a
+`Ranking`. Whoever remembers servers is told which ones have changed since.
 """
 
 from __future__ import annotations
