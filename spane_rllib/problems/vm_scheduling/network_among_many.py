@@ -101,7 +101,7 @@ def _catch_up(
 ) -> None:
     """Observe and embed again the servers that have changed since the last decision."""
     stale, free, known = state.index.stale, state.free[0], remembered.free
-    for at in range(stale.count[0]):
+    for at in range(stale.number[0]):
         server = int(stale.servers[at])
         stale.is_stale[server] = False
         is_other = False
@@ -111,7 +111,7 @@ def _catch_up(
             observe_slot(free, servers, slot, capacity_cpu, capacity_memory)
         if is_other:
             embed(weights, layout, servers[server], remembered.embedded, server)
-    stale.count[0] = 0
+    stale.number[0] = 0
 
 
 @inlined

@@ -38,7 +38,7 @@ from spane_rllib.problems.vm_scheduling.simulator.rules import (
     LaneState,
     allocate,
 )
-from spane_rllib.problems.vm_scheduling.simulator.server_index import KNOWN, STALE, ServerIndex
+from spane_rllib.problems.vm_scheduling.simulator.server_index import ServerIndex
 
 _note_all = from_python(server_index.note_all)
 
@@ -180,14 +180,14 @@ def test_servers_are_ranked_by_what_is_free(
     ranking = index.ranking
     forgets_at = 3 * len(ranking.known_free) // 4
     known = (ranking.known_free[:, 0] >= 0).sum()
-    assert ranking.counts[KNOWN] == known <= forgets_at
+    assert ranking.known_rows[0] == known <= forgets_at
     leaves = len(ranking.least) // 2
     for node in range(1, leaves):
         if node.bit_length() % 2 == 1:  # others are on no level of the tree
             np.testing.assert_array_equal(
                 ranking.least[node], ranking.least[4 * node : 4 * node + 4].min(axis=0)
             )
-    fresh = np.setdiff1d(np.arange(servers), ranking.stale[: ranking.counts[STALE]])
+    fresh = np.setdiff1d(np.arange(servers), index.stale.servers[: index.stale.number[0]])
     free = lane.free[0].reshape(2, servers, 2).transpose(1, 0, 2).reshape(servers, 4)
     np.testing.assert_array_equal(ranking.known_free[ranking.row[fresh]], free[fresh])
     np.testing.assert_array_equal(

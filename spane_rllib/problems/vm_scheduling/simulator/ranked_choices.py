@@ -87,12 +87,12 @@ def catch_up(
     share: npt.NDArray[np.float64],
 ) -> None:
     """Rank the servers that have changed anew; `capacity` (2,) is that of the largest node."""
-    if ranking.known_rows[0] + stale.count[0] > 3 * (len(ranking.known_free) >> 2):
+    if ranking.known_rows[0] + stale.number[0] > 3 * (len(ranking.known_free) >> 2):
         ranking.known_free[:] = -1
         ranking.known_rows[0] = 0
         note_all_stale(stale)
     least = ranking.least
-    for at in range(stale.count[0]):
+    for at in range(stale.number[0]):
         server = int(stale.servers[at])
         stale.is_stale[server] = False
         row = _known_row(ranking, capacity, free, share, 2 * server)
@@ -102,7 +102,7 @@ def catch_up(
         ranking.second[server] = ranking.known_second[row]
         ranking.row[server] = row
         climb(least, leaf)
-    stale.count[0] = 0
+    stale.number[0] = 0
 
 
 @inlined

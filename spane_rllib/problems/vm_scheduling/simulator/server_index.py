@@ -28,7 +28,7 @@ class StaleServers(NamedTuple):
 
     servers: npt.NDArray[np.int32]  # (N,) of which the first are used
     is_stale: npt.NDArray[np.bool_]  # (N,)
-    count: npt.NDArray[np.int64]  # (1,) how many are
+    number: npt.NDArray[np.int64]  # (1,) how many those are
 
     @classmethod
     def none_of(cls, servers: int) -> StaleServers:
@@ -137,8 +137,8 @@ def _note_stale(stale: Any, server: int) -> None:
     if stale is not None:  # noqa: SIM102  # by itself, so that nothing is compiled where there is none
         if not stale.is_stale[server]:
             stale.is_stale[server] = True
-            stale.servers[stale.count[0]] = server
-            stale.count[0] += 1
+            stale.servers[stale.number[0]] = server
+            stale.number[0] += 1
 
 
 @inlined
@@ -166,4 +166,4 @@ def note_all_stale(stale: Any) -> None:
         for server in range(len(stale.servers)):
             stale.servers[server] = server
             stale.is_stale[server] = True
-        stale.count[0] = len(stale.servers)
+        stale.number[0] = len(stale.servers)
