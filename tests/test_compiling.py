@@ -12,7 +12,8 @@ import pytest
 from calling import from_python
 
 import spane_rllib.core.compiling
-from spane_rllib.core.compiling import borrowed, compiled, flat, inlined
+from spane_rllib.core.compiled_arrays import borrowed, flat
+from spane_rllib.core.compiling import compiled, inlined
 
 PACKAGE = Path(spane_rllib.__file__).parent
 # A package as a third party writes it.

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.vm_scheduling.network_actions import random_action, sample_action
 from spane_rllib.problems.vm_scheduling.networks.choice_kernel import CompiledChoice, rate_choices
 from spane_rllib.problems.vm_scheduling.networks.kernels import best_feasible

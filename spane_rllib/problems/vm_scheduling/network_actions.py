@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import flat, inlined
+from spane_rllib.core.compiled_arrays import flat
+from spane_rllib.core.compiling import inlined
 from spane_rllib.problems.vm_scheduling.networks.kernels import best_feasible, row_q_values
 from spane_rllib.problems.vm_scheduling.simulator.lanes import Observations
 

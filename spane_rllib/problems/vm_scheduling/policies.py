@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.plugins import is_plugin
 from spane_rllib.core.words import near_miss

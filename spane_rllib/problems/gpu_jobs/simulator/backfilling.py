@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
+from spane_rllib.core.compiled_arrays import borrowed, copy_into
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.gpu_jobs.simulator.cluster import ClusterArrays
 from spane_rllib.problems.gpu_jobs.simulator.events import advance, head_of_queue, start
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats, Ints

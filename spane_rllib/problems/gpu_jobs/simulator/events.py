@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.gpu_jobs.simulator.cluster import ClusterArrays
 from spane_rllib.problems.gpu_jobs.simulator.placing import fits, largest_of, largest_share, place, release
 from spane_rllib.problems.gpu_jobs.simulator.queue import dequeue, enqueue, pop_end, push_end

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled
 from spane_rllib.problems.gpu_jobs.simulator.cluster import ClusterArrays
 from spane_rllib.problems.gpu_jobs.simulator.events import advance, start
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Floats

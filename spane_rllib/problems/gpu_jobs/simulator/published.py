@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.gpu_jobs.simulator.cluster import ClusterArrays
 from spane_rllib.problems.gpu_jobs.simulator.events import first_that_fits, next_event, start
 from spane_rllib.problems.gpu_jobs.simulator.jobs import WHOLE, Ints

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
+from spane_rllib.core.compiled_arrays import borrowed, copy_into
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     ARRIVAL,
     BLOCKED,

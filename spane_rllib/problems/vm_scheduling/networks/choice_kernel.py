@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.learning.networks import linear_layers
 from spane_rllib.problems.vm_scheduling.networks.choice import NEVER, VM_FEATURES, WAIT_SCALE, ChoiceNetwork
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.vm_scheduling.networks.base import NODES_PER_SERVER, REQUEST_FEATURES
 from spane_rllib.problems.vm_scheduling.networks.kernels import MAX, MEAN, STD
 from spane_rllib.problems.vm_scheduling.networks.lanes import (

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import borrowed, compiled, included, inlined
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled, included, inlined
 from spane_rllib.problems.vm_scheduling.networks.base import (
     NODES_PER_SERVER,
     REQUEST_FEATURES,

@@ -18,7 +18,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.vm_scheduling.queue_disciplines import parse_queue
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster
 from spane_rllib.problems.vm_scheduling.simulator.episodes import run_heuristic

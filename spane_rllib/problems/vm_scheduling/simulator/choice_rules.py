@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.vm_scheduling.simulator.queue_rules import begin_queue, join_queue, leave_queue
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     ARRIVAL,

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, copy_into, inlined
+from spane_rllib.core.compiled_arrays import borrowed, copy_into
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.vm_scheduling.queue_disciplines import FIFO
 from spane_rllib.problems.vm_scheduling.simulator.balance_search import most_unbalanced
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, inlined
+from spane_rllib.core.compiled_arrays import borrowed
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.vm_scheduling.simulator.cluster import NODE_FEATURES, NODES_PER_SERVER, Cluster
 from spane_rllib.problems.vm_scheduling.simulator.episodes import EpisodeResults
 from spane_rllib.problems.vm_scheduling.simulator.objectives import begin, place

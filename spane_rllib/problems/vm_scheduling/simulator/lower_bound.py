@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import borrowed, compiled, copy_into, included, inlined
+from spane_rllib.core.compiled_arrays import borrowed, copy_into
+from spane_rllib.core.compiling import compiled, included, inlined
 from spane_rllib.core.errors import UserError
 from spane_rllib.problems.vm_scheduling.simulator.any_order_bound import any_order_bounds
 from spane_rllib.problems.vm_scheduling.simulator.cluster import Cluster

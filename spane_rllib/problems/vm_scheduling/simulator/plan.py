@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spane_rllib.core.compiling import compiled, copy_into, inlined
+from spane_rllib.core.compiled_arrays import copy_into
+from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     CPU,
     DOUBLE,

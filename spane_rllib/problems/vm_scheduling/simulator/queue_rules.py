@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spane_rllib.core.compiling import copy_into, inlined
+from spane_rllib.core.compiled_arrays import copy_into
+from spane_rllib.core.compiling import inlined
 from spane_rllib.problems.vm_scheduling.simulator.plan import NO_PLAN, extend_plan
 from spane_rllib.problems.vm_scheduling.simulator.rules import (
     ARRIVAL,
