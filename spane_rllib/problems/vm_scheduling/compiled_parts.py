@@ -64,16 +64,17 @@ def compile_part(part: str) -> None:
     if part == "heuristics":
         HeuristicPolicy("fgd").play(workload, cluster, starts, vms, seed=0)
         return
-    from spane_rllib.learning.algorithms import DqnSettings
-    from spane_rllib.learning.batch import MASK, Batch
-    from spane_rllib.learning.dqn import DqnUpdate
     from spane_rllib.problems.vm_scheduling import rollout
     from spane_rllib.problems.vm_scheduling.networks.compiled import CompiledQNetwork
-    from spane_rllib.problems.vm_scheduling.networks.gradients import for_gradients
     from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
     plain = build_network("spane", {}, cluster.servers, seed=0)
     if part == "gradients":
+        from spane_rllib.learning.algorithms import DqnSettings
+        from spane_rllib.learning.batch import MASK, Batch
+        from spane_rllib.learning.dqn import DqnUpdate
+        from spane_rllib.problems.vm_scheduling.networks.gradients import for_gradients
+
         observation: dict[str, Any] = {
             "servers": np.zeros((1, cluster.servers, 2, 2), np.float32),
             "request": np.zeros((1, 3), np.float32),

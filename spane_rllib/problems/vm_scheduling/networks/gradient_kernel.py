@@ -15,7 +15,7 @@ import numpy as np
 from spane_rllib.core.compiled_arrays import borrowed
 from spane_rllib.core.compiling import compiled, inlined
 from spane_rllib.problems.vm_scheduling.networks.base import NODES_PER_SERVER, REQUEST_FEATURES
-from spane_rllib.problems.vm_scheduling.networks.kernels import MAX, MEAN, STD
+from spane_rllib.problems.vm_scheduling.networks.kernels import MAX, MEAN, STD, best_feasible
 from spane_rllib.problems.vm_scheduling.networks.lanes import (
     LANES,
     add_products,
@@ -232,6 +232,7 @@ def q_learning_batch(
     values, slopes = np.zeros(facts[SIZE], np.float32), np.zeros(facts[SIZE], np.float32)
     totals = np.zeros(LANES * len(gradient), np.float32)
     q = np.empty((3, LANES, slots), np.float32)  # of the next state by target and network; of this state
+    everything = np.ones(slots, np.int8)
     of_mean = np.float32(1) / np.float32(batch)
     losses, taken = 0.0, 0.0
     for first in range(0, batch, LANES):
@@ -249,12 +250,10 @@ def q_learning_batch(
         for place in range(len(slopes)):
             slopes[place] = np.float32(0)
         for lane in range(rows):
-            row, preference, best = first + lane, q[1 if double_q else 0, lane], 0
-            for slot in range(slots):
-                if next_mask[row, slot] != 0 or not mask_bootstrap:
-                    is_first = mask_bootstrap and next_mask[row, best] == 0
-                    if is_first or preference[slot] > preference[best]:
-                        best = slot
+            row = first + lane
+            allowed = next_mask[row] if mask_bootstrap else everything
+            # Where nothing is, the discount is 0.
+            best = max(best_feasible(q[1 if double_q else 0, lane], allowed), 0)
             error = q[2, lane, action[row]] - (returns[row] + discount[row] * q[0, lane, best])
             taken += q[2, lane, action[row]]
             if huber:

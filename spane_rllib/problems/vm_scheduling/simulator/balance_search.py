@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spane_rllib.core.compiling import inlined
-from spane_rllib.problems.vm_scheduling.simulator.rules import fits_slot
+from spane_rllib.problems.vm_scheduling.simulator.heuristics import most_unbalanced_between
 from spane_rllib.problems.vm_scheduling.simulator.server_index import (
     IMBALANCE,
     SLOTS_OF_LEAF,
@@ -42,7 +42,7 @@ def most_unbalanced(
                 node *= 2
                 continue
             chosen, largest = _most_unbalanced_of_leaf(free, share, need, node - leaves, chosen, largest)
-        node = after_subtree(node)
+        node = after_subtree(node, 1)
     return chosen
 
 
@@ -55,14 +55,6 @@ def _most_unbalanced_of_leaf(
     chosen: int,
     largest: float,
 ) -> tuple[int, float]:
-    """The slot that Balance Fit chooses of a leaf, and its imbalance, if this is larger than `largest`."""
     begin = leaf * SLOTS_OF_LEAF
-    for first in range(begin, min(begin + SLOTS_OF_LEAF, len(share)), 2):
-        difference = share[first] - share[first + 1]
-        if abs(difference) > largest:
-            fits_0, fits_1 = fits_slot(free, need, first), fits_slot(free, need, first + 1)
-            if fits_0 or fits_1:
-                largest = abs(difference)
-                roomier = first if difference >= 0 else first + 1
-                chosen = roomier if (fits_0 and fits_1) else (first if fits_0 else first + 1)
-    return chosen, largest
+    end = min(begin + SLOTS_OF_LEAF, len(share))
+    return most_unbalanced_between(free, share, need, begin, end, chosen, largest)

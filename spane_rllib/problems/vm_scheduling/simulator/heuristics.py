@@ -95,11 +95,20 @@ def _extreme_fit(
 
 
 @inlined
-def _balance_fit(
-    room: npt.NDArray[np.int32], share: npt.NDArray[np.float64], need: npt.NDArray[np.int32]
-) -> int:
-    chosen, largest = -1, -1.0
-    for first in range(0, room.shape[1], 2):
+def most_unbalanced_between(
+    room: npt.NDArray[np.int32],
+    share: npt.NDArray[np.float64],
+    need: npt.NDArray[np.int32],
+    begin: int,
+    end: int,
+    chosen: int,
+    largest: float,
+) -> tuple[int, float]:
+    """The slot that Balance Fit chooses of those from `begin` to before `end`, and its server's imbalance.
+
+    `chosen` and `largest` are those of the slots before, and returned where no imbalance is larger.
+    """
+    for first in range(begin, end, 2):
         difference = share[first] - share[first + 1]
         # A strict comparison leaves first fit's choice when every server is in balance.
         if abs(difference) > largest:
@@ -108,7 +117,7 @@ def _balance_fit(
                 largest = abs(difference)
                 roomier = first if difference >= 0 else first + 1
                 chosen = roomier if (fits_0 and fits_1) else (first if fits_0 else first + 1)
-    return chosen
+    return chosen, largest
 
 
 @inlined
@@ -158,6 +167,17 @@ def _server_best_fit(
 
 
 @inlined
+def left_of_scarcer(
+    free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], capacity: npt.NDArray[np.int32], slot: int
+) -> float:
+    """The share of `capacity` that a VM would leave at a slot, of cpu or memory, whichever is less."""
+    return min(
+        (free[CPU, slot] - need[CPU]) / capacity[CPU],
+        (free[MEMORY, slot] - need[MEMORY]) / capacity[MEMORY],
+    )
+
+
+@inlined
 def _best_fit_vmagent(
     free: npt.NDArray[np.int32],
     room: npt.NDArray[np.int32],
@@ -168,10 +188,7 @@ def _best_fit_vmagent(
     step = 2 if need[DOUBLE] else 1
     for slot in range(0, free.shape[1], step):
         # Of a double VM, the published code rates node 0 (twice) and never node 1.
-        left = min(
-            (free[CPU, slot] - need[CPU]) / capacity[CPU],
-            (free[MEMORY, slot] - need[MEMORY]) / capacity[MEMORY],
-        )
+        left = left_of_scarcer(free, need, capacity, slot)
         if left > most and fits_slot(room, need, slot):
             chosen, most = slot, left
     return chosen
@@ -195,7 +212,7 @@ def choose(
     if code == WORST_FIT:
         return _extreme_fit(room, share, need, -1)
     if code == BALANCE_FIT and not need[DOUBLE]:
-        return _balance_fit(room, share, need)
+        return most_unbalanced_between(room, share, need, 0, room.shape[1], -1, -1.0)[0]
     if code == RANDOM:
         return _random_fit(room, need, random)
     if code == BEST_FIT_VMAGENT:

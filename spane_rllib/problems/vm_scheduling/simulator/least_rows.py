@@ -15,7 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-CHILDREN = 4
+CHILD_BITS = 2
+CHILDREN = 1 << CHILD_BITS
 """Of a node; those of node k are nodes 4 k to 4 k + 3."""
 WIDTH = 16
 """Columns that are compared together."""

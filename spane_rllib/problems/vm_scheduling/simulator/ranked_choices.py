@@ -8,10 +8,15 @@ import numpy.typing as npt
 from spane_rllib.core.compiling import inlined
 from spane_rllib.problems.vm_scheduling.simulator.fragmentation import FragmentationArrays, capacity_lost
 from spane_rllib.problems.vm_scheduling.simulator.heuristic_codes import BEST_FIT, BEST_FIT_VMAGENT, FGD, SBF
-from spane_rllib.problems.vm_scheduling.simulator.least_rows import CHILDREN, climb
+from spane_rllib.problems.vm_scheduling.simulator.heuristics import left_of_scarcer
+from spane_rllib.problems.vm_scheduling.simulator.least_rows import CHILD_BITS, CHILDREN, climb
 from spane_rllib.problems.vm_scheduling.simulator.rankings import NOWHERE, Ranking
 from spane_rllib.problems.vm_scheduling.simulator.rules import CPU, DOUBLE, MEMORY, fits_slot
-from spane_rllib.problems.vm_scheduling.simulator.server_index import StaleServers, note_all_stale
+from spane_rllib.problems.vm_scheduling.simulator.server_index import (
+    StaleServers,
+    after_subtree,
+    note_all_stale,
+)
 
 # Odd, without a pattern: the upper half of a sum of products with them is spread evenly.
 _FACTORS = tuple(
@@ -66,16 +71,8 @@ def _best_of_equals(ranking: Ranking, share: npt.NDArray[np.float64], column: in
                     and (of_server < best_server or (of_server == best_server and of_node < best_node))
                 ):
                     chosen, best, best_server, best_node, best_row = node, score, of_server, of_node, row
-        node = _after_subtree(node)
+        node = after_subtree(node, CHILD_BITS)
     return chosen
-
-
-@inlined
-def _after_subtree(node: int) -> int:
-    """The node of the tree that comes after `node` and all below it, from left to right; 0 after the last."""
-    while node % CHILDREN == CHILDREN - 1:
-        node //= CHILDREN
-    return node + 1 if node > 1 else 0
 
 
 @inlined
@@ -188,8 +185,8 @@ def _score(
             cost_1 = capacity_lost(free, need, first + 1, fragmentation) + full
         return roomier if cost_0 == cost_1 else int(cost_1 < cost_0), min(cost_0, cost_1)
     if code == BEST_FIT_VMAGENT:
-        score_0 = -_left(free, need, capacity, first)
-        score_1 = np.inf if need[DOUBLE] else -_left(free, need, capacity, first + 1)
+        score_0 = -left_of_scarcer(free, need, capacity, first)
+        score_1 = np.inf if need[DOUBLE] else -left_of_scarcer(free, need, capacity, first + 1)
     else:
         sign = 1 if code == BEST_FIT else -1
         score_0 = sign * (share_0 + share_1 if need[DOUBLE] else share_0)
@@ -197,13 +194,3 @@ def _score(
     if fits_0 and (score_0 <= score_1 or not fits_1):
         return 0, score_0
     return 1, score_1
-
-
-@inlined
-def _left(
-    free: npt.NDArray[np.int32], need: npt.NDArray[np.int32], capacity: npt.NDArray[np.int32], slot: int
-) -> float:
-    return min(
-        (free[CPU, slot] - need[CPU]) / capacity[CPU],
-        (free[MEMORY, slot] - need[MEMORY]) / capacity[MEMORY],
-    )

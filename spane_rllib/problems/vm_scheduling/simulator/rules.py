@@ -173,7 +173,7 @@ def lowest_slot(
                 for slot in range(begin, min(begin + SLOTS_OF_LEAF, free.shape[1]), step):
                     if fits_slot(free, need, slot):
                         return slot
-            node = after_subtree(node)
+            node = after_subtree(node, 1)
         return -1
 
 

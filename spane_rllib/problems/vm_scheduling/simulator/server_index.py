@@ -57,11 +57,15 @@ def power_of_two(least: int) -> int:
 
 
 @inlined
-def after_subtree(node: int) -> int:
-    """The node of a tree that comes after `node` and all below it, from left to right; 0 after the last."""
-    while node & 1:
-        node >>= 1
-    return node + 1 if node > 0 else 0
+def after_subtree(node: int, child_bits: int) -> int:
+    """The node of a tree that comes after `node` and all below it, from left to right; 0 after the last.
+
+    A node k has 2^b children from 2^b k on, with b = `child_bits`; the root is 1.
+    """
+    last = (1 << child_bits) - 1
+    while node & last == last:
+        node >>= child_bits
+    return node + 1 if node > 1 else 0
 
 
 @inlined
