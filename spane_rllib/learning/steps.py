@@ -54,7 +54,7 @@ class OptimizerSteps:
         numbers = [number for number, gradient in enumerate(given) if gradient is not None]
         parameters: list[Tensor] = [self._parameters[number] for number in numbers]
         gradients = [gradient for gradient in given if gradient is not None]
-        grad_norm = nn.utils.get_total_norm(gradients)
+        grad_norm = _norm(gradients)
         if self._grad_clip is not None:
             nn.utils.clip_grads_with_norm_(parameters, self._grad_clip, grad_norm)
         learning_rate = self._learning_rate(step)
@@ -87,3 +87,11 @@ class OptimizerSteps:
             number: tuple(moment.to(self._parameters[number].device, copy=True) for moment in moments)
             for number, moments in state["moments"].items()
         }
+
+
+def _norm(gradients: list[Tensor]) -> Tensor:
+    """The L2 norm of all together."""
+    if len(gradients) == 1:  # the same, without torch's preparations for many
+        norm: Tensor = torch.linalg.vector_norm(gradients[0])
+        return norm
+    return nn.utils.get_total_norm(gradients)
