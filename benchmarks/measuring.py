@@ -103,3 +103,14 @@ def peak_memory_mb() -> float:
     """
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def ray_and_torch_mb() -> float:
+    """The memory of this process once Ray and torch are imported, MB.
+
+    Defined here since a child process imports the module of its function: any other would bring numba along.
+    """
+    import ray.rllib.algorithms.dqn  # noqa: F401
+    import torch  # noqa: F401
+
+    return peak_memory_mb()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.clusters import five_server_episodes
-from benchmarks.measuring import Row, cores, in_child, peak_memory_mb, seconds
+from benchmarks.measuring import Row, cores, in_child, peak_memory_mb, ray_and_torch_mb, seconds
 
 PARTS = {
     "rollout": "episodes",
@@ -108,7 +108,7 @@ def _gradient_steps(steps: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _memory(trials: list[dict[str, Any]], quick: bool) -> Row:
-    bare = statistics.median(in_child(_import_only) for _ in range(1 if quick else 3))
+    bare = statistics.median(in_child(ray_and_torch_mb) for _ in range(1 if quick else 3))
     samples = tuple(trial["peak_mb"] - bare for trial in trials)
     return Row("training", "peak memory of a trial beyond importing ray and torch", "MB", samples, 150.0)
 
@@ -235,13 +235,6 @@ def _plain_iterations(count: int) -> list[float]:
     from spane_rllib.problems.vm_scheduling.networks.registry import build_network
 
     return training_iterations(build_network("spane", {}, servers=5, seed=0), count)
-
-
-def _import_only() -> float:
-    import ray.rllib.algorithms.dqn  # noqa: F401
-    import torch  # noqa: F401
-
-    return peak_memory_mb()
 
 
 def _tune(steps: int) -> float:

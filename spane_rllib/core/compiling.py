@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import numba
@@ -11,6 +12,7 @@ from numba.core import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.registry import cpu_target
 
+from spane_rllib.core.cached_loading import load_cached
 from spane_rllib.core.errors import UserError
 from spane_rllib.core.quick_compiling import QuickCompiler, compiling_quickly
 from spane_rllib.core.sources import function_digest
@@ -32,6 +34,7 @@ def compiled(function: Function) -> Function:
     without: dict[str, Any] = {"no_cfunc_wrapper": True, "pipeline_class": QuickCompiler}
     dispatcher = _njit(cache=True, nogil=True, error_model="numpy", **without)(function)
     _compile_quickly(dispatcher)
+    dispatcher._cache.load_overload = partial(load_cached, dispatcher._cache)
     file = dispatcher._cache._cache_file
     file._source_stamp = function_digest(function) or file._source_stamp
     load_index = file._load_index

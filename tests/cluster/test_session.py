@@ -51,3 +51,21 @@ def test_a_local_session(tmp_path: Path, home: str | None) -> None:
     assert processes > 4
     assert {address.removeprefix("::ffff:") for address in addresses} <= {"127.0.0.1", "::1"}
     assert alive == []
+
+
+WITHOUT_DASHBOARD = """
+import sys
+import ray
+from spane_rllib.cluster.session import ray_session
+
+with ray_session(num_cpus=1):
+    assert ray.get(ray.remote(lambda: 5).remote()) == 5
+print(sorted({"aiohttp", "grpc", "opencensus"} & sys.modules.keys()))
+"""
+
+
+def test_a_session_without_a_dashboard_imports_no_server() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT_DASHBOARD]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
