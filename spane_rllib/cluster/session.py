@@ -125,9 +125,10 @@ def _init_lightly(include_dashboard: bool, **arguments: Any) -> Any:
     import ray
     from ray._private import utils
 
-    if include_dashboard or not all(map(find_spec, _OF_DASHBOARD)):
+    look = "get_dashboard_dependency_error"
+    if include_dashboard or not all(map(find_spec, _OF_DASHBOARD)) or not hasattr(utils, look):
         return ray.init(include_dashboard=include_dashboard, **arguments)
-    with patch.object(utils, "get_dashboard_dependency_error", return_value=None):
+    with patch.object(utils, look, return_value=None):
         return ray.init(include_dashboard=False, **arguments)
 
 
