@@ -261,12 +261,12 @@ def _score(
             return roomier if fits and fits_other else only, of_server
         full = fragmentation.fullness * of_server
         cost = other_cost = np.inf
-        if fits:
-            cost = capacity_lost(free, need, slot, fragmentation) + full
+        for other in range(2 - need[DOUBLE]):  # a loop, since compiling two copies takes seconds
+            if fits_slot(free, need, slot ^ other):
+                lost = capacity_lost(free, need, slot ^ other, fragmentation) + full
+                cost, other_cost = (cost, lost) if other else (lost, other_cost)
         if need[DOUBLE]:
             return roomier, cost
-        if fits_other:
-            other_cost = capacity_lost(free, need, slot ^ 1, fragmentation) + full
         return roomier if cost == other_cost else _lesser(cost, other_cost), min(cost, other_cost)
     if code == BEST_FIT_VMAGENT:
         score = -left_of_scarcer(free, need, capacity, slot)
