@@ -119,11 +119,12 @@ def test_more_kinds_of_vms_than_are_ranked(monkeypatch: pytest.MonkeyPatch) -> N
     assert_same(workload, cluster, [0])
 
 
-@pytest.mark.parametrize("units", [0, 600])
+@pytest.mark.parametrize(("units", "places"), [(0, 2**13), (0, 1), (600, 2**13)])
 def test_places_that_are_scores_and_places_that_are_exact(
-    units: int, monkeypatch: pytest.MonkeyPatch
+    units: int, places: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rankings, "_MOST_UNITS", units)
+    monkeypatch.setattr(rankings, "_PLACES", places)  # with few, nearly all are disputed
     cluster = Cluster(70, 40, 90, 8)
     workload = Workload(random_trace(10, 70, 12), cluster)
     code, fragmentation = Heuristic("keep-64").compile(workload, 70)
@@ -175,12 +176,12 @@ def test_what_is_remembered_is_true(servers: int) -> None:
 def test_servers_are_ranked_by_what_is_free(
     heuristic: str, servers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rankings, "_FEWEST_ROWS", 1)  # more is seen than there is room for
+    monkeypatch.setattr(rankings, "_FEWEST_SLOTS", 1)  # more is seen than there is room for
     lane, index = _played(heuristic, servers)
     ranking = index.ranking
-    forgets_at = 3 * len(ranking.known_free) // 4
-    known = (ranking.known_free[:, 0] >= 0).sum()
-    assert ranking.known_rows[0] == known <= forgets_at
+    rows = np.sort(ranking.known_at[ranking.known_at >= 0])
+    np.testing.assert_array_equal(rows, np.arange(ranking.known_rows[0]))
+    assert len(rows) <= len(ranking.known_free)
     leaves = len(ranking.least) // 2
     for node in range(1, leaves):
         if node.bit_length() % 2 == 1:  # others are on no level of the tree
@@ -188,8 +189,10 @@ def test_servers_are_ranked_by_what_is_free(
                 ranking.least[node], ranking.least[4 * node : 4 * node + 4].min(axis=0)
             )
     fresh = np.setdiff1d(np.arange(servers), index.stale.servers[: index.stale.number[0]])
-    free = lane.free[0].reshape(2, servers, 2).transpose(1, 0, 2).reshape(servers, 4)
-    np.testing.assert_array_equal(ranking.known_free[ranking.row[fresh]], free[fresh])
+    free = lane.free[0].reshape(2, servers, 2).transpose(1, 0, 2)
+    exchanged = np.sign(free[..., 0] - free[..., 1]) @ (2, 1) < 0  # first by cpu, then by memory
+    free[exchanged] = free[exchanged, :, ::-1]
+    np.testing.assert_array_equal(ranking.known_free[ranking.row[fresh]], free[fresh].reshape(-1, 4))
     np.testing.assert_array_equal(
         ranking.least[leaves : leaves + servers][fresh], ranking.known_least[ranking.row[fresh]]
     )

@@ -65,7 +65,7 @@ def _indexed_slot(
         catch_up(ranking, index.stale, capacity[0], free, share)
         column = ranking.column[ranking.kind[vm]]
         if column >= 0:
-            return ranked_slot(ranking, share, column)
+            return ranked_slot(ranking, column)
     return first_fit(free, need)
 
 

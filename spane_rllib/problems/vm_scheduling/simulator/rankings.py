@@ -6,7 +6,7 @@ the least of its children. So the root says whether a VM fits anywhere, and the 
 of n leaves is an array of 2 n rows: node k has the children 4 k to 4 k + 3, and the leaves come last, in the
 order of servers. All columns of a row are compared by the same vector instructions.
 
-A server whose free units have been seen before, on whichever server, has the row of then.
+A server whose free units have been seen before, on whichever server and node, has the row of then.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ RANKED_KINDS = 64
 """The most kinds of VMs that are ranked, as many as `Ranking.second` has bits; of more, the most frequent."""
 NOWHERE = 2**31 - 1
 """In place of a place, that the VM does not fit."""
-_FEWEST_ROWS = 2**14
+_FEWEST_SLOTS = 2**17  # of `Ranking.known_at`
+_PLACES = 2**13  # in `Ranking.held` for each column
+_DISPUTED = 2**14
+_CACHE_LINE = 64  # bytes
 _MOST_UNITS = 600  # of a node whose shares are counted out
 
 
@@ -43,14 +46,20 @@ class Ranking(NamedTuple):
     second: npt.NDArray[np.int64]  # (N,) bits, whether the VM goes to the second node of the server
     row: npt.NDArray[np.int32]  # (N,) that of what is known
     known_rows: npt.NDArray[np.int64]  # (1,) how many are used
-    # A table with open addressing: -1 where nothing is known.
+    known_at: npt.NDArray[np.int32]  # (T,) a table with open addressing of what is free: its row, or -1
     known_free: npt.NDArray[np.int32]  # (R, 4) free units of cpu on both nodes, then of memory
     known_least: npt.NDArray[np.int32]  # (R, W)
-    known_second: npt.NDArray[np.int64]  # (R,)
-    known_score: npt.NDArray[np.float64]  # (R, W), (0, W) if places are exact
-    # Whether servers of one place are equally good. Else the place is the score in float32, and the exact
-    # score decides between them, then how full server and node are, where the heuristic asks for that.
+    known_second: npt.NDArray[np.int64]  # (R, 2) as `second`, and that of a server with its nodes exchanged
+    # Whether places are counted out, so that servers of one place are equally good. Else a place is the score
+    # in float32, whose last bits tell almost equal scores apart, and how full server and node are.
     is_exact: bool
+    # What is needed for that, without rows where places are exact.
+    known_score: npt.NDArray[np.float64]  # (R, W)
+    known_share: npt.NDArray[np.float64]  # (R, 2) free shares of both nodes
+    # A table with open addressing of who was first at a place: W place + column, or inf, and the standing.
+    held: npt.NDArray[np.float64]  # (H, 4)
+    held_places: npt.NDArray[np.int64]  # (1,) how many are used
+    disputed: npt.NDArray[np.bool_]  # (D,) by hash: whether those of one place may differ in standing
     shares: npt.NDArray[np.int32]  # (2, largest capacity + 1) rank of the free share by free cpu, by memory
     pairs: npt.NDArray[np.int32]  # (S, S) rank of the sum of two shares by their ranks
     sums: int  # how many ranks these are
@@ -61,39 +70,50 @@ def ranking_of(servers: int, workload: Workload, code: int, fragmentation: Fragm
     frequent = np.argsort(-np.bincount(workload.kind), kind="stable")[:RANKED_KINDS]
     column = np.full(int(workload.kind.max(initial=-1)) + 1, -1, np.int32)
     column[frequent] = np.arange(len(frequent))
-    vms = np.unique(workload.kind, return_index=True)[1][frequent]
+    vms = np.zeros(len(column), np.int64)
+    vms[workload.kind] = np.arange(len(workload.kind))  # any of the kind
     width = -(-len(frequent) // WIDTH) * WIDTH
     leaves = CHILDREN
     while leaves < servers:
         leaves *= CHILDREN
-    rows = max(_FEWEST_ROWS, 2 * power_of_two(servers))
+    slots = max(_FEWEST_SLOTS, 4 * power_of_two(servers))
+    rows = slots // 2
     shares, pairs, sums = _exact_ranks(workload, code, fragmentation)
+    least = _aligned(2 * leaves, width, np.int32)
+    least[:] = NOWHERE
     is_exact = sums > 0
+    held = _aligned(0 if is_exact else power_of_two(_PLACES * width), 4, np.float64)
+    held[:] = np.inf
     return Ranking(
         code,
         fragmentation,
         workload.kind,
         column,
-        np.ascontiguousarray(workload.arrays.need[vms]),
-        _unfit(2 * leaves, width),
+        np.ascontiguousarray(workload.arrays.need[vms[frequent]]),
+        least,
         np.zeros(servers, np.int64),
         np.zeros(servers, np.int32),
         np.zeros(1, np.int64),
-        np.full((rows, 4), -1, np.int32),
-        _unfit(rows, width),
-        np.zeros(rows, np.int64),
-        np.zeros((0 if is_exact else rows, width)),
+        np.full(slots, -1, np.int32),
+        np.empty((rows, 4), np.int32),
+        _aligned(rows, width, np.int32),
+        np.empty((rows, 2), np.int64),
         is_exact,
+        np.empty((0 if is_exact else rows, width)),
+        np.empty((0 if is_exact else rows, 2)),
+        held,
+        np.zeros(1, np.int64),
+        np.zeros(_DISPUTED, np.bool_),
         shares,
         pairs,
         sums,
     )
 
 
-def _unfit(rows: int, width: int) -> npt.NDArray[np.int32]:
-    """(rows, width) of `NOWHERE`; each row begins a cache line."""
-    numbers = np.full(rows * width + WIDTH, NOWHERE, np.int32)
-    first = -numbers.ctypes.data // numbers.itemsize % WIDTH
+def _aligned(rows: int, width: int, kind: type[Any]) -> npt.NDArray[Any]:
+    """(rows, width) of anything, from the beginning of a cache line on."""
+    numbers = np.empty(rows * width + _CACHE_LINE, kind)
+    first = -numbers.ctypes.data % _CACHE_LINE // numbers.itemsize
     return numbers[first : first + rows * width].reshape(rows, width)
 
 
