@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from spane_rllib.core import bootstrap
 from spane_rllib.core.compiling import is_compiled
 from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy
@@ -33,11 +32,7 @@ def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
             "gradients": gradient_kernel.q_learning_batch,
         }
     else:
-        parts = {
-            "statistics": bootstrap._kept_sums,
-            "bounds": lower_bound._bounds,
-            "heuristics": episodes._run_episodes,
-        }
+        parts = {"bounds": lower_bound._bounds, "heuristics": episodes._run_episodes}
         networks = [policy.network for policy in policies if isinstance(policy, NetworkPolicy)]
         if networks:
             from spane_rllib.problems.vm_scheduling import rollout
@@ -50,11 +45,6 @@ def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
 
 def compile_part(part: str) -> None:
     """Run a part on a tiny problem."""
-    if part == "statistics":
-        resamples = bootstrap.Resamples.draw([0, 5_000], resamples=2)
-        resamples.trimmed_means(np.zeros(2), (0.1,))
-        resamples.quantiles(np.zeros(2), 0.5)
-        return
     cluster = Cluster(servers=2)
     workload, starts, vms = Workload(synthesize(vms=2_000), cluster), np.array([0, 1]), np.array([50, 50])
     if part == "bounds":
