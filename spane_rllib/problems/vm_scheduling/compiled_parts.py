@@ -10,7 +10,15 @@ import numpy as np
 from spane_rllib.core.compiling import is_compiled
 from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload, episodes, lower_bound
+from spane_rllib.problems.vm_scheduling.simulator import (
+    Cluster,
+    Heuristic,
+    Lanes,
+    Workload,
+    episodes,
+    lanes,
+    lower_bound,
+)
 
 
 def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
@@ -25,6 +33,7 @@ def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
         from spane_rllib.problems.vm_scheduling.networks import gradient_kernel
 
         parts = {
+            "lanes": lanes._reset,
             "bounds": lower_bound._bounds,
             "exploring": rollout._play_exploring,
             "heuristics": episodes._run_episodes,
@@ -47,6 +56,9 @@ def compile_part(part: str) -> None:
     """Run a part on a tiny problem."""
     cluster = Cluster(servers=2)
     workload, starts, vms = Workload(synthesize(vms=2_000), cluster), np.array([0, 1]), np.array([50, 50])
+    if part == "lanes":
+        Lanes(workload, cluster).reset(0, 0, 50)
+        return
     if part == "bounds":
         lower_bound.lower_bounds(workload, cluster, starts, vms)
         episodes.probe_vm_counts(workload, cluster, starts)
