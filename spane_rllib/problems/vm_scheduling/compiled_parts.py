@@ -25,7 +25,8 @@ def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
     """Parts that the cache lacks for training, or for the evaluation of `policies`.
 
     Those of an evaluation are needed whoever decides, but for "playing", which takes as long as the others.
-    Of those for training every second ones take about as long as the rest.
+    Of those for training every second ones take about as long as the rest; "stepping" shares building blocks
+    with "exploring".
     """
     parts: dict[str, Any]
     if policies is None:
@@ -33,12 +34,12 @@ def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
         from spane_rllib.problems.vm_scheduling.networks import gradient_kernel
 
         parts = {
-            "lanes": lanes._reset,
             "bounds": lower_bound._bounds,
             "exploring": rollout._play_exploring,
             "heuristics": episodes._run_episodes,
             "playing": rollout._play_greedily,
             "gradients": gradient_kernel.q_learning_batch,
+            "stepping": lanes._step,
         }
     else:
         parts = {"bounds": lower_bound._bounds, "heuristics": episodes._run_episodes}
@@ -56,9 +57,6 @@ def compile_part(part: str) -> None:
     """Run a part on a tiny problem."""
     cluster = Cluster(servers=2)
     workload, starts, vms = Workload(synthesize(vms=2_000), cluster), np.array([0, 1]), np.array([50, 50])
-    if part == "lanes":
-        Lanes(workload, cluster).reset(0, 0, 50)
-        return
     if part == "bounds":
         lower_bound.lower_bounds(workload, cluster, starts, vms)
         episodes.probe_vm_counts(workload, cluster, starts)
@@ -86,6 +84,12 @@ def compile_part(part: str) -> None:
         batch = Batch(observation, np.zeros(1, np.int64), nothing, nothing, observation)
         # Imitation asks for values and their gradients, everything else for those of the loss.
         DqnUpdate(plain, DqnSettings(), for_gradients=for_gradients).update(batch, batch)
+        return
+    if part == "stepping":  # as environments do, and recordings
+        stepped = Lanes(workload, cluster)
+        stepped.reset(0, 0, 50)
+        for policy in (HeuristicPolicy("fgd"), NetworkPolicy("spane", plain)):
+            stepped.step(np.array([policy.decider(stepped, 0, 0)(stepped)]))
         return
     network = CompiledQNetwork(plain)  # type: ignore[arg-type]
     if part == "playing":
