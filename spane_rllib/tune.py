@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder.check_free()
     from spane_rllib.experiments.compiling_ahead import compiling_ahead
 
-    # While Ray and torch are imported, which takes this process as long as Ray takes to start.
+    # Before Ray and RLlib are imported, which takes seconds on one core.
     with compiling_ahead(config.problem) as wait_for_compiled:
         from spane_rllib.experiments.main_job import run_main_job
         from spane_rllib.experiments.tuning.training import Interrupted
