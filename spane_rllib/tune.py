@@ -53,15 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_extras(config)
         folder = ResultsFolder(Path(config.output) / config.name)
         folder.check_free()
-    from spane_rllib.experiments.main_job import run_main_job
-    from spane_rllib.experiments.tuning.training import Interrupted
+    from spane_rllib.experiments.compiling_ahead import compiling_ahead
 
-    try:
-        run_main_job(config, folder, resume=arguments.resume is not None, trust=arguments.trust)
-    except (Interrupted, KeyboardInterrupt):
-        print("interrupted; what is finished is kept. Continue with:", file=sys.stderr)
-        print(f"  python -m spane_rllib.tune --resume {folder.path}", file=sys.stderr)
-        return 130
+    # Before Ray and RLlib are imported, which takes seconds on one core.
+    with compiling_ahead(config.problem) as wait_for_compiled:
+        from spane_rllib.experiments.main_job import run_main_job
+        from spane_rllib.experiments.tuning.training import Interrupted
+
+        resume = arguments.resume is not None
+        try:
+            run_main_job(config, folder, resume, arguments.trust, wait_for_compiled)
+        except (Interrupted, KeyboardInterrupt):
+            print("interrupted; what is finished is kept. Continue with:", file=sys.stderr)
+            print(f"  python -m spane_rllib.tune --resume {folder.path}", file=sys.stderr)
+            return 130
     print((folder.path / "report.md").read_text())
     print(f"results in {folder.path}")
     return 0

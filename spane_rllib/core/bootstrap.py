@@ -65,6 +65,11 @@ class Resamples:
         )
         return cls(blocks, np.vstack([np.ones((1, size), np.int64), drawn]))
 
+    @property
+    def _are_none(self) -> bool:
+        """Whether there is the sample alone, for which nothing needs to be compiled."""
+        return len(self.counts) == 1
+
     @cached_property
     def episodes(self) -> Counts:
         """(1 + R,) episodes in the sample and in each resample."""
@@ -80,13 +85,19 @@ class Resamples:
         order = np.argsort(values, kind="stable")
         dropped = (np.asarray(trims)[:, None] * self.episodes + 1e-9).astype(np.int64)
         dropped = np.minimum(dropped, (self.episodes - 1) // 2)
-        sums = _kept_sums(values[order], self.blocks[order], self.counts, self.episodes, dropped)
+        if self._are_none:
+            kept = (values[order][each : len(values) - each] for each in dropped[:, 0])
+            sums = np.array([[np.add.accumulate(each)[-1]] for each in kept])
+        else:
+            sums = _kept_sums(values[order], self.blocks[order], self.counts, self.episodes, dropped)
         return sums / (self.episodes - 2 * dropped)
 
     def quantiles(self, values: Numbers, share: float) -> Numbers:
         """(1 + R,) the least of `values`, (E,), that at least `share` of them do not exceed."""
         order = np.argsort(values, kind="stable")
         needed = np.ceil(share * self.episodes - 1e-9).astype(np.int64)
+        if self._are_none:
+            return values[order][np.maximum(needed, 1) - 1]
         return _quantiles(values[order], self.blocks[order], self.counts, needed)
 
 

@@ -12,11 +12,13 @@ from functools import partial
 from types import CodeType
 from typing import Any
 
-from numba.core import types
+from llvmlite.binding import ffi
+from numba.core import errors, types
 from numba.core.compiler import Compiler, DefaultPassBuilder
 from numba.core.compiler_machinery import PassManager
 from numba.core.registry import cpu_target
 from numba.core.typed_passes import AnnotateTypes
+from numba.core.typing.templates import _OverloadFunctionTemplate
 from numba.core.untyped_passes import (
     FindLiterallyCalls,
     InlineClosureLikes,
@@ -38,11 +40,16 @@ _NEEDLESS = {
 }
 _OF_CLOSURES = {InlineClosureLikes, MakeFunctionToJitFunction}
 
+_COLORS: Any = errors.termcolor()
+_LOCK: Any = ffi.lib._lock
 _CONTEXTS: tuple[Any, Any] = (cpu_target.typing_context, cpu_target.target_context)
+_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _Arguments = tuple[types.Type, ...]
 _signatures: dict[tuple[Any, types.Type, _Arguments], Any] = {}
 _Function: Any = types.Function
 _resolve = _Function.get_call_type
+_Overload: Any = _OverloadFunctionTemplate
+_decorator_of = _Overload._get_jit_decorator
 _active = False
 
 
@@ -53,28 +60,62 @@ def compiling_quickly() -> Iterator[None]:
     if _active:
         yield
         return
-    collecting = gc.isenabled()
+    collecting, told = gc.isenabled(), tuple(_LOCK._cblist)
     _CONTEXTS[1].refresh()
     _active = True
     gc.disable()  # there is little garbage
+    known = [_registrations()]
     for context in _CONTEXTS:
-        context.load_additional_registries = partial(_load_known_registries, context)
+        context.refresh = partial(_refresh_if_more, known)
     _Function.get_call_type = _resolve_once
+    _Overload._get_jit_decorator = _without_wrappers
+    _COLORS._markup = lambda message, *_color: message
+    _LOCK._cblist.clear()  # tens of thousands of times, for a sum that nobody reads
     try:
         yield
     finally:
+        _LOCK._cblist[:] = told
+        del _COLORS._markup
+        _Overload._get_jit_decorator = _decorator_of
         del _Function.get_call_type
         for context in _CONTEXTS:
-            del context.load_additional_registries
+            del context.refresh
         if collecting:
+            _to_the_oldest_generation()
             gc.enable()
         _active = False
 
 
-def _load_known_registries(context: Any) -> None:
-    """Without the imports of forty modules, which have been done."""
-    for registry in tuple(context._registries):
-        context.install_registry(registry)
+def _to_the_oldest_generation() -> None:
+    """Leave what there is to the next collection of everything, instead of looking at it all at once now."""
+    if not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()
+
+
+def _registrations() -> int:
+    """How much numba and its extensions have registered."""
+    return sum(
+        len(getattr(registry, name))
+        for context in _CONTEXTS
+        for registry, loader in context._registries.items()
+        for name in loader.registry_items
+    )
+
+
+def _refresh_if_more(known: list[int]) -> None:
+    """Look for what is registered only if there is more than `known`: numba asks for each overload."""
+    now = _registrations()
+    if now != known[0]:
+        known[0] = now
+        for context in _CONTEXTS:
+            type(context).refresh(context)
+
+
+def _without_wrappers(template: Any) -> Any:
+    """What compiles numba's own functions, which only compiled code calls."""
+    decorator = _decorator_of(template)
+    return lambda **options: decorator(**_WRAPPERS | options)
 
 
 def _resolve_once(function: Any, context: Any, arguments: _Arguments, keywords: Any) -> Any:

@@ -102,6 +102,7 @@ def compile_parts() -> None:
     problem = find_problem(sys.argv[1])
     for part in sys.argv[2:]:
         problem.compile_part(part)
+    os._exit(0)  # without half a second of taking everything apart
 
 
 def _end_with_parent() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import ray
 
@@ -10,7 +12,6 @@ from spane_rllib.core.errors import UserError
 from spane_rllib.core.files import check_writable
 from spane_rllib.core.lock import locked
 from spane_rllib.core.progress import waiting
-from spane_rllib.experiments.compiling_ahead import compiling_ahead
 from spane_rllib.experiments.reports.report import write_report
 from spane_rllib.experiments.results.folder import ResultsFolder
 from spane_rllib.experiments.results.identity import check_identity, record_identity
@@ -35,11 +36,18 @@ from spane_rllib.experiments.tuning.watching import shown_stage
 from spane_rllib.problems.problem import Evaluation, Task
 
 
-def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool, trust: bool = False) -> None:
+def run_main_job(
+    config: ExperimentConfig,
+    folder: ResultsFolder,
+    resume: bool,
+    trust: bool = False,
+    wait_for_compiled: Callable[[], None] | None = None,
+) -> None:
     """Run (or, with `resume`, continue) the experiment in `folder` to its report.
 
     Every stage picks up what an earlier run has left: finished trials, exported models, evaluated parts. What
-    others have left is only continued with `trust`.
+    others have left is only continued with `trust`. `wait_for_compiled` is of `compiling_ahead`, which was
+    begun before.
 
     Raises:
         UserError: bad input, or no trial could be trained.
@@ -49,21 +57,23 @@ def run_main_job(config: ExperimentConfig, folder: ResultsFolder, resume: bool, 
     task = problem.load(config)
     evaluation = task.evaluation(config.evaluation)
     with locked(folder.path):
-        _run(config, folder, evaluation, resume, trust)
+        _run(config, folder, evaluation, resume, trust, wait_for_compiled)
 
 
 def _run(
-    config: ExperimentConfig, folder: ResultsFolder, evaluation: Evaluation, resume: bool, trust: bool
+    config: ExperimentConfig,
+    folder: ResultsFolder,
+    evaluation: Evaluation,
+    resume: bool,
+    trust: bool,
+    wait_for_compiled: Callable[[], None] | None,
 ) -> None:
     problem, task = config.about, evaluation.task
     _prepare_folder(config, folder, task, resume, trust)
     trials = draw_trials(config)
     print(f"experiment {config.name} in {folder.path}: {len(trials)} trials on {task.identity.short}")
     if_lost = f"what is finished is kept: python -m spane_rllib.tune --resume {folder.path} continues"
-    with (
-        compiling_ahead(config.problem) as wait_for_compiled,
-        ray_session(config.resources.num_cpus, dashboard=True, if_lost=if_lost) as dashboard,
-    ):
+    with ray_session(config.resources.num_cpus, dashboard=True, if_lost=if_lost) as dashboard:
         if dashboard:
             print(f"Ray dashboard: {dashboard}")
         _check_a_trial_fits(config)

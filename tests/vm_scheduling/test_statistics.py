@@ -150,6 +150,19 @@ def test_a_resample_is_the_sample_with_its_blocks_repeated(
             assert resamples.quantiles(values, share)[row] == expected
 
 
+@given(waits, st.sampled_from([0.0, 0.05, 0.5, 0.99]))
+def test_the_sample_alone_comes_to_what_it_comes_to_beside_resamples(
+    episodes: list[tuple[int, float]], share: float
+) -> None:
+    """To the last bit, though it is not the same code."""
+    blocks, values = np.array([start for start, _ in episodes]), np.array([wait / 3 for _, wait in episodes])
+    alone, beside = Resamples.none(len(values)), Resamples(blocks, np.ones((2, 10), np.int64))
+    for trim in (share, 0.1):
+        [[expected, _]] = beside.trimmed_means(values, (trim,))
+        assert alone.trimmed_means(values, (trim,)).item() == expected
+    assert alone.quantiles(values, share).item() == beside.quantiles(values, share)[0]
+
+
 def test_blocks_are_drawn_evenly_and_by_the_seed_alone() -> None:
     starts = np.arange(0, 40_000, 50)
     drawn = Resamples.draw(starts, 4000, seed=1)

@@ -7,18 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from spane_rllib.core import bootstrap
 from spane_rllib.core.compiling import is_compiled
 from spane_rllib.datasets.vm_traces.synthetic import synthesize
 from spane_rllib.problems.vm_scheduling.policies import HeuristicPolicy, NetworkPolicy
-from spane_rllib.problems.vm_scheduling.simulator import Cluster, Heuristic, Workload, episodes, lower_bound
+from spane_rllib.problems.vm_scheduling.simulator import (
+    Cluster,
+    Heuristic,
+    Lanes,
+    Workload,
+    episodes,
+    lanes,
+    lower_bound,
+)
 
 
 def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
     """Parts that the cache lacks for training, or for the evaluation of `policies`.
 
     Those of an evaluation are needed whoever decides, but for "playing", which takes as long as the others.
-    Of those for training every second ones take about as long as the rest.
+    Of those for training every second ones take about as long as the rest; "stepping" shares building blocks
+    with "exploring".
     """
     parts: dict[str, Any]
     if policies is None:
@@ -31,13 +39,10 @@ def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
             "heuristics": episodes._run_episodes,
             "playing": rollout._play_greedily,
             "gradients": gradient_kernel.q_learning_batch,
+            "stepping": lanes._step,
         }
     else:
-        parts = {
-            "statistics": bootstrap._kept_sums,
-            "bounds": lower_bound._bounds,
-            "heuristics": episodes._run_episodes,
-        }
+        parts = {"bounds": lower_bound._bounds, "heuristics": episodes._run_episodes}
         networks = [policy.network for policy in policies if isinstance(policy, NetworkPolicy)]
         if networks:
             from spane_rllib.problems.vm_scheduling import rollout
@@ -50,11 +55,6 @@ def missing_parts(policies: Sequence[Any] | None) -> tuple[str, ...]:
 
 def compile_part(part: str) -> None:
     """Run a part on a tiny problem."""
-    if part == "statistics":
-        resamples = bootstrap.Resamples.draw([0, 5_000], resamples=2)
-        resamples.trimmed_means(np.zeros(2), (0.1,))
-        resamples.quantiles(np.zeros(2), 0.5)
-        return
     cluster = Cluster(servers=2)
     workload, starts, vms = Workload(synthesize(vms=2_000), cluster), np.array([0, 1]), np.array([50, 50])
     if part == "bounds":
@@ -84,6 +84,12 @@ def compile_part(part: str) -> None:
         batch = Batch(observation, np.zeros(1, np.int64), nothing, nothing, observation)
         # Imitation asks for values and their gradients, everything else for those of the loss.
         DqnUpdate(plain, DqnSettings(), for_gradients=for_gradients).update(batch, batch)
+        return
+    if part == "stepping":  # as environments do, and recordings
+        stepped = Lanes(workload, cluster)
+        stepped.reset(0, 0, 50)
+        for policy in (HeuristicPolicy("fgd"), NetworkPolicy("spane", plain)):
+            stepped.step(np.array([policy.decider(stepped, 0, 0)(stepped)]))
         return
     network = CompiledQNetwork(plain)  # type: ignore[arg-type]
     if part == "playing":
