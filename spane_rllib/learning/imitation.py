@@ -53,7 +53,7 @@ class Demonstrations:
     def sample(self, batch_size: int) -> Batch:
         """Draw decisions uniformly with replacement."""
         rows = self._random.integers(len(self.decisions.action), size=batch_size)
-        observation = {name: column[rows] for name, column in self.decisions.observation.items()}
+        observation = {name: column.take(rows, axis=0) for name, column in self.decisions.observation.items()}
         batch = self.decisions._replace(observation=observation, action=self.decisions.action[rows])
         if self._augmentation is None:
             return batch
