@@ -97,22 +97,17 @@ def plugin(tmp_path: Path) -> Path:
     return package
 
 
-@pytest.mark.parametrize(
-    ("module", "before", "after", "answer"),
-    [
-        ("kernels", "+ OFFSET", "- OFFSET", "39"),
-        ("blocks", "2 * x", "3 * x", "61"),  # the file of the cached function stays as it is
-        ("options", "= len", "= 2 * len", "42"),
-        ("limits", "('one',)", "('one', 'two', 'three')", "43"),
-    ],
-)
-def test_a_change_of_what_compiled_code_is_made_of_compiles_again(
-    plugin: Path, module: str, before: str, after: str, answer: str
-) -> None:
+def test_a_change_of_what_compiled_code_is_made_of_compiles_again(plugin: Path) -> None:
     assert run_main(plugin.parent, MAIN) == ["41", "0", "1"]
-    edit(plugin / f"{module}.py", before, after)
-    assert run_main(plugin.parent, MAIN) == [answer, "0", "1"]
-    assert run_main(plugin.parent, MAIN) == [answer, "1", "0"]
+    for module, before, after, answer in (
+        ("kernels", "+ OFFSET", "- OFFSET", "39"),
+        ("blocks", "2 * x", "3 * x", "59"),  # the file of the cached function stays as it is
+        ("options", "= len", "= 2 * len", "58"),
+        ("limits", "('one',)", "('one', 'two', 'three')", "54"),
+    ):
+        edit(plugin / f"{module}.py", before, after)
+        assert run_main(plugin.parent, MAIN) == [answer, "0", "1"], module
+    assert run_main(plugin.parent, MAIN) == ["54", "1", "0"]
 
 
 def test_other_changes_do_not(plugin: Path) -> None:
