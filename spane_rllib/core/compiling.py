@@ -14,7 +14,7 @@ from numba.core.registry import cpu_target
 
 from spane_rllib.core.cached_loading import load_cached
 from spane_rllib.core.errors import UserError
-from spane_rllib.core.quick_compiling import QuickCompiler, compiling_quickly
+from spane_rllib.core.quick_compiling import WITHOUT_WRAPPERS, QuickCompiler, compiling_quickly
 from spane_rllib.core.sources import function_digest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -86,8 +86,8 @@ def included(function: Function) -> Function:
 def _building_block(function: Function, forceinline: bool) -> Function:
     # What Python would need takes about a fifth of the compilation of small functions with many arguments.
     _check_compiler()
-    without = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _Inlined}
-    dispatcher = _njit(nogil=True, error_model="numpy", forceinline=forceinline, **without)(function)
+    options = WITHOUT_WRAPPERS | {"forceinline": forceinline, "pipeline_class": _Inlined}
+    dispatcher = _njit(nogil=True, error_model="numpy", **options)(function)
 
     def refuse(*_arguments: Any, **_keywords: Any) -> None:
         raise TypeError(f"{function.__qualname__} is part of others: call it from a compiled function")

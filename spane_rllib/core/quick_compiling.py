@@ -43,7 +43,8 @@ _OF_CLOSURES = {InlineClosureLikes, MakeFunctionToJitFunction}
 _COLORS: Any = errors.termcolor()
 _LOCK: Any = ffi.lib._lock
 _CONTEXTS: tuple[Any, Any] = (cpu_target.typing_context, cpu_target.target_context)
-_WRAPPERS = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+WITHOUT_WRAPPERS: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Options of numba for what only compiled code calls."""
 _Arguments = tuple[types.Type, ...]
 _signatures: dict[tuple[Any, types.Type, _Arguments], Any] = {}
 _Function: Any = types.Function
@@ -115,7 +116,7 @@ def _refresh_if_more(known: list[int]) -> None:
 def _without_wrappers(template: Any) -> Any:
     """What compiles numba's own functions, which only compiled code calls."""
     decorator = _decorator_of(template)
-    return lambda **options: decorator(**_WRAPPERS | options)
+    return lambda **options: decorator(**WITHOUT_WRAPPERS | options)
 
 
 def _resolve_once(function: Any, context: Any, arguments: _Arguments, keywords: Any) -> Any:
