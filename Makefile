@@ -18,9 +18,8 @@ demo: .venv/installed
 # A worker that dies ends the run: what it had still to do would be waited for without end.
 PYTEST := $(BIN)/python -m pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
-# Ray's workers have a low priority: beside two busy workers of pytest each would take a minute to start.
 test: .venv/installed
-	RAY_worker_niceness=0 $(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 # The slow rest of the tests: hostile files, kills, clusters, a browser, whole experiments.
 test-all: .venv/installed
